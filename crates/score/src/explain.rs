@@ -1,0 +1,276 @@
+//! Why an agent has its score, in numbers from which a reader can recompute it by hand.
+//!
+//! Every integer is the one that the computation used. Those that may pass 2^53 − 1 are decimal strings.
+
+use std::collections::BTreeMap;
+
+use goodstanding_verify::{
+    claims::{Claims, State},
+    did::Did,
+    report::ReportId,
+};
+use serde::Serialize;
+
+use crate::{
+    CODE,
+    evidence::Evidence,
+    fixed::{mul_div, saturate},
+    policy::{Policy, Scoring},
+    posterior::{self, Sums},
+    score::{AgentScore, Contribution, Scores},
+};
+
+/// The steps, as a reader with pencil and paper takes them.
+const STEPS: &[&str] = &[
+    "report weight_q32 = floor(pair size_q16 * rater credibility_q32 * unit_q32 * value_milli / (65536 * 1000 * pair mass_q32)); a contribution's weight_q32 is the sum over its reports",
+    "weighted_quality = sum of report weight_q32 * quality_bp",
+    "score_bp = floor((totals.weighted_quality + prior.weight_q32 * prior.quality_bp) / (totals.weight_q32 + prior.weight_q32))",
+    "lifetime_lower_bp = mean - z_milli / 1000 * spread_bp / sqrt((totals.weight_q32 + prior.weight_q32) / 2^32), not below 0",
+    "lower_bp = min(lifetime_lower_bp, recent_lower_bp, lower_bp of every amount band with enough evidence)",
+];
+
+/// What made one agent's score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The agent.
+    pub agent: Did,
+    /// Version of the scoring function.
+    pub code: &'static str,
+    /// The time of the scores, Unix seconds.
+    pub as_of: u64,
+    /// How to recompute the score from the numbers below.
+    pub steps: &'static [&'static str],
+    /// Posterior mean.
+    pub score_bp: u16,
+    /// Headline.
+    pub lower_bp: u16,
+    /// Which of the bounds is the headline: `lifetime`, `recent` or `amount_band`.
+    pub headline_from: &'static str,
+    /// Lifetime bound.
+    pub lifetime_lower_bp: u16,
+    /// Bound over the recent window.
+    pub recent_lower_bp: u16,
+    /// Prior's share of all evidence.
+    pub uncertainty_bp: u16,
+    /// `unproven`, `established` or `contested`.
+    pub state: State,
+    /// 10000 = nothing dampened.
+    pub dampening_bp: u16,
+    /// Whether the policy names the agent as a seed.
+    pub seed: bool,
+    /// Flow that reaches the agent, 2^-48 of all flow.
+    pub flow_q48: u64,
+    /// Credibility of what the agent says of others, Q32.
+    pub credibility_q32: u64,
+    /// The prior.
+    pub prior: Prior,
+    /// Sums over all contributions.
+    pub totals: Totals,
+    /// Constants of the policy's `scoring`, by name.
+    pub scoring: BTreeMap<&'static str, u64>,
+    /// One per counterparty, by descending weight, then ascending rater.
+    pub contributions: Vec<ExplainedContribution>,
+    /// What the agent lacks for state `established`.
+    pub missing: Vec<String>,
+}
+
+/// The prior as evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Prior {
+    /// Its quality.
+    pub quality_bp: u64,
+    /// Its weight, Q32.
+    pub weight_q32: u64,
+}
+
+/// Sums over all contributions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Σ weight, Q32, decimal.
+    pub weight_q32: String,
+    /// Σ weight · quality, decimal.
+    pub weighted_quality: String,
+}
+
+/// One counterparty's part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedContribution {
+    /// The counterparty.
+    pub rater: Did,
+    /// Its weight in the score, Q32.
+    pub weight_q32: u64,
+    /// Its share of the weight of all counterparties.
+    pub share_bp: u16,
+    /// Weighted mean of its ratings.
+    pub mean_quality_bp: u16,
+    /// Σ weight · quality, decimal.
+    pub weighted_quality: String,
+    /// Flow that reaches the counterparty, 2^-48 of all flow.
+    pub flow_q48: u64,
+    /// Its credibility, Q32.
+    pub credibility_q32: u64,
+    /// The same in basis points.
+    pub credibility_bp: u16,
+    /// Decayed mass of its reports, Q32, decimal.
+    pub mass_q32: String,
+    /// min(log2(1 + mass), cap), Q16.
+    pub size_q16: u64,
+    /// Number of reports at each evidence level.
+    pub levels: BTreeMap<&'static str, u64>,
+    /// Sum of the amounts, milli-units of the reference currency.
+    pub amount_milli: u64,
+    /// The reports, in log order.
+    pub reports: Vec<ExplainedReport>,
+}
+
+/// One report's part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedReport {
+    /// Report id.
+    pub id: ReportId,
+    /// Index of its log entry.
+    pub index: u64,
+    /// The rating that counts.
+    pub quality_bp: u16,
+    /// Evidence level.
+    pub level: &'static str,
+    /// Decayed weight, Q32.
+    pub unit_q32: u64,
+    /// Value of the trade, thousandths.
+    pub value_milli: u64,
+    /// Its weight in the score, Q32.
+    pub weight_q32: u64,
+}
+
+/// Explains the score of one agent; `None` if it is not an agent of the evidence.
+///
+/// `scores` must be those of this evidence and policy.
+pub fn explain(
+    evidence: &Evidence,
+    policy: &Policy,
+    scores: &Scores,
+    agent: &Did,
+) -> Option<Explanation> {
+    let score = scores.get(agent)?;
+    let s = &policy.scoring;
+    let mut totals = Sums::default();
+    for c in &score.contributions {
+        totals.merge(&Sums {
+            weight_q32: u128::from(c.weight_q32),
+            quality: c.weighted_quality,
+        });
+    }
+    let mut contributions: Vec<ExplainedContribution> = score
+        .contributions
+        .iter()
+        .filter_map(|c| contribution(c, evidence, scores, totals.weight_q32))
+        .collect();
+    contributions.sort_by(|a, b| b.weight_q32.cmp(&a.weight_q32).then(a.rater.cmp(&b.rater)));
+    let claims = &score.claims;
+    Some(Explanation {
+        agent: score.agent,
+        code: CODE,
+        as_of: scores.as_of,
+        steps: STEPS,
+        score_bp: claims.score_bp,
+        lower_bp: claims.lower_bp,
+        headline_from: headline_from(claims),
+        lifetime_lower_bp: claims.lifetime_lower_bp,
+        recent_lower_bp: claims.recent_lower_bp,
+        uncertainty_bp: claims.uncertainty_bp,
+        state: claims.state,
+        dampening_bp: claims.dampening_bp,
+        seed: score.seed,
+        flow_q48: score.flow_q48,
+        credibility_q32: score.credibility_q32,
+        prior: Prior {
+            quality_bp: s.prior_quality_bp,
+            weight_q32: saturate(posterior::milli_q32(s.prior_weight_milli)),
+        },
+        totals: Totals {
+            weight_q32: totals.weight_q32.to_string(),
+            weighted_quality: totals.quality.to_string(),
+        },
+        scoring: Scoring::PARAMETERS
+            .iter()
+            .filter_map(|p| s.get(p.name).map(|value| (p.name, value)))
+            .collect(),
+        contributions,
+        missing: missing(score, s),
+    })
+}
+
+fn contribution(
+    c: &Contribution,
+    evidence: &Evidence,
+    scores: &Scores,
+    total_q32: u128,
+) -> Option<ExplainedContribution> {
+    let rater = scores.agents.get(c.rater)?;
+    let mut levels = BTreeMap::new();
+    let reports = c
+        .reports
+        .iter()
+        .map(|r| {
+            let opinion = &evidence.opinions[r.opinion];
+            *levels.entry(opinion.level.as_str()).or_insert(0) += 1;
+            ExplainedReport {
+                id: opinion.report,
+                index: opinion.index,
+                quality_bp: opinion.quality_bp,
+                level: opinion.level.as_str(),
+                unit_q32: r.unit_q32,
+                value_milli: r.value_milli,
+                weight_q32: r.weight_q32,
+            }
+        })
+        .collect();
+    let mean = mul_div(c.weighted_quality, 1, u128::from(c.weight_q32));
+    Some(ExplainedContribution {
+        rater: rater.agent,
+        weight_q32: c.weight_q32,
+        share_bp: posterior::share_bp(u128::from(c.weight_q32), total_q32),
+        mean_quality_bp: u16::try_from(mean).unwrap_or(10_000),
+        weighted_quality: c.weighted_quality.to_string(),
+        flow_q48: rater.flow_q48,
+        credibility_q32: rater.credibility_q32,
+        credibility_bp: posterior::share_bp(u128::from(rater.credibility_q32), 1 << 32),
+        mass_q32: c.mass_q32.to_string(),
+        size_q16: c.size_q16,
+        levels,
+        amount_milli: c.amount_milli,
+        reports,
+    })
+}
+
+/// The bound that is the minimum; on ties the first of lifetime, recent, band.
+fn headline_from(claims: &Claims) -> &'static str {
+    if claims.lower_bp == claims.lifetime_lower_bp {
+        "lifetime"
+    } else if claims.lower_bp == claims.recent_lower_bp {
+        "recent"
+    } else {
+        "amount_band"
+    }
+}
+
+fn missing(score: &AgentScore, s: &Scoring) -> Vec<String> {
+    let claims = &score.claims;
+    let mut out = Vec::new();
+    let mut need = |what: &str, has: u64, needs: u64| {
+        if has < needs {
+            out.push(format!("{what} is {has}, established from {needs}"));
+        }
+    };
+    need(
+        "evidence_milli",
+        claims.evidence_milli,
+        s.established_evidence_milli,
+    );
+    need(
+        "effective_counterparties_milli",
+        claims.effective_counterparties_milli,
+        s.established_counterparties_milli,
+    );
+    out
+}

@@ -1,0 +1,10 @@
+//! Tests of the crate from outside: evidence, policy, score.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod evidence;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod score;

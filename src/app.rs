@@ -1,0 +1,239 @@
+//! The only place where the parts are wired together: a data directory, its keys, its store and its writer.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use goodstanding_score::policy::Policy;
+use goodstanding_verify::entry::{Body, Entry, KeyAction, KeyEntry, KeyUse};
+
+use crate::{
+    clock::Clock,
+    code::{Code, Fault},
+    epoch::Explained,
+    keys::{KeyFile, SecretKey},
+    log::{
+        guard::HeadGuard,
+        sequencer::{self, Event, Handle},
+        sign::LogSigner,
+    },
+    store::{Store, sqlite::SqliteStore},
+    token::nonce::Nonces,
+};
+
+/// Names of the secret keys and their files under `keys/`.
+const KEY_NAMES: [&str; 5] = ["log", "token", "status", "bundle", "access"];
+
+/// How to open a data directory.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// The directory.
+    pub data: PathBuf,
+    /// Make it when it is not there.
+    pub create: bool,
+    /// Issuer URL of a new directory; must be the stored one of an old directory.
+    pub issuer: Option<String>,
+    /// Origin of a new directory; must be the stored one of an old directory.
+    pub origin: Option<String>,
+    /// Log time of a new log's first entries, Unix milliseconds; `None` = now. Imports of old trades begin the log when those began.
+    pub begin_ms: Option<u64>,
+    /// The clock.
+    pub clock: Clock,
+    /// Jobs that may wait for the writer.
+    pub queue: usize,
+    /// Life of a token, seconds.
+    pub token_life_s: u64,
+}
+
+impl Open {
+    /// The usual way to open `data`.
+    pub fn new(data: &Path) -> Self {
+        let config = crate::config::Config::default();
+        Self {
+            data: data.to_owned(),
+            create: false,
+            issuer: None,
+            origin: None,
+            begin_ms: None,
+            clock: Clock::System,
+            queue: config.queue,
+            token_life_s: config.token_life_s,
+        }
+    }
+}
+
+/// The service's secret keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Signs tokens.
+    pub token: SecretKey,
+    /// Signs status lists.
+    pub status: SecretKey,
+    /// Signs trust bundles.
+    pub bundle: SecretKey,
+    /// Signs access tokens.
+    pub access: SecretKey,
+}
+
+/// An open data directory.
+#[derive(Debug)]
+pub struct App {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The writer.
+    pub log: Handle,
+    /// The log's public side: origin and verifier key.
+    pub signer: LogSigner,
+    /// Issuer URL.
+    pub issuer: String,
+    /// Secret keys.
+    pub keys: Keys,
+    /// The clock.
+    pub clock: Clock,
+    /// Life of a token, seconds.
+    pub token_life_s: u64,
+    /// Nonces of proofs of possession.
+    pub nonces: Nonces,
+    /// The newest epoch's computation, kept for explanations.
+    pub explained: tokio::sync::Mutex<Option<Arc<Explained>>>,
+    /// Held while an epoch is computed.
+    pub epoch_running: tokio::sync::Mutex<()>,
+    /// Held as long as the directory is open; the operating system lets go of it when the process ends, however it ends.
+    _lock: fs::File,
+}
+
+impl std::fmt::Debug for dyn Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl App {
+    /// Opens a data directory as its only user.
+    ///
+    /// # Errors
+    /// When it is missing (and not to be made), in use, made with other settings, damaged, or behind what was published.
+    pub async fn open(open: Open) -> Result<Arc<Self>, Fault> {
+        let database = open.data.join("goodstanding.sqlite");
+        if !open.create && !database.exists() {
+            return Err(Fault::new(Code::DataMissing, format!("{} has no data", open.data.display())));
+        }
+        let keys_dir = open.data.join("keys");
+        fs::create_dir_all(&keys_dir).map_err(|e| unreadable(&keys_dir, &e))?;
+        let lock = lock(&open.data)?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, open.create).await?);
+        let (issuer, origin) = identity(store.as_ref(), &open).await?;
+        let mut keys = KEY_NAMES.iter().map(|name| load_or_make(&keys_dir, name)).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let mut next = || keys.next().ok_or_else(|| Fault::new(Code::Internal, "a key name without a key"));
+        let signer = LogSigner::new(&origin, next()?);
+        signer.verifier()?;
+        let keys = Keys { token: next()?, status: next()?, bundle: next()?, access: next()? };
+        let guard = HeadGuard::new(&open.data.join("head.guard"));
+        let log = sequencer::start(store.clone(), signer.clone(), open.clock.clone(), guard, open.queue).await?;
+        let app = Self {
+            store,
+            log,
+            signer,
+            issuer,
+            keys,
+            nonces: Nonces::new()?,
+            clock: open.clock,
+            token_life_s: open.token_life_s,
+            explained: tokio::sync::Mutex::default(),
+            epoch_running: tokio::sync::Mutex::default(),
+            _lock: lock,
+        };
+        app.begin_log(open.begin_ms).await?;
+        Ok(Arc::new(app))
+    }
+
+    /// Writes what a log begins with and does not have yet: its keys and a first policy. A crash in between is mended by the next start.
+    async fn begin_log(&self, begin_ms: Option<u64>) -> Result<(), Fault> {
+        let at_ms = begin_ms.unwrap_or_else(|| self.clock.now_ms());
+        let mut logged = Vec::new();
+        for (_, bytes) in self.store.events("key", u64::MAX >> 1).await? {
+            if let Body::Key(entry) = Entry::parse(&bytes)?.body {
+                logged.push((entry.usage, entry.jwk.thumbprint()));
+            }
+        }
+        let keys = [(KeyUse::Token, &self.keys.token), (KeyUse::Status, &self.keys.status), (KeyUse::Bundle, &self.keys.bundle)];
+        for (usage, key) in keys {
+            if !logged.contains(&(usage, key.thumbprint())) {
+                let jwk = goodstanding_verify::jwk::Jwk::parse(&key.jwk())?;
+                let body = Body::Key(KeyEntry { usage, action: KeyAction::Add, jwk, from: at_ms / 1000 });
+                self.log.log(Event { body, at_ms: Some(at_ms), epoch: None }).await?;
+            }
+        }
+        if self.log.shared().policy().is_none() {
+            let policy = Policy::preset("agent-market")?.to_value();
+            let body = Body::Policy { version: 1, policy };
+            self.log.log(Event { body, at_ms: Some(at_ms), epoch: None }).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is queued, publishes, and closes the database.
+    pub async fn close(&self) {
+        self.log.stop().await;
+        self.store.close().await;
+    }
+}
+
+/// Takes the directory for this process, or says that another has it.
+fn lock(data: &Path) -> Result<fs::File, Fault> {
+    let path = data.join("lock");
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| unreadable(&path, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Fault::new(
+            Code::DataLocked,
+            format!("{} is in use by another process (a running `goodstanding serve`?)", data.display()),
+        )),
+        Err(fs::TryLockError::Error(error)) => Err(unreadable(&path, &error)),
+    }
+}
+
+/// Issuer and origin as stored; written once, when the directory is new.
+async fn identity(store: &dyn Store, open: &Open) -> Result<(String, String), Fault> {
+    let default_issuer = || format!("http://{}", crate::config::Config::default().listen);
+    let issuer = settle(store, "issuer", open.issuer.as_deref(), default_issuer).await?;
+    let host = issuer.split_once("://").map_or(issuer.as_str(), |(_, host)| host).trim_end_matches('/').to_owned();
+    let origin = settle(store, "origin", open.origin.as_deref(), || host).await?;
+    Ok((issuer, origin))
+}
+
+async fn settle(store: &dyn Store, key: &str, given: Option<&str>, default: impl FnOnce() -> String) -> Result<String, Fault> {
+    match (store.meta(key).await?, given) {
+        (Some(stored), Some(given)) if stored != given => {
+            Err(Fault::new(Code::DataMismatch, format!("{key} is {stored}, not {given}")))
+        }
+        (Some(stored), _) => Ok(stored),
+        (None, given) => {
+            let value = given.map_or_else(default, str::to_owned);
+            store.set_meta(key, &value).await?;
+            Ok(value)
+        }
+    }
+}
+
+/// A key of the service: read, or made on the first start.
+fn load_or_make(dir: &Path, name: &str) -> Result<SecretKey, Fault> {
+    let path = dir.join(format!("{name}.json"));
+    if path.exists() {
+        return Ok(KeyFile::read(&path)?);
+    }
+    let key = SecretKey::generate()?;
+    KeyFile::create(&key, &path)?;
+    Ok(key)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::new(Code::InputUnreadable, format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,160 @@
+//! `import`: trades from a CSV file, signed as the agents it names.
+
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::{
+    Ctx,
+    client::Client,
+    output::{self, Refusal, Unsuccessful, Usage, say},
+    with_app,
+};
+use crate::{
+    app::Open,
+    code::Fault,
+    ingest::{
+        blocking,
+        import::{Agents, Summary, Survey, chunks, into_log, is_systemic, name_agents, survey},
+    },
+};
+
+/// Reports of one request.
+const BATCH: usize = 1000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The CSV file, plain or gzip
+    file: PathBuf,
+    /// The agents' keys are derived from this and their names; whoever knows it can sign as them
+    #[arg(long, value_name = "S", env = "GOODSTANDING_KEY_SEED", hide_env_values = true)]
+    key_seed: String,
+    /// The trades are old: the log's time is the rows' time, and age limits do not apply
+    #[arg(long)]
+    historical: bool,
+    /// Send the reports to a running service instead of opening the data directory
+    #[arg(long)]
+    url: Option<String>,
+}
+
+pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
+    if args.historical && args.url.is_some() {
+        let why = "--historical does not go with --url: a service sets its log's time by its own clock, and only \
+                   whoever owns the data directory may import the past. Stop the service and import with --data";
+        return Err(Usage(why.into()).into());
+    }
+    let client = args.url.as_deref().map(Client::new).transpose()?;
+    let file = args.file.clone();
+    let found = blocking(move || survey(&file)).await??;
+    let seed = args.key_seed;
+    let aliases = found.aliases.clone();
+    let agents = Arc::new(blocking(move || Agents::derive(&seed, aliases)).await?);
+    let bar = progress_bar(found.rows);
+    let started = Instant::now();
+    let summary = match client {
+        Some(client) => over_http(&client, &args.file, agents, &bar).await,
+        None => into_directory(ctx, &args.file, &found, agents, args.historical, &bar).await,
+    };
+    bar.finish_and_clear();
+    report(ctx, &summary?, started.elapsed().as_secs_f64())
+}
+
+fn progress_bar(rows: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} reports, {per_sec}, {eta} left");
+    ProgressBar::new(rows).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+async fn into_directory(
+    ctx: &Ctx,
+    file: &Path,
+    found: &Survey,
+    agents: Arc<Agents>,
+    historical: bool,
+    bar: &ProgressBar,
+) -> anyhow::Result<Summary> {
+    let begin_ms = found.first_time.filter(|_| historical).map(|s| s * 1000);
+    let open = Open { create: true, begin_ms, ..Open::new(&ctx.data()) };
+    with_app(open, async |app| {
+        name_agents(app, &agents).await?;
+        Ok(into_log(app, file, agents, historical, |rows| bar.set_position(rows)).await?)
+    })
+    .await
+}
+
+async fn over_http(client: &Client, file: &Path, agents: Arc<Agents>, bar: &ProgressBar) -> anyhow::Result<Summary> {
+    // Reports below the head that the service shows now were there before.
+    let size = log_size(&client.get("/checkpoint").await?);
+    let mut summary = Summary::default();
+    let mut failed = None;
+    let work = move |row: &crate::ingest::import::Row| (row.line, agents.sign(row));
+    let sent = chunks(file, BATCH, work, async |chunk: Vec<(u64, Result<String, Fault>)>| {
+        let mut lines = Vec::with_capacity(chunk.len());
+        let mut reports = Vec::with_capacity(chunk.len());
+        for (line, jws) in chunk {
+            lines.push(line);
+            reports.push(jws?);
+        }
+        let answers = client.submit_many(&reports).await.map_err(|error| stop(&mut failed, error))?;
+        for (line, answer) in lines.into_iter().zip(answers) {
+            match answer {
+                Ok(stored) => summary.admitted(stored.leaf_index >= size),
+                Err(refusal) if is_systemic(refusal.code) => return Err(stop(&mut failed, refusal.into())),
+                Err(Refusal { code, detail, .. }) => summary.refuse(line, code, &detail),
+            }
+        }
+        bar.set_position(summary.rows);
+        Ok(())
+    })
+    .await;
+    match (failed, sent) {
+        (Some(error), _) => Err(error),
+        (None, Err(fault)) => Err(fault.into()),
+        (None, Ok(())) => Ok(summary),
+    }
+}
+
+/// Keeps the true reason while a stand-in ends the reading.
+fn stop(kept: &mut Option<anyhow::Error>, error: anyhow::Error) -> Fault {
+    let stand_in = Fault::new(crate::code::Code::ServerRefused, error.to_string());
+    *kept = Some(error);
+    stand_in
+}
+
+/// The tree size in a checkpoint; 0 when it cannot be read, so that everything counts as new.
+fn log_size(checkpoint: &str) -> u64 {
+    checkpoint.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or(0)
+}
+
+fn report(ctx: &Ctx, summary: &Summary, seconds: f64) -> anyhow::Result<()> {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal, counts stay far below 2^52")]
+    let per_second = summary.rows as f64 / seconds.max(0.001);
+    if ctx.json {
+        output::json(&json!({
+            "rows": summary.rows,
+            "new": summary.new,
+            "already_there": summary.already_there,
+            "refused": summary.refused,
+            "seconds": (seconds * 1000.0).round() / 1000.0,
+            "reports_per_second": per_second.round(),
+        }))?;
+    } else {
+        say!("{} rows: {} new, {} already there, {} refused", summary.rows, summary.new, summary.already_there, summary.refusals());
+        for (code, refused) in &summary.refused {
+            say!("  {} × {code}", refused.count);
+            for example in &refused.examples {
+                say!("      line {}: {}", example.line, example.detail);
+            }
+        }
+        say!("{seconds:.1} s, {per_second:.0} reports/s");
+    }
+    if summary.refused.is_empty() { Ok(()) } else { Err(Unsuccessful.into()) }
+}

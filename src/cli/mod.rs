@@ -1,0 +1,170 @@
+//! The command line: one file per command.
+//!
+//! Commands return what went wrong; [`run`] alone decides how it is shown and which exit code it becomes: 0 done, 1 an
+//! error, 2 wrong usage, 3 a verification that failed.
+
+mod access;
+mod client;
+mod completions;
+mod demo;
+mod epoch;
+mod explain;
+mod import;
+mod input;
+mod keygen;
+mod output;
+mod policy;
+mod scores;
+mod serve;
+mod sign;
+mod submit;
+mod token;
+mod trust;
+
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::{App, Open},
+    code::Fault,
+    config::Config,
+};
+
+/// Certificates of good standing for trading agents.
+#[derive(Debug, Parser)]
+#[command(name = "goodstanding", version, about, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 ok, 1 error, 2 wrong usage, 3 verification failed.\nStart with `goodstanding demo`.")]
+pub struct Cli {
+    /// Data directory [default: ./goodstanding-data]
+    #[arg(long, global = true, value_name = "DIR", env = "GOODSTANDING_DATA")]
+    data: Option<PathBuf>,
+    /// Answer with one JSON document on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole story on an empty machine: a small market, its scores, a token, its verification
+    Demo(demo::Args),
+    /// Run the service
+    Serve(serve::Args),
+    /// Make an agent's key
+    Keygen(keygen::Args),
+    /// Sign a report, or the terms of a trade, as an agent
+    Sign(sign::Args),
+    /// Send signed reports to a service
+    Submit(submit::Args),
+    /// Import trades from a CSV file, signed as the agents it names
+    Import(import::Args),
+    /// Show, change or compare the policy
+    #[command(subcommand)]
+    Policy(policy::Args),
+    /// Compute all scores now and log them
+    Epoch(epoch::Args),
+    /// Every agent's newest score
+    Scores(scores::Args),
+    /// Why an agent has its score
+    Explain(explain::Args),
+    /// Request, present or verify a token
+    #[command(subcommand)]
+    Token(token::Args),
+    /// Write the trust bundle that verifiers need
+    TrustBundle(trust::BundleArgs),
+    /// Keep a trust bundle current
+    #[command(subcommand)]
+    Trust(trust::Args),
+    /// Allow somebody to operate the service or read more of it
+    #[command(subcommand)]
+    Access(access::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+impl Cli {
+    /// Sends the program's log to standard error, at the level that `RUST_LOG` says.
+    pub fn start_log(&self) {
+        let level = if matches!(self.command, Command::Serve(_)) { "info" } else { "error" };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A second subscriber can only be a test's own.
+        let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
+    }
+}
+
+/// What every command is told.
+#[derive(Clone, Debug)]
+struct Ctx {
+    /// `--data`, if given.
+    data: Option<PathBuf>,
+    /// `--json`.
+    json: bool,
+}
+
+impl Ctx {
+    fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| Config::default().data)
+    }
+
+    /// Works on an existing data directory, publishes what was logged, and closes it whatever happened.
+    async fn with_app<T>(&self, work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        with_app(Open::new(&self.data()), work).await
+    }
+}
+
+async fn with_app<T>(open: Open, work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let app = App::open(open).await?;
+    let worked = work(&app).await;
+    let published = app.log.publish().await;
+    app.close().await;
+    let value = worked?;
+    published?;
+    Ok(value)
+}
+
+/// Runs a command, shows what went wrong, and says how it ended.
+pub async fn run(cli: Cli) -> ExitCode {
+    let ctx = Ctx { data: cli.data, json: cli.json };
+    let json = ctx.json;
+    let result = match cli.command {
+        Command::Demo(args) => demo::run(ctx, args).await,
+        Command::Serve(args) => serve::run(ctx, args).await,
+        Command::Keygen(args) => keygen::run(&ctx, &args),
+        Command::Sign(args) => sign::run(&ctx, &args),
+        Command::Submit(args) => submit::run(&ctx, &args).await,
+        Command::Import(args) => import::run(&ctx, args).await,
+        Command::Policy(args) => policy::run(&ctx, args).await,
+        Command::Epoch(args) => epoch::run(&ctx, &args).await,
+        Command::Scores(args) => scores::run(&ctx, &args).await,
+        Command::Explain(args) => explain::run(&ctx, &args).await,
+        Command::Token(args) => token::run(&ctx, args).await,
+        Command::TrustBundle(args) => trust::bundle(&ctx, &args).await,
+        Command::Trust(args) => trust::run(&ctx, args).await,
+        Command::Access(args) => access::run(&ctx, args).await,
+        Command::Completions(args) => completions::run(&args),
+    };
+    output::finish(result, json)
+}
+
+/// The agent that a command line names: a DID, or an alias known in the data directory.
+async fn agent_named(app: &App, name: &str) -> Result<goodstanding_verify::did::Did, Fault> {
+    if name.starts_with("did:key:") {
+        return Ok(goodstanding_verify::did::Did::parse(name)?);
+    }
+    let unknown = || Fault::new(crate::code::Code::AgentUnknown, format!("no agent has the alias {name} here"));
+    app.store.agent_of_alias(name).await?.ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,108 @@
+//! `serve`: the service, until it is told to stop.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Ctx, input};
+use crate::{
+    app::{App, Open},
+    code::{Code, Fault},
+    config::Config,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "GOODSTANDING_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Settings as TOML; flags and environment come before it
+    #[arg(long, value_name = "FILE", env = "GOODSTANDING_CONFIG")]
+    config: Option<PathBuf>,
+    /// URL that tokens name as their issuer; fixed when the data directory is made [default: http://<listen>]
+    #[arg(long, value_name = "URL", env = "GOODSTANDING_ISSUER")]
+    issuer: Option<String>,
+    /// Name of the log; fixed when the data directory is made [default: the issuer without its scheme]
+    #[arg(long, value_name = "NAME", env = "GOODSTANDING_ORIGIN")]
+    origin: Option<String>,
+}
+
+impl Args {
+    /// The settings: file, then environment and flags.
+    fn settings(self, ctx: &Ctx) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            None => Config::default(),
+            Some(path) => {
+                let text = input::text(&path.to_string_lossy())?;
+                Config::parse(&text).map_err(|e| Fault::new(Code::InputUnreadable, format!("{}: {e}", path.display())))?
+            }
+        };
+        if let Some(data) = &ctx.data {
+            config.data.clone_from(data);
+        }
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.issuer = self.issuer.or(config.issuer);
+        config.origin = self.origin.or(config.origin);
+        Ok(config)
+    }
+}
+
+pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
+    let mut config = args.settings(&ctx)?;
+    let listener = listen(config.listen).await?;
+    config.listen = listener.local_addr()?;
+    let is_new = !config.data.join("goodstanding.sqlite").exists();
+    let open = Open {
+        create: true,
+        issuer: config.issuer.clone().or_else(|| is_new.then(|| default_issuer(config.listen))),
+        origin: config.origin.clone(),
+        queue: config.queue,
+        token_life_s: config.token_life_s,
+        ..Open::new(&config.data)
+    };
+    let app = App::open(open).await?;
+    tracing::info!(listen = %config.listen, issuer = app.issuer, data = %config.data.display(), "serving");
+    let stop = CancellationToken::new();
+    let mut signals = JoinSet::new();
+    signals.spawn(stop_on_signal(stop.clone()));
+    let served = crate::http::serve(app.clone(), config, listener, stop).await;
+    app.close().await;
+    tracing::info!("stopped");
+    served
+}
+
+/// Listens, or says on which address it could not.
+pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// What tokens call the issuer if nobody says otherwise.
+pub(super) fn default_issuer(listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() { format!("http://localhost:{}", listen.port()) } else { format!("http://{listen}") }
+}
+
+/// The first signal asks the service to finish, a second one ends it at once: the log survives that too.
+pub(super) async fn stop_on_signal(stop: CancellationToken) {
+    signal().await;
+    stop.cancel();
+    signal().await;
+    std::process::exit(1);
+}
+
+/// Waits for Ctrl-C or a request to terminate.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

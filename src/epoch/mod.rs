@@ -1,0 +1,212 @@
+//! Epochs: one complete computation of all scores over a log prefix, committed to the log.
+//!
+//! [`evidence`] reads what a prefix holds, [`compute`] turns it into statements and their tree (pure), [`run`] commits
+//! the result. The same prefix, policy and salt key give the same bytes wherever this runs.
+
+pub mod compute;
+pub mod evidence;
+
+use std::sync::Arc;
+
+use goodstanding_score::policy::Policy;
+use goodstanding_verify::{
+    claims::Claims,
+    did::Did,
+    digest::{Digest, sha256},
+    entry::{Body, Entry, EpochEntry},
+    merkle,
+};
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    code::{Code, Fault},
+    ingest::blocking,
+    log::sequencer::Event,
+    store::{NewEpoch, StoredEpoch},
+};
+
+/// Rows fetched at a time when a whole epoch is read.
+const PAGE: u32 = 5000;
+
+/// What an epoch came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Epoch number.
+    pub number: u64,
+    /// Index of its entry in the log.
+    pub index: u64,
+    /// The time that its scores are of, Unix seconds.
+    pub as_of: u64,
+    /// It covers entries below this index.
+    pub log_size: u64,
+    /// Agents with a statement.
+    pub statements: u64,
+    /// Reports that count.
+    pub reports: u64,
+    /// Root of the score tree, base64.
+    pub score_root: String,
+    /// Milliseconds spent on reading, scoring and building statements.
+    pub computed_in_ms: u64,
+}
+
+/// A computation kept so that its scores can be explained.
+#[derive(Debug)]
+pub struct Explained {
+    /// Epoch number.
+    pub number: u64,
+    /// The policy it ran under.
+    pub policy: Policy,
+    /// What it read.
+    pub evidence: goodstanding_score::evidence::Evidence,
+    /// What it found.
+    pub scores: goodstanding_score::Scores,
+}
+
+/// Computes and logs one epoch now. `as_of` = `None` means now, or the newest report's log time if that one is historical.
+///
+/// # Errors
+/// `epoch.running`, `epoch.no_reports`, `policy.no_seeds`, `epoch.as_of_decreases`, or the store's.
+pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
+    let _running = app
+        .epoch_running
+        .try_lock()
+        .map_err(|_| Fault::new(Code::EpochRunning, "another epoch is being computed"))?;
+    let started = std::time::Instant::now();
+    let as_of = match as_of {
+        Some(as_of) => as_of,
+        None => default_as_of(app).await?,
+    };
+    let log_size = app.log.shared().head.borrow().as_ref().map_or(0, |head| head.size);
+    let (policy_index, policy) = evidence::policy_at(app.store.as_ref(), log_size).await?;
+    let number = app.store.epoch(None).await?.map_or(0, |epoch| epoch.number) + 1;
+    let mut salt_key = [0; 32];
+    getrandom::fill(&mut salt_key).map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;
+    let admitted = evidence::read(app.store.as_ref(), log_size, as_of).await?;
+    if admitted.is_empty() {
+        return Err(Fault::new(Code::EpochNoReports, "no report is in the log below this size and time"));
+    }
+    let computed = blocking(move || compute::compute(number, as_of, admitted, policy, salt_key)).await??;
+    let compute::Computed { explained, statements, tiles, score_root } = computed;
+    let count = u64::try_from(statements.len()).unwrap_or(u64::MAX);
+    let entry = EpochEntry {
+        number,
+        as_of,
+        log_size,
+        policy: policy_index,
+        statements: count,
+        score_root: Digest(score_root),
+        // No detection runs yet, so no flags: the root of the empty tree.
+        flags_root: Digest(merkle::EMPTY_ROOT),
+        salt_key_sha256: sha256(&salt_key),
+        code: goodstanding_score::CODE.to_owned(),
+    };
+    let epoch = NewEpoch { number, index: 0, salt_key, statements };
+    let event = Event { body: Body::Epoch(entry), at_ms: None, epoch: Some((epoch, tiles)) };
+    let index = app.log.log(event).await?;
+    let summary = Summary {
+        number,
+        index,
+        as_of,
+        log_size,
+        statements: count,
+        reports: u64::try_from(explained.evidence.opinions.len()).unwrap_or(u64::MAX),
+        score_root: goodstanding_verify::b64::std_encode(&score_root),
+        computed_in_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    *app.explained.lock().await = Some(Arc::new(explained));
+    tracing::info!(epoch.number = number, epoch.statements = count, duration_ms = summary.computed_in_ms, "epoch logged");
+    Ok(summary)
+}
+
+/// Now, or the newest report's log time (rounded up to a second, so that it is covered) if that one is historical.
+async fn default_as_of(app: &App) -> Result<u64, Fault> {
+    let newest = app.store.newest_report().await?;
+    Ok(match newest {
+        Some(report) if report.historical => report.at_ms.div_ceil(1000),
+        // An entry's `at` can be ahead of a clock that was set back.
+        Some(report) => app.clock.now_s().max(report.at_ms.div_ceil(1000)),
+        None => app.clock.now_s(),
+    })
+}
+
+/// The entry of a stored epoch.
+///
+/// # Errors
+/// `store.corrupt` when its row does not point at one.
+pub fn entry_of(epoch: &StoredEpoch) -> Result<EpochEntry, Fault> {
+    match Entry::parse(&epoch.entry)?.body {
+        Body::Epoch(entry) => Ok(entry),
+        _ => Err(Fault::new(Code::StoreCorrupt, "an epoch row does not point at an epoch entry")),
+    }
+}
+
+/// The newest epoch.
+///
+/// # Errors
+/// `epoch.unknown` before the first one.
+pub async fn latest(app: &App) -> Result<StoredEpoch, Fault> {
+    app.store.epoch(None).await?.ok_or_else(|| Fault::new(Code::EpochUnknown, "no epoch has been computed yet"))
+}
+
+/// Every agent's claims in the newest epoch, ascending by DID.
+///
+/// # Errors
+/// `epoch.unknown` before the first one.
+pub async fn latest_statements(app: &App) -> Result<Vec<(Did, Claims)>, Fault> {
+    let epoch = latest(app).await?;
+    let mut all = Vec::new();
+    loop {
+        let from = u64::try_from(all.len()).unwrap_or(u64::MAX);
+        let page = app.store.statements(epoch.number, from, PAGE).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        for statement in page {
+            let claims = serde_json::from_str(&statement.claims).map_err(|e| Fault::new(Code::StoreCorrupt, e.to_string()))?;
+            all.push((statement.agent, claims));
+        }
+    }
+}
+
+/// What made an agent's score in the newest epoch, recomputed from the log if this process did not compute it.
+///
+/// # Errors
+/// `epoch.unknown`, `agent.unknown`, or the store's.
+pub async fn explain(app: &Arc<App>, agent: &Did) -> Result<serde_json::Value, Fault> {
+    let explained = explained(app).await?;
+    let agent = *agent;
+    let explanation = blocking(move || {
+        goodstanding_score::explain(&explained.evidence, &explained.policy, &explained.scores, &agent)
+            .map(|explanation| (explained.number, serde_json::to_value(explanation)))
+    })
+    .await?;
+    let (number, value) =
+        explanation.ok_or_else(|| Fault::new(Code::AgentUnknown, format!("{agent} is not in the newest epoch")))?;
+    let mut value = value.map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("epoch".into(), number.into());
+    }
+    Ok(value)
+}
+
+/// The newest epoch's computation. Only one caller recomputes it, the others wait.
+async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
+    let mut slot = app.explained.lock().await;
+    let epoch = latest(app).await?;
+    if let Some(explained) = slot.as_ref().filter(|e| e.number == epoch.number) {
+        return Ok(explained.clone());
+    }
+    let entry = entry_of(&epoch)?;
+    let (_, policy) = evidence::policy_at(app.store.as_ref(), entry.log_size).await?;
+    let admitted = evidence::read(app.store.as_ref(), entry.log_size, entry.as_of).await?;
+    let salt_key = epoch.salt_key;
+    let computed =
+        blocking(move || compute::compute(entry.number, entry.as_of, admitted, policy, salt_key)).await??;
+    if Digest(computed.score_root) != entry.score_root {
+        return Err(Fault::new(Code::StoreCorrupt, format!("epoch {} does not recompute to its logged root", entry.number)));
+    }
+    let explained = Arc::new(computed.explained);
+    *slot = Some(explained.clone());
+    Ok(explained)
+}

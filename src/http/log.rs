@@ -1,0 +1,78 @@
+//! The log as tlog-tiles serves it, and the bodies beside it.
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::{problem::Failed, query::Parameters};
+use crate::{
+    code::{Code, Fault},
+    log::{
+        layout::{TilePath, bundle},
+        tree::TILE_WIDTH,
+    },
+    store::Tree,
+    token::bundle::published,
+};
+
+/// Bodies of one response; a client asks on with `start`.
+const BODIES: u32 = 5000;
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// `GET /checkpoint`: the newest published one.
+pub(super) async fn checkpoint(State(api): super::State) -> Result<Response, Failed> {
+    let note = published(&api.app)?.note;
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    Ok((headers, note).into_response())
+}
+
+/// `GET /tile/<L>/<N>[.p/<W>]` and `/tile/entries/<N>[.p/<W>]`.
+///
+/// Only what the published tree has is served: a tile that is wider than that could still be taken back.
+pub(super) async fn tile(State(api): super::State, Path(path): Path<String>) -> Result<Response, Failed> {
+    let unknown = || Fault::new(Code::TileUnknown, "no published tree has this tile at this width");
+    let wanted = TilePath::parse(&path).ok_or_else(unknown)?;
+    let size = published(&api.app)?.size;
+    let width = u64::try_from(wanted.width).unwrap_or(u64::MAX);
+    let level = u32::from(wanted.level.unwrap_or(0));
+    let complete = size.checked_shr(8 * level).unwrap_or(0);
+    let start = wanted.n.checked_mul(256).ok_or_else(unknown)?;
+    let end = start.checked_add(width).filter(|end| *end <= complete).ok_or_else(unknown)?;
+    let bytes = match wanted.tile() {
+        Some(id) => {
+            let mut hashes = api.app.store.tile(Tree::Log, id).await?.ok_or_else(unknown)?;
+            if hashes.len() < wanted.width {
+                return Err(Fault::new(Code::StoreCorrupt, format!("tile {path} is shorter than the published tree")).into());
+            }
+            hashes.truncate(wanted.width.min(TILE_WIDTH));
+            hashes.concat()
+        }
+        None => {
+            let entries = api.app.store.entries(start, end).await?;
+            if entries.len() != wanted.width {
+                return Err(Fault::new(Code::StoreCorrupt, format!("entries of {path} are missing")).into());
+            }
+            bundle(entries.iter().map(Vec::as_slice))
+        }
+    };
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, IMMUTABLE)];
+    Ok((headers, Bytes::from(bytes)).into_response())
+}
+
+/// `GET /v1/log/bodies?start=&end=`: NDJSON of `{index, kind, jws}` for every entry that has a body.
+pub(super) async fn bodies(State(api): super::State, parameters: Parameters) -> Result<Response, Failed> {
+    parameters.only(&["start", "end"])?;
+    let size = published(&api.app)?.size;
+    let start = parameters.number("start")?.unwrap_or(0);
+    let end = parameters.number("end")?.unwrap_or(size).min(size);
+    let mut out = String::new();
+    for stored in api.app.store.bodies(start, end, BODIES).await? {
+        out.push_str(&json!({"index": stored.index, "kind": "report", "jws": stored.jws}).to_string());
+        out.push('\n');
+    }
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], out).into_response())
+}

@@ -1,0 +1,167 @@
+//! The HTTP API: router, lifecycle, and one file per noun.
+//!
+//! Handlers hold no transaction and no lock across a database write: they check, hand over to the writer, and wait. A
+//! handler that is dropped because its client went away leaves nothing behind but the work it had handed over.
+
+mod agents;
+mod epochs;
+mod health;
+mod log;
+pub mod openapi;
+pub mod problem;
+mod query;
+mod reports;
+mod service;
+mod tokens;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderName, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
+    cors::CorsLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    trace::TraceLayer,
+};
+
+use crate::{
+    app::App,
+    code::{Code, Fault},
+    config::Config,
+    ingest::quota::AddressQuota,
+};
+use problem::Failed;
+
+/// What every handler can reach.
+#[derive(Debug)]
+pub struct Api {
+    /// The open data directory.
+    pub app: Arc<App>,
+    /// Reports per client address.
+    pub quota: AddressQuota,
+}
+
+type State = axum::extract::State<Arc<Api>>;
+
+/// A page of a list.
+#[derive(Debug, serde::Serialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; `null` at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// Every route of the service.
+pub fn router(api: Arc<Api>) -> Router {
+    let request_id = HeaderName::from_static("x-request-id");
+    Router::new()
+        .route("/v1/reports", post(reports::submit).get(reports::list))
+        .route("/v1/reports/{id}", get(reports::show))
+        .route("/v1/reports/{id}/receipt", get(reports::receipt))
+        .route("/v1/agents/{did}", get(agents::show))
+        .route("/v1/agents/{did}/explanation", get(agents::explanation))
+        .route("/v1/agents/{did}/history", get(agents::history))
+        .route("/v1/epochs", get(epochs::list).post(epochs::run))
+        .route("/v1/epochs/{number}", get(epochs::show))
+        .route("/v1/epochs/{number}/statements", get(epochs::statements))
+        .route("/v1/epochs/{number}/salt-key", get(epochs::salt_key))
+        .route("/v1/log/bodies", get(log::bodies))
+        .route("/checkpoint", get(log::checkpoint))
+        .route("/tile/{*path}", get(log::tile))
+        .route("/v1/tokens", post(tokens::issue))
+        .route("/oid4vci/nonce", post(tokens::nonce))
+        .route("/v1/trust-bundle", get(tokens::trust_bundle))
+        .route("/v1/status-lists", get(tokens::status_lists))
+        .route("/v1/status-lists/{n}", get(tokens::status_list))
+        .route("/.well-known/jwt-vc-issuer", get(tokens::issuer_metadata))
+        .route("/.well-known/jwks.json", get(tokens::jwks))
+        .route("/vct/agent-reputation/1", get(tokens::type_metadata))
+        .route("/v1/errors", get(service::errors))
+        .route("/openapi.json", get(service::openapi))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .fallback(service::nothing_here)
+        .method_not_allowed_fallback(service::method_not_allowed)
+        .layer(middleware::from_fn(problems_everywhere))
+        .layer(DefaultBodyLimit::disable())
+        .layer(CompressionLayer::new())
+        // Everything here is public and without cookies: verifiers in browsers may read it.
+        .layer(CorsLayer::permissive())
+        .layer(TraceLayer::new_for_http())
+        .layer(PropagateRequestIdLayer::new(request_id.clone()))
+        .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
+        .layer(CatchPanicLayer::custom(|_| Failed::from(Fault::new(Code::Internal, "a handler panicked")).into_response()))
+        .with_state(api)
+}
+
+/// Rejections that axum makes by itself (a path segment that is not UTF-8, say) become problems too.
+async fn problems_everywhere(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let is_plain = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if response.status() == StatusCode::BAD_REQUEST && is_plain {
+        return Failed::from(Fault::new(Code::ParameterInvalid, "a path or query parameter could not be read")).into_response();
+    }
+    response
+}
+
+/// Serves until `stop`, then finishes open requests for at most the configured time.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(app: Arc<App>, config: Config, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    let api = Arc::new(Api { app: app.clone(), quota: AddressQuota::new(config.reports_per_minute) });
+    let tasks = TaskTracker::new();
+    tasks.spawn(tend(api.clone(), stop.clone()));
+    if config.epoch_interval_s > 0 {
+        tasks.spawn(epochs_on_schedule(app, Duration::from_secs(config.epoch_interval_s), stop.clone()));
+    }
+    tasks.close();
+    let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let mut server = std::pin::pin!(server.into_future());
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(config.drain()).await;
+    };
+    tokio::select! {
+        ended = &mut server => ended?,
+        () = drained => tracing::warn!("open requests were cut off after the drain time"),
+    }
+    stop.cancel();
+    tasks.wait().await;
+    Ok(())
+}
+
+/// Keeps the quota table small.
+async fn tend(api: Arc<Api>, stop: CancellationToken) {
+    while tokio::time::timeout(Duration::from_secs(60), stop.cancelled()).await.is_err() {
+        api.quota.forget_idle();
+    }
+}
+
+/// Computes an epoch at every interval, unless nothing can be scored yet.
+async fn epochs_on_schedule(app: Arc<App>, every: Duration, stop: CancellationToken) {
+    while tokio::time::timeout(every, stop.cancelled()).await.is_err() {
+        match crate::epoch::run(&app, None).await {
+            Ok(_) => {}
+            Err(fault) if fault.code() == "policy.no_seeds" || fault.is(Code::EpochNoReports) => {
+                tracing::info!(code = fault.code(), "no epoch this time");
+            }
+            Err(fault) => tracing::error!(code = fault.code(), error = %fault, "the scheduled epoch failed"),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The OpenAPI 3.1 description, built from one table. `schemas/openapi.json` is this document; a test compares them, and
+//! another sends a request to every path of it.
+
+use serde_json::{Map, Value, json};
+
+/// One operation.
+struct Operation {
+    path: &'static str,
+    method: &'static str,
+    summary: &'static str,
+    /// Query parameters: name and meaning.
+    query: &'static [(&'static str, &'static str)],
+    /// Media types of the request body.
+    takes: &'static [&'static str],
+    /// Success status, media type and schema of the body.
+    gives: &'static [(u16, &'static str, &'static str)],
+    /// Problem statuses.
+    problems: &'static [u16],
+    /// Needs a bearer token.
+    operator: bool,
+}
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+const TEXT: &str = "text/plain";
+const JWT: &str = "application/jwt";
+const PAGE: (&str, &str) = ("limit", "1 to 1000, 100 if absent");
+const CURSOR: (&str, &str) = ("cursor", "`next_cursor` of the page before");
+
+const fn get(path: &'static str, summary: &'static str, gives: &'static [(u16, &'static str, &'static str)], problems: &'static [u16]) -> Operation {
+    Operation { path, method: "get", summary, query: &[], takes: &[], gives, problems, operator: false }
+}
+
+const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: "post",
+        takes: &[JWT, NDJSON],
+        ..get(
+            "/v1/reports",
+            "Submit one signed report (application/jwt) or one a line (application/x-ndjson, at most 10,000 lines and 32 MiB)",
+            &[(201, JSON, "Receipt"), (200, NDJSON, "LineAnswer")],
+            &[400, 409, 413, 415, 422, 429, 503],
+        )
+    },
+    Operation {
+        query: &[
+            ("subject", "did:key reported on"),
+            ("reporter", "did:key that reports"),
+            ("market", "exact market"),
+            ("trade_id", "exact trade id"),
+            ("since", "log time at or after, Unix seconds"),
+            PAGE,
+            CURSOR,
+        ],
+        ..get("/v1/reports", "List reports, ascending by log index", &[(200, JSON, "ReportPage")], &[400, 503])
+    },
+    get("/v1/reports/{id}", "One report with its signed bytes", &[(200, JSON, "Report")], &[400, 404, 503]),
+    get("/v1/reports/{id}/receipt", "tlog-proof under the newest published checkpoint", &[(200, TEXT, "Text")], &[400, 404, 503]),
+    get("/v1/agents/{did}", "An agent's statement in the newest epoch", &[(200, JSON, "Agent")], &[400, 404, 503]),
+    get("/v1/agents/{did}/explanation", "What made the score", &[(200, JSON, "Object")], &[400, 404, 503]),
+    Operation {
+        query: &[PAGE, CURSOR],
+        ..get("/v1/agents/{did}/history", "An agent's statements, newest epoch first", &[(200, JSON, "HistoryPage")], &[400, 404, 503])
+    },
+    Operation {
+        query: &[PAGE, CURSOR],
+        ..get("/v1/epochs", "List epochs, newest first", &[(200, JSON, "EpochPage")], &[400, 503])
+    },
+    Operation {
+        method: "post",
+        operator: true,
+        query: &[("as_of", "Unix seconds; now if absent")],
+        ..get("/v1/epochs", "Compute and log an epoch now", &[(201, JSON, "Object")], &[400, 401, 403, 409, 422, 503])
+    },
+    get("/v1/epochs/{number}", "One epoch", &[(200, JSON, "Epoch")], &[400, 404, 503]),
+    Operation {
+        query: &[("from", "first leaf, 0 if absent; at most 10,000 come at a time")],
+        ..get("/v1/epochs/{number}/statements", "Agents and claims in leaf order", &[(200, NDJSON, "Object")], &[400, 404, 503])
+    },
+    get("/v1/epochs/{number}/salt-key", "K_epoch, which rebuilds every statement", &[(200, JSON, "Object")], &[400, 404, 503]),
+    Operation {
+        query: &[("start", "first index"), ("end", "index after the last; at most 5,000 bodies come at a time")],
+        ..get("/v1/log/bodies", "Signed bytes of entries that have them", &[(200, NDJSON, "Object")], &[400, 503])
+    },
+    get("/checkpoint", "Newest published checkpoint (C2SP tlog-checkpoint)", &[(200, TEXT, "Text")], &[503]),
+    get("/tile/{path}", "Hash tiles and entry bundles (C2SP tlog-tiles)", &[(200, "application/octet-stream", "Bytes")], &[404, 503]),
+    Operation {
+        method: "post",
+        takes: &[JWT, JSON],
+        ..get("/v1/tokens", "Exchange a proof of possession for a token", &[(200, JSON, "Issued")], &[400, 404, 413, 422, 503])
+    },
+    Operation { method: "post", ..get("/oid4vci/nonce", "A nonce for a proof of possession", &[(200, JSON, "Object")], &[]) },
+    get("/v1/trust-bundle", "Everything a verifier needs beside a token, signed", &[(200, "application/trust-bundle+jwt", "Text")], &[503]),
+    get("/v1/status-lists", "Status list aggregation", &[(200, JSON, "Object")], &[503]),
+    get("/v1/status-lists/{n}", "A status list token", &[(200, "application/statuslist+jwt", "Text")], &[400, 404, 503]),
+    get("/.well-known/jwt-vc-issuer", "JWT VC issuer metadata", &[(200, JSON, "Object")], &[503]),
+    get("/.well-known/jwks.json", "Token keys", &[(200, JSON, "Object")], &[503]),
+    get("/vct/agent-reputation/1", "Type metadata of the token", &[(200, JSON, "Object")], &[]),
+    get("/v1/errors", "Registry of error codes", &[(200, JSON, "Object")], &[]),
+    get("/openapi.json", "This document", &[(200, JSON, "Object")], &[]),
+    get("/livez", "The process answers", &[(200, JSON, "Object")], &[]),
+    get("/readyz", "Database and log are usable", &[(200, JSON, "Object")], &[]),
+];
+
+/// The whole document.
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
+        entry[operation.method] = describe(operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Goodstanding",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Signed trade reports in, recomputable scores and offline-verifiable tokens out.",
+            "license": {"name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"operator": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "schemas": schemas(),
+        },
+    })
+}
+
+fn describe(operation: &Operation) -> Value {
+    let mut parameters: Vec<Value> = operation
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    for (name, meaning) in operation.query {
+        parameters.push(json!({"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}));
+    }
+    let mut responses = Map::new();
+    for (status, media, schema) in operation.gives {
+        let content = json!({*media: {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
+        responses.insert(status.to_string(), json!({"description": "Success", "content": content}));
+    }
+    for status in operation.problems.iter().chain(&[405, 500]) {
+        let content = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+        responses.insert(status.to_string(), json!({"description": "Problem", "content": content}));
+    }
+    let id = format!("{} {}", operation.method, operation.path);
+    let mut described = json!({"operationId": id, "summary": operation.summary, "responses": responses});
+    if !parameters.is_empty() {
+        described["parameters"] = parameters.into();
+    }
+    if !operation.takes.is_empty() {
+        let content: Map<_, _> =
+            operation.takes.iter().map(|media| ((*media).to_owned(), json!({"schema": {"type": "string"}}))).collect();
+        described["requestBody"] = json!({"required": true, "content": content});
+    }
+    if operation.operator {
+        described["security"] = json!([{"operator": []}]);
+    }
+    described
+}
+
+fn page_of(item: &str) -> Value {
+    json!({
+        "type": "object",
+        "required": ["items", "next_cursor"],
+        "properties": {
+            "items": {"type": "array", "items": {"$ref": format!("#/components/schemas/{item}")}},
+            "next_cursor": {"type": ["string", "null"]},
+        },
+    })
+}
+
+fn schemas() -> Value {
+    let claims: Value = serde_json::from_str(include_str!("../../schemas/claims.schema.json")).unwrap_or_default();
+    let index = json!({"type": "integer", "minimum": 0});
+    let level = json!({"enum": ["unilateral", "matched", "countersigned", "receipt", null]});
+    json!({
+        "Problem": {
+            "type": "object",
+            "description": "RFC 9457. The codes are listed at /v1/errors.",
+            "required": ["type", "title", "status", "code", "detail"],
+            "properties": {
+                "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+                "code": {"type": "string"}, "detail": {"type": "string"},
+            },
+        },
+        "Receipt": {
+            "type": "object",
+            "required": ["report_id", "leaf_index", "receipt", "witnessed"],
+            "properties": {
+                "report_id": {"type": "string"}, "leaf_index": index,
+                "receipt": {"type": "string", "description": "tlog-proof under a signed checkpoint"},
+                "witnessed": {"type": "boolean"},
+            },
+        },
+        "LineAnswer": {
+            "description": "One JSON object a line, in order: the place in the log, or a problem",
+            "oneOf": [
+                {"type": "object", "required": ["report_id", "leaf_index"], "properties": {"report_id": {"type": "string"}, "leaf_index": index}},
+                {"$ref": "#/components/schemas/Problem"},
+            ],
+        },
+        "Report": {
+            "type": "object",
+            "required": ["report_id", "leaf_index", "at", "historical", "superseded", "level", "level_in_epoch", "report"],
+            "properties": {
+                "report_id": {"type": "string"}, "leaf_index": index, "at": index,
+                "historical": {"type": "boolean"}, "superseded": {"type": "boolean"},
+                "level": level, "level_in_epoch": level,
+                "report": {"type": "object", "description": "The signed payload, schemas/trade-outcome.schema.json"},
+                "jws": {"type": "string"},
+            },
+        },
+        "ReportPage": page_of("Report"),
+        "Claims": claims,
+        "Agent": {
+            "type": "object",
+            "required": ["agent", "epoch", "as_of", "statement_index", "claims"],
+            "properties": {
+                "agent": {"type": "string"}, "epoch": index, "as_of": index, "statement_index": index,
+                "claims": {"$ref": "#/components/schemas/Claims"},
+            },
+        },
+        "History": {
+            "type": "object",
+            "required": ["epoch", "claims"],
+            "properties": {"epoch": index, "claims": {"$ref": "#/components/schemas/Claims"}},
+        },
+        "HistoryPage": page_of("History"),
+        "Epoch": {
+            "type": "object",
+            "required": ["number", "leaf_index", "at", "as_of", "log_size", "policy", "statements", "score_root", "flags_root", "salt_key_sha256", "code"],
+            "properties": {
+                "number": index, "leaf_index": index, "at": index, "as_of": index, "log_size": index, "policy": index, "statements": index,
+                "score_root": {"type": "string"}, "flags_root": {"type": "string"}, "salt_key_sha256": {"type": "string"}, "code": {"type": "string"},
+            },
+        },
+        "EpochPage": page_of("Epoch"),
+        "Issued": {
+            "type": "object",
+            "required": ["token", "expires_at"],
+            "properties": {"token": {"type": "string"}, "expires_at": index},
+        },
+        "Object": {"type": "object"},
+        "Text": {"type": "string"},
+        "Bytes": {"type": "string", "contentEncoding": "binary"},
+    })
+}

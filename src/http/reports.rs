@@ -1,0 +1,211 @@
+//! `/v1/reports`.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{ConnectInfo, Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use goodstanding_score::evidence::{Admitted, Evidence};
+use goodstanding_verify::report::Report;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    Api, Page,
+    problem::{Failed, Problem},
+    query::{Parameters, cursor, invalid, report_id},
+};
+use crate::{
+    app::App,
+    code::{Code, Fault},
+    epoch, ingest,
+    store::{ReportFilter, StoredReport},
+    token::bundle::{entry_proof, published},
+};
+
+/// A single JWS is at most 16 KiB; a little more is read so that the answer can say by how much it is too large.
+const SINGLE_BYTES: usize = 64 * 1024;
+const BULK_BYTES: usize = 32 * 1024 * 1024;
+const BULK_LINES: usize = 10_000;
+
+/// `POST /v1/reports`: one JWS (`application/jwt`) or one a line (`application/x-ndjson`).
+pub(super) async fn submit(
+    State(api): super::State,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failed> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "application/jwt" => submit_one(&api, peer, body).await,
+        "application/x-ndjson" => submit_many(&api, peer, body).await,
+        _ => Err(Fault::new(Code::MediaType, "application/jwt (one report) or application/x-ndjson (one a line)").into()),
+    }
+}
+
+async fn submit_one(api: &Arc<Api>, peer: SocketAddr, body: Body) -> Result<Response, Failed> {
+    take(api, peer, 1)?;
+    let jws = text(body, SINGLE_BYTES).await?;
+    let receipt = ingest::submit_one(&api.app.log, jws.trim_end().to_owned()).await?;
+    let status = if receipt.admitted.new { StatusCode::CREATED } else { StatusCode::OK };
+    let location = format!("/v1/reports/{}", receipt.admitted.id);
+    let body = json!({
+        "report_id": receipt.admitted.id.to_string(),
+        "leaf_index": receipt.admitted.index,
+        "receipt": receipt.proof,
+        "witnessed": false,
+    });
+    Ok((status, [(header::LOCATION, location)], Json(body)).into_response())
+}
+
+async fn submit_many(api: &Arc<Api>, peer: SocketAddr, body: Body) -> Result<Response, Failed> {
+    let text = text(body, BULK_BYTES).await?;
+    let lines: Vec<String> = text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect();
+    if lines.len() > BULK_LINES {
+        return Err(Fault::new(Code::TooManyLines, format!("{} lines; at most {BULK_LINES}", lines.len())).into());
+    }
+    take(api, peer, u32::try_from(lines.len()).unwrap_or(u32::MAX))?;
+    let mut out = String::new();
+    for answer in ingest::submit_many(&api.app.log, lines).await? {
+        let line = match &answer {
+            Ok(receipt) => json!({"report_id": receipt.admitted.id.to_string(), "leaf_index": receipt.admitted.index}),
+            Err(fault) => json!(Problem::from(fault)),
+        };
+        out.push_str(&line.to_string());
+        out.push('\n');
+    }
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], out).into_response())
+}
+
+fn take(api: &Api, peer: SocketAddr, reports: u32) -> Result<(), Failed> {
+    api.quota.take(peer.ip(), reports).map_err(|wait| {
+        let detail = format!("an address may send {} reports a minute", api.quota.burst());
+        Failed::retry_after(Fault::new(Code::QuotaAddress, detail), wait.as_secs() + 1)
+    })
+}
+
+async fn text(body: Body, limit: usize) -> Result<String, Fault> {
+    let bytes = axum::body::to_bytes(body, limit).await.map_err(|error| {
+        if std::error::Error::source(&error).is_some_and(|e| e.is::<http_body_util::LengthLimitError>()) {
+            Fault::new(Code::BodyTooLarge, format!("at most {limit} bytes"))
+        } else {
+            Fault::new(Code::BodyUnreadable, "the connection broke before the body was complete")
+        }
+    })?;
+    String::from_utf8(bytes.into()).map_err(|_| Fault::new(Code::BodyUnreadable, "the body is not UTF-8"))
+}
+
+/// A report as the API shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    report_id: String,
+    leaf_index: u64,
+    /// Log time, Unix milliseconds.
+    at: u64,
+    historical: bool,
+    /// Whether a later report of the same reporter replaced it.
+    superseded: bool,
+    /// Evidence level over the whole log; `null` when superseded.
+    level: Option<&'static str>,
+    /// Evidence level in the newest epoch; `null` when that epoch does not count it.
+    level_in_epoch: Option<&'static str>,
+    report: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jws: Option<String>,
+}
+
+/// `GET /v1/reports?subject=&reporter=&market=&trade_id=&since=&limit=&cursor=`.
+pub(super) async fn list(State(api): super::State, parameters: Parameters) -> Result<Json<Page<Shown>>, Failed> {
+    parameters.only(&["subject", "reporter", "market", "trade_id", "since", "limit", "cursor"])?;
+    let limit = parameters.limit()?;
+    let since = parameters.number("since")?;
+    let filter = ReportFilter {
+        subject: parameters.did("subject")?,
+        reporter: parameters.did("reporter")?,
+        market: parameters.text("market"),
+        trade_id: parameters.text("trade_id"),
+        since_ms: since.map(|s| s.checked_mul(1000).ok_or_else(|| invalid("since takes Unix seconds"))).transpose()?,
+        from_index: parameters.cursor()?.unwrap_or(0),
+        limit: limit + 1,
+    };
+    let mut found = api.app.store.reports(&filter).await?;
+    let more = found.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next_cursor = found.last().filter(|_| more).map(|last| cursor(last.index + 1));
+    let scope = Scope::now(&api.app).await?;
+    let mut items = Vec::with_capacity(found.len());
+    for stored in found {
+        items.push(scope.show(&api.app, stored, false).await?);
+    }
+    Ok(Json(Page { items, next_cursor }))
+}
+
+/// `GET /v1/reports/{id}`.
+pub(super) async fn show(State(api): super::State, Path(id): Path<String>) -> Result<Json<Shown>, Failed> {
+    let stored = stored(&api.app, &id).await?;
+    Ok(Json(Scope::now(&api.app).await?.show(&api.app, stored, true).await?))
+}
+
+/// `GET /v1/reports/{id}/receipt`: a tlog-proof under the newest published checkpoint.
+pub(super) async fn receipt(State(api): super::State, Path(id): Path<String>) -> Result<Response, Failed> {
+    let stored = stored(&api.app, &id).await?;
+    let proof = entry_proof(&api.app, stored.index, &published(&api.app)?).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], proof).into_response())
+}
+
+async fn stored(app: &App, id: &str) -> Result<StoredReport, Fault> {
+    let id = report_id(id)?;
+    app.store.report(&id).await?.ok_or_else(|| Fault::new(Code::ReportUnknown, format!("no report {id}")))
+}
+
+/// What evidence levels are computed over: the policies in force now and in the newest epoch.
+struct Scope {
+    policy: Option<Arc<crate::log::sequencer::CurrentPolicy>>,
+    epoch: Option<(u64, u64, goodstanding_score::policy::Policy)>,
+}
+
+impl Scope {
+    async fn now(app: &App) -> Result<Self, Fault> {
+        let epoch = match app.store.epoch(None).await? {
+            None => None,
+            Some(epoch) => {
+                let entry = epoch::entry_of(&epoch)?;
+                let (_, policy) = epoch::evidence::policy_at(app.store.as_ref(), entry.log_size).await?;
+                Some((entry.log_size, entry.as_of.saturating_mul(1000), policy))
+            }
+        };
+        Ok(Self { policy: app.log.shared().policy(), epoch })
+    }
+
+    async fn show(&self, app: &App, stored: StoredReport, whole: bool) -> Result<Shown, Fault> {
+        let report = Report::parse_admitted(&stored.jws)?;
+        let trade = app.store.reports_of_trade(&report.trade.market, &report.trade.id, [&report.iss, &report.sub]).await?;
+        let mut admitted = Vec::with_capacity(trade.len());
+        for other in trade {
+            let report = Report::parse_admitted(&other.jws)?;
+            admitted.push(Admitted { index: other.index, at_ms: other.at_ms, historical: other.historical, report });
+        }
+        let level = self.policy.as_ref().and_then(|p| Evidence::build(&admitted, &p.policy).level_of(&stored.id));
+        let level_in_epoch = self.epoch.as_ref().and_then(|(log_size, as_of_ms, policy)| {
+            admitted.retain(|a| a.index < *log_size && a.at_ms <= *as_of_ms);
+            Evidence::build(&admitted, policy).level_of(&stored.id)
+        });
+        let payload = goodstanding_verify::jws::Compact::parse(&stored.jws)?.payload_json()?;
+        Ok(Shown {
+            report_id: stored.id.to_string(),
+            leaf_index: stored.index,
+            at: stored.at_ms,
+            historical: stored.historical,
+            superseded: stored.superseded_by.is_some(),
+            level: level.map(goodstanding_score::evidence::Level::as_str),
+            level_in_epoch: level_in_epoch.map(goodstanding_score::evidence::Level::as_str),
+            report: payload,
+            jws: whole.then_some(stored.jws),
+        })
+    }
+}

@@ -1,0 +1,268 @@
+//! What a batch becomes: a pure function of the log's state, the store's answers and the items.
+
+use std::collections::HashMap;
+
+use goodstanding_score::policy::Policy;
+use goodstanding_verify::{
+    did::Did,
+    entry::{Body, Entry},
+    merkle::leaf_hash,
+    report::{Report, ReportId, TimeLimits},
+};
+
+use super::{
+    sign::LogSigner,
+    tree::{Edge, Touched},
+};
+use crate::{
+    code::{Code, Fault},
+    store::{AdmissionFacts, Commit, Head, NewEntry, NewEpoch, NewReport, Tree},
+};
+
+/// What the sequencer knows of the log.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The right edge of the tree.
+    pub edge: Edge,
+    /// `at` of the newest entry, Unix milliseconds; never decreases.
+    pub at_ms: u64,
+    /// Whether there is a head at all.
+    pub begun: bool,
+}
+
+/// A report whose bytes and signature were checked, with the store's answers.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The parsed report.
+    pub report: Report,
+    /// Its signed bytes.
+    pub jws: String,
+    /// Log time of an operator's import, Unix milliseconds; `None` = now, with all time rules.
+    pub historical_ms: Option<u64>,
+    /// Whether trust flow reached the reporter in the newest epoch.
+    pub reached: bool,
+    /// What the store knows.
+    pub facts: AdmissionFacts,
+}
+
+/// An admitted report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Leaf index.
+    pub index: u64,
+    /// Content address.
+    pub id: ReportId,
+    /// `false`: the same bytes had been admitted before.
+    pub new: bool,
+}
+
+/// A planned batch.
+#[derive(Debug)]
+pub struct Planned {
+    /// What to commit; `None` when no item made an entry.
+    pub commit: Option<Commit>,
+    /// The state afterwards.
+    pub state: State,
+    /// The tiles that changed, for receipts.
+    pub touched: Touched,
+    /// One verdict an item, in order.
+    pub verdicts: Vec<Result<Admitted, Fault>>,
+}
+
+/// Rules of admission that the policy sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Age and skew limits.
+    pub times: TimeLimits,
+    /// Unilateral reports a day of a key that no flow reaches.
+    pub unilateral_per_day: u64,
+}
+
+impl Rules {
+    /// The admission part of a policy.
+    pub fn of(policy: &Policy) -> Self {
+        Self {
+            times: TimeLimits { max_age_s: policy.admission.max_age_s, max_skew_s: policy.admission.max_skew_s },
+            unilateral_per_day: policy.admission.unilateral_per_day,
+        }
+    }
+}
+
+/// What earlier items of the same batch did, seen by the later ones.
+#[derive(Default)]
+struct Overlay<'a> {
+    ids: HashMap<ReportId, u64>,
+    jtis: HashMap<(Did, &'a str), ReportId>,
+    current: HashMap<(Did, Did, &'a str, &'a str), (u64, ReportId)>,
+    alone: HashMap<Did, u64>,
+}
+
+/// Plans a batch of reports at log time `now_ms` or later.
+pub fn plan_reports(state: &State, candidates: &[Candidate], rules: &Rules, now_ms: u64, signer: &LogSigner) -> Planned {
+    let mut overlay = Overlay::default();
+    let (mut entries, mut reports, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut at_ms = state.at_ms;
+    let mut index = state.edge.size();
+    for candidate in candidates {
+        let at = at_ms.max(candidate.historical_ms.unwrap_or(now_ms));
+        let verdict = admit(candidate, &overlay, rules, at);
+        if let Ok(Verdict::New { supersedes, alone }) = verdict {
+            let report = &candidate.report;
+            let body = Body::Report { id: report.id, historical: candidate.historical_ms.is_some() };
+            let bytes = match (Entry { at, body }).to_bytes() {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    verdicts.push(Err(error.into()));
+                    continue;
+                }
+            };
+            entries.push(NewEntry { index, at_ms: at, kind: "report", bytes });
+            reports.push(NewReport {
+                index,
+                at_ms: at,
+                id: report.id,
+                reporter: report.iss,
+                subject: report.sub,
+                market: report.trade.market.clone(),
+                trade_id: report.trade.id.clone(),
+                jti: report.jti.clone(),
+                historical: candidate.historical_ms.is_some(),
+                alone,
+                supersedes,
+                jws: candidate.jws.clone(),
+            });
+            overlay.ids.insert(report.id, index);
+            overlay.jtis.insert((report.iss, &report.jti), report.id);
+            let trade = (report.iss, report.sub, report.trade.market.as_str(), report.trade.id.as_str());
+            overlay.current.insert(trade, (index, report.id));
+            *overlay.alone.entry(report.iss).or_default() += u64::from(alone);
+            verdicts.push(Ok(Admitted { index, id: report.id, new: true }));
+            at_ms = at;
+            index += 1;
+        } else {
+            verdicts.push(match verdict {
+                Ok(Verdict::Same(index)) => Ok(Admitted { index, id: candidate.report.id, new: false }),
+                Ok(Verdict::New { .. }) => unreachable!("handled above"),
+                Err(fault) => Err(fault),
+            });
+        }
+    }
+    finish(state, entries, reports, None, at_ms, verdicts, signer)
+}
+
+/// Plans one entry that is not a report, at log time `at_ms` or the newest entry's, whichever is later.
+///
+/// # Errors
+/// `entry.malformed` when the entry cannot be written: a policy of more than 60,000 bytes, say.
+pub fn plan_event(
+    state: &State,
+    body: Body,
+    epoch: Option<(NewEpoch, Touched)>,
+    at_ms: u64,
+    signer: &LogSigner,
+) -> Result<Planned, Fault> {
+    let at = state.at_ms.max(at_ms);
+    let entry = NewEntry {
+        index: state.edge.size(),
+        at_ms: at,
+        kind: body.kind(),
+        bytes: Entry { at, body }.to_bytes()?,
+    };
+    Ok(finish(state, vec![entry], Vec::new(), epoch, at, Vec::new(), signer))
+}
+
+fn finish(
+    state: &State,
+    entries: Vec<NewEntry>,
+    reports: Vec<NewReport>,
+    epoch: Option<(NewEpoch, Touched)>,
+    at_ms: u64,
+    verdicts: Vec<Result<Admitted, Fault>>,
+    signer: &LogSigner,
+) -> Planned {
+    let mut after = State { edge: state.edge.clone(), at_ms, begun: true };
+    let mut touched = Touched::new();
+    if entries.is_empty() {
+        return Planned { commit: None, state: state.clone(), touched, verdicts };
+    }
+    after.edge.append(entries.iter().map(|e| leaf_hash(&e.bytes)), &mut touched);
+    let (size, root) = (after.edge.size(), after.edge.root());
+    let mut tiles: Vec<_> = touched.iter().map(|(id, tile)| (Tree::Log, *id, tile.clone())).collect();
+    let epoch = epoch.map(|(mut epoch, score_tiles)| {
+        // The entry's place is known only now.
+        epoch.index = state.edge.size();
+        tiles.extend(score_tiles.into_iter().map(|(id, tile)| (Tree::Epoch(epoch.number), id, tile)));
+        epoch
+    });
+    let commit = Commit {
+        expected: state.begun.then(|| (state.edge.size(), state.edge.root())),
+        head: Head { size, root, at_ms, note: signer.checkpoint(size, &root) },
+        entries,
+        reports,
+        tiles,
+        epoch,
+    };
+    Planned { commit: Some(commit), state: after, touched, verdicts }
+}
+
+enum Verdict {
+    Same(u64),
+    New { supersedes: Option<u64>, alone: bool },
+}
+
+fn admit(candidate: &Candidate, overlay: &Overlay<'_>, rules: &Rules, at_ms: u64) -> Result<Verdict, Fault> {
+    let Candidate { report, facts, .. } = candidate;
+    if let Some(index) = facts.same.or_else(|| overlay.ids.get(&report.id).copied()) {
+        return Ok(Verdict::Same(index));
+    }
+    if candidate.historical_ms.is_none() {
+        report.check_times(at_ms / 1000, &rules.times)?;
+    }
+    if let Some(other) = facts.jti.or_else(|| overlay.jtis.get(&(report.iss, report.jti.as_str())).copied()) {
+        return Err(Fault::new(Code::JtiConflict, format!("report {other} has the same jti")));
+    }
+    let supersedes = superseded(report, overlay, facts)?;
+    let alone = !is_attested(report) && !facts.counterparty_reported && !counterparty_in(overlay, report);
+    if alone && !candidate.reached && candidate.historical_ms.is_none() {
+        let so_far = facts.alone + overlay.alone.get(&report.iss).copied().unwrap_or(0);
+        if so_far >= rules.unilateral_per_day {
+            let detail = format!("{so_far} of {} unilateral reports in 24 hours", rules.unilateral_per_day);
+            return Err(Fault::new(Code::QuotaUnilateral, detail));
+        }
+    }
+    Ok(Verdict::New { supersedes, alone })
+}
+
+/// The index of the report that this one replaces, after checking that it may.
+fn superseded(report: &Report, overlay: &Overlay<'_>, facts: &AdmissionFacts) -> Result<Option<u64>, Fault> {
+    let trade = (report.iss, report.sub, report.trade.market.as_str(), report.trade.id.as_str());
+    let current = overlay.current.get(&trade).copied().or(facts.current);
+    match (current, report.supersedes) {
+        (None, None) => Ok(None),
+        (Some((index, id)), Some(named)) if id == named => Ok(Some(index)),
+        (Some((_, id)), None) => Err(Fault::new(Code::TradeAlreadyReported, format!("the current report is {id}"))),
+        (Some((_, id)), Some(named)) => {
+            let detail = format!("supersedes names {named}, the current report is {id}");
+            // A report that lost the race to supersede is told the same as one that never tried.
+            Err(Fault::new(Code::TradeAlreadyReported, detail))
+        }
+        (None, Some(named)) => {
+            Err(Fault::new(Code::SupersedesWrong, format!("{named} is not a report of this reporter on this trade")))
+        }
+    }
+}
+
+fn counterparty_in(overlay: &Overlay<'_>, report: &Report) -> bool {
+    let theirs = (report.sub, report.iss, report.trade.market.as_str(), report.trade.id.as_str());
+    overlay.current.contains_key(&theirs)
+}
+
+/// Whether the report brings more than its author's word.
+fn is_attested(report: &Report) -> bool {
+    use goodstanding_verify::report::Evidence;
+    report.evidence.iter().any(|e| match e {
+        Evidence::Terms(_) => true,
+        Evidence::Receipt { signer, .. } => *signer == Some(report.sub),
+        Evidence::Market { .. } | Evidence::Hash(_) => false,
+    })
+}

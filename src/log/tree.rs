@@ -1,0 +1,336 @@
+//! The Merkle tree as 256-wide tiles (C2SP tlog-tiles), each tile one small rs_merkle tree.
+//!
+//! Only the right edge lives in memory: at most one incomplete tile a level. A node whose subtree is not complete is
+//! never stored; it is recomputed from the edge and used as a virtual last node of its parent tile. Roots and paths
+//! then equal RFC 6962 exactly (the tests compare them with `ct-merkle`).
+
+use std::collections::BTreeMap;
+
+use goodstanding_verify::merkle::{self, Hash};
+use rs_merkle::{Hasher, MerkleTree};
+
+/// Width of a full tile.
+pub const TILE_WIDTH: usize = 256;
+/// log2 of [`TILE_WIDTH`].
+const TILE_BITS: u32 = 8;
+/// A u64 size needs no more levels than this.
+const MAX_LEVELS: u32 = 8;
+
+/// RFC 6962 §2.1 hashing for rs_merkle: leaves are passed already hashed, a lone node is carried up unchanged.
+#[derive(Clone)]
+struct Rfc6962;
+
+impl Hasher for Rfc6962 {
+    type Hash = Hash;
+
+    fn hash(data: &[u8]) -> Hash {
+        merkle::leaf_hash(data)
+    }
+
+    fn concat_and_hash(left: &Hash, right: Option<&Hash>) -> Hash {
+        right.map_or(*left, |right| merkle::node_hash(left, right))
+    }
+}
+
+/// Root of up to 256 nodes, `None` of none.
+fn root_of(nodes: &[Hash]) -> Option<Hash> {
+    match nodes {
+        [] => None,
+        [one] => Some(*one),
+        _ => MerkleTree::<Rfc6962>::from_leaves(nodes).root(),
+    }
+}
+
+/// A tile's place: level and number within the level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TileId {
+    /// 0 = leaf hashes.
+    pub level: u8,
+    /// Number within the level.
+    pub n: u64,
+}
+
+/// A tile's content: 1 to 256 hashes, left to right.
+pub type Tile = Vec<Hash>;
+
+/// The right edge of a tree: everything needed to append to it and to know its root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    size: u64,
+    /// `levels[l]` = the stored hashes of the incomplete last tile of level `l`, always fewer than 256.
+    levels: Vec<Tile>,
+}
+
+/// The tiles that appending made or changed, by place.
+pub type Touched = BTreeMap<TileId, Tile>;
+
+impl Edge {
+    /// The edge of a stored tree of `size` leaves; `tile(id)` gives the stored hashes of a tile, at least as many as asked for.
+    ///
+    /// # Errors
+    /// The place of the first tile that is missing or too short.
+    pub fn load(size: u64, mut tile: impl FnMut(TileId) -> Option<Tile>) -> Result<Self, TileId> {
+        let mut levels = Vec::new();
+        for id in edge_tiles(size) {
+            let width = edge_width(size, id.level);
+            let mut hashes = Vec::new();
+            if width > 0 {
+                hashes = tile(id).filter(|t| t.len() >= width).ok_or(id)?;
+                hashes.truncate(width);
+            }
+            levels.push(hashes);
+        }
+        Ok(Self { size, levels })
+    }
+
+    /// Number of leaves.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The stored hashes of a tile of the edge; `None` for any other tile, and for one without hashes.
+    pub fn tile(&self, id: TileId) -> Option<Tile> {
+        let is_edge = edge_tiles(self.size).any(|edge| edge == id);
+        self.levels.get(usize::from(id.level)).filter(|tile| is_edge && !tile.is_empty()).cloned()
+    }
+
+    /// Appends leaf hashes and records every tile that came to be or grew.
+    pub fn append(&mut self, leaves: impl IntoIterator<Item = Hash>, touched: &mut Touched) {
+        let mut highest = None;
+        for leaf in leaves {
+            highest = highest.max(Some(self.push(0, leaf, touched)));
+            self.size += 1;
+        }
+        // Incomplete tiles once, at the end; those of levels that nothing reached are as they were.
+        for id in edge_tiles(self.size).filter(|id| Some(id.level) <= highest) {
+            if let Some(tile) = self.levels.get(usize::from(id.level)).filter(|t| !t.is_empty()) {
+                touched.insert(id, tile.clone());
+            }
+        }
+    }
+
+    /// Returns the highest level that changed.
+    fn push(&mut self, level: u8, hash: Hash, touched: &mut Touched) -> u8 {
+        let l = usize::from(level);
+        if self.levels.len() <= l {
+            self.levels.resize_with(l + 1, Vec::new);
+        }
+        self.levels[l].push(hash);
+        if self.levels[l].len() < TILE_WIDTH {
+            return level;
+        }
+        let full = std::mem::take(&mut self.levels[l]);
+        let n = self.size.checked_shr(TILE_BITS * (u32::from(level) + 1)).unwrap_or(0);
+        let highest = root_of(&full).map_or(level, |root| self.push(level + 1, root, touched));
+        touched.insert(TileId { level, n }, full);
+        highest
+    }
+
+    /// RFC 6962 root; SHA-256("") of the empty tree.
+    pub fn root(&self) -> Hash {
+        self.virtual_nodes().last().copied().flatten().unwrap_or(merkle::EMPTY_ROOT)
+    }
+
+    /// `result[l]` = the root of everything at and below the incomplete tile of level `l`: the node that stands for it in level `l + 1`.
+    fn virtual_nodes(&self) -> Vec<Option<Hash>> {
+        let mut below = None;
+        self.levels
+            .iter()
+            .map(|tile| {
+                let mut nodes = tile.clone();
+                nodes.extend(below);
+                below = root_of(&nodes);
+                below
+            })
+            .collect()
+    }
+}
+
+/// Stored width of the incomplete last tile of a level.
+fn edge_width(size: u64, level: u8) -> usize {
+    let complete = size >> (TILE_BITS * u32::from(level));
+    usize::try_from(complete % 256).unwrap_or_default()
+}
+
+/// The last tile of every level of a tree of `size` leaves, its width possibly zero.
+fn edge_tiles(size: u64) -> impl Iterator<Item = TileId> {
+    (0..MAX_LEVELS).take_while(move |l| size >> (TILE_BITS * l) > 0).map(move |l| TileId {
+        // l < 8
+        level: u8::try_from(l).unwrap_or(u8::MAX),
+        n: size.checked_shr(TILE_BITS * (l + 1)).unwrap_or(0),
+    })
+}
+
+/// The tiles one needs to prove leaf `index` in a tree of `size` leaves: its own at each level, and the right edge.
+pub fn tiles_for_proof(index: u64, size: u64) -> Vec<TileId> {
+    let mut ids: Vec<TileId> = edge_tiles(size).filter(|id| edge_width(size, id.level) > 0).collect();
+    for edge in edge_tiles(size) {
+        let n = index.checked_shr(TILE_BITS * (u32::from(edge.level) + 1)).unwrap_or(0);
+        if n < edge.n {
+            ids.push(TileId { level: edge.level, n });
+        }
+    }
+    ids
+}
+
+/// Inclusion path of leaf `index` in the tree of `size` leaves (RFC 6962 §2.1.1), leaf's sibling first. `tile(id)` gives
+/// stored tiles, possibly of a later and longer tree.
+///
+/// # Errors
+/// The place of the first tile that is missing or too short.
+pub fn inclusion_path(
+    index: u64,
+    size: u64,
+    mut tile: impl FnMut(TileId) -> Option<Tile>,
+) -> Result<Vec<Hash>, TileId> {
+    let edge = Edge::load(size, &mut tile)?;
+    let virtual_nodes = edge.virtual_nodes();
+    let mut path = Vec::new();
+    let mut at = index;
+    for (l, id) in edge_tiles(size).enumerate() {
+        let within = usize::try_from(at % 256).unwrap_or_default();
+        at >>= TILE_BITS;
+        let nodes = if at == id.n {
+            let mut nodes = edge.levels[l].clone();
+            nodes.extend(l.checked_sub(1).and_then(|below| virtual_nodes[below]));
+            nodes
+        } else {
+            let id = TileId { level: id.level, n: at };
+            tile(id).filter(|t| t.len() == TILE_WIDTH).ok_or(id)?
+        };
+        if nodes.len() > 1 {
+            path.extend_from_slice(MerkleTree::<Rfc6962>::from_leaves(&nodes).proof(&[within]).proof_hashes());
+        }
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use goodstanding_verify::merkle::{leaf_hash, verify_inclusion};
+
+    use super::*;
+
+    /// A whole tree kept in memory the way the store keeps it: the newest width of every tile.
+    #[derive(Default)]
+    struct Grown {
+        edge: Edge,
+        tiles: Touched,
+    }
+
+    impl Grown {
+        fn grow(&mut self, leaves: &[Hash]) {
+            let mut touched = Touched::new();
+            self.edge.append(leaves.iter().copied(), &mut touched);
+            self.tiles.extend(touched);
+        }
+
+        fn path(&self, index: u64, size: u64) -> Vec<Hash> {
+            inclusion_path(index, size, |id| self.tiles.get(&id).cloned()).unwrap()
+        }
+    }
+
+    fn leaves(n: u64) -> Vec<Hash> {
+        (0..n).map(|i| leaf_hash(i.to_string().as_bytes())).collect()
+    }
+
+    /// ct-merkle's root over the same leaves, an independent implementation.
+    struct Peer(ct_merkle::mem_backed_tree::MemoryBackedTree<Sha256, String>);
+    type Sha256 = sha2::Sha256;
+
+    impl Peer {
+        fn new() -> Self {
+            Self(ct_merkle::mem_backed_tree::MemoryBackedTree::new())
+        }
+        fn root(&self) -> Hash {
+            let root = self.0.root();
+            root.as_bytes().as_slice().try_into().unwrap()
+        }
+    }
+
+    #[test]
+    fn roots_and_all_paths_equal_ct_merkle_to_600() {
+        let all = leaves(600);
+        let (mut grown, mut peer) = (Grown::default(), Peer::new());
+        for (n, leaf) in (1_u64..).zip(&all) {
+            grown.grow(std::slice::from_ref(leaf));
+            peer.0.push((n - 1).to_string());
+            assert_eq!(grown.edge.root(), peer.root(), "size {n}");
+            for index in (0..n).filter(|i| n < 40 || i % 37 == 0 || i + 3 > n || i % 256 > 253) {
+                let theirs = peer.0.prove_inclusion(usize::try_from(index).unwrap());
+                let ours = grown.path(index, n).concat();
+                assert_eq!(ours, theirs.as_bytes(), "index {index} size {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn roots_and_paths_around_tile_borders_and_65536() {
+        let all = leaves(66_100);
+        let mut grown = Grown::default();
+        let mut done = 0_usize;
+        for size in [255_u64, 256, 257, 511, 512, 513, 2560, 65_279, 65_280, 65_535, 65_536, 65_537, 65_792, 66_100] {
+            let to = usize::try_from(size).unwrap();
+            grown.grow(&all[done..to]);
+            done = to;
+            let root = merkle::root(&all[..to]);
+            assert_eq!(grown.edge.root(), root, "size {size}");
+            for index in [0, 1, 255, 256, 12_345, size / 2, size.saturating_sub(257), size - 1] {
+                if index < size {
+                    let path = grown.path(index, size);
+                    let leaf = all[usize::try_from(index).unwrap()];
+                    verify_inclusion(index, size, &leaf, &path, &root).unwrap();
+                }
+            }
+            // An edge loaded back from the stored tiles is the same edge.
+            let loaded = Edge::load(size, |id| grown.tiles.get(&id).cloned()).unwrap();
+            assert_eq!(loaded.root(), root);
+            assert_eq!(loaded.size(), size);
+        }
+        // Proofs against older, smaller trees come from the same, longer tiles.
+        for size in [1_u64, 2, 255, 256, 300, 65_535, 65_536] {
+            let root = merkle::root(&all[..usize::try_from(size).unwrap()]);
+            let path = grown.path(size - 1, size);
+            verify_inclusion(size - 1, size, &all[usize::try_from(size - 1).unwrap()], &path, &root).unwrap();
+        }
+    }
+
+    #[test]
+    fn batches_of_any_size_give_the_same_tiles() {
+        let all = leaves(1500);
+        let mut one = Grown::default();
+        one.grow(&all);
+        for step in [1, 7, 255, 256, 257, 700] {
+            let mut other = Grown::default();
+            for chunk in all.chunks(step) {
+                other.grow(chunk);
+            }
+            assert_eq!(one.tiles, other.tiles, "step {step}");
+            assert_eq!(one.edge, other.edge);
+        }
+    }
+
+    #[test]
+    fn proofs_read_only_the_tiles_they_announce() {
+        let all = leaves(70_000);
+        let mut grown = Grown::default();
+        grown.grow(&all);
+        for (index, size) in [(0, 70_000), (69_999, 70_000), (12_345, 65_536), (0, 1), (65_535, 65_536)] {
+            let announced = tiles_for_proof(index, size);
+            inclusion_path(index, size, |id| {
+                announced.contains(&id).then(|| grown.tiles[&id].clone())
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_missing_or_short_tile_is_named() {
+        let mut grown = Grown::default();
+        grown.grow(&leaves(300));
+        let missing = inclusion_path(3, 300, |id| (id.level != 0 || id.n != 0).then(|| grown.tiles[&id].clone()));
+        assert_eq!(missing, Err(TileId { level: 0, n: 0 }));
+        let short = Edge::load(300, |id| Some(grown.tiles[&id][..1].to_vec()));
+        assert_eq!(short, Err(TileId { level: 0, n: 1 }));
+    }
+}

@@ -1,0 +1,18 @@
+//! The `goodstanding` command; everything it can do is in [`goodstanding::cli`].
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use goodstanding::cli::{Cli, run};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.start_log();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the service keeps: a trait of domain verbs, and the databases behind it.
+//!
+//! The log is the truth; the database is its working copy. Every write goes through one task
+//! ([`crate::log::sequencer`]), which is never cancelled; reads may come from anywhere.
+
+pub mod sqlite;
+mod types;
+
+pub use types::*;
+
+use async_trait::async_trait;
+use goodstanding_verify::{did::Did, report::ReportId};
+
+use crate::log::tree::{Tile, TileId};
+
+/// The tree that a tile belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tree {
+    /// The log.
+    Log,
+    /// The score tree of an epoch.
+    Epoch(u64),
+}
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The head was not the one the commit was planned on: another writer, or a commit that had gone through after all.
+    #[error("the log's head is not where the commit expected it")]
+    HeadMoved,
+    /// The database cannot be reached, is busy, full or read-only. Whether a commit went through is unknown.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// What is stored contradicts itself.
+    #[error("the database is corrupt: {0}")]
+    Corrupt(String),
+    /// The database is not one that this program can use.
+    #[error("the database cannot be used: {0}")]
+    Unsupported(String),
+}
+
+/// Everything the service asks of a database.
+///
+/// Reads see committed state only. Methods that write are called by the writer task alone and are marked so.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The newest signed head, `None` before the first commit.
+    async fn head(&self) -> Result<Option<Head>, Error>;
+
+    /// Writer only. Applies a commit as one durable transaction, or nothing of it.
+    ///
+    /// # Errors
+    /// [`Error::HeadMoved`] when the head is not `commit.expected`; after [`Error::Unavailable`] the outcome is unknown.
+    async fn commit(&self, commit: &Commit) -> Result<(), Error>;
+
+    /// Writer only. Records a checkpoint as published, durably.
+    async fn publish(&self, checkpoint: &Published) -> Result<(), Error>;
+
+    /// The newest published checkpoint.
+    async fn published(&self) -> Result<Option<Published>, Error>;
+
+    /// What the store knows that bears on admitting these reports: one answer each, in order.
+    async fn admission_facts(&self, asked: &[AdmissionQuery<'_>]) -> Result<Vec<AdmissionFacts>, Error>;
+
+    /// A tile's hashes at the newest width.
+    async fn tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error>;
+
+    /// Entry bytes of indices `start..end`, in order.
+    async fn entries(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, Error>;
+
+    /// Entries that are not reports with index below `before`, ascending: (index, bytes).
+    async fn events(&self, kind: &str, before: u64) -> Result<Vec<(u64, Vec<u8>)>, Error>;
+
+    /// Admitted reports with index in `start..end`, at most `limit`, ascending, bodies included.
+    async fn bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredReport>, Error>;
+
+    /// One report by its id.
+    async fn report(&self, id: &ReportId) -> Result<Option<StoredReport>, Error>;
+
+    /// Reports that match a filter, ascending by index.
+    async fn reports(&self, filter: &ReportFilter) -> Result<Vec<StoredReport>, Error>;
+
+    /// Every report of one trade, superseded ones included, ascending by index.
+    async fn reports_of_trade(&self, market: &str, trade_id: &str, parties: [&Did; 2]) -> Result<Vec<StoredReport>, Error>;
+
+    /// The newest report of all.
+    async fn newest_report(&self) -> Result<Option<StoredReport>, Error>;
+
+    /// The epoch with this number, or the newest.
+    async fn epoch(&self, number: Option<u64>) -> Result<Option<StoredEpoch>, Error>;
+
+    /// Epochs with number below `before`, newest first.
+    async fn epochs(&self, before: u64, limit: u32) -> Result<Vec<StoredEpoch>, Error>;
+
+    /// Statements of an epoch from leaf `from` on, ascending.
+    async fn statements(&self, epoch: u64, from: u64, limit: u32) -> Result<Vec<StoredStatement>, Error>;
+
+    /// An agent's statements with epoch below `before`, newest first.
+    async fn statements_of(&self, agent: &Did, before: u64, limit: u32) -> Result<Vec<StoredStatement>, Error>;
+
+    /// Agents that flow reached in the newest epoch.
+    async fn reached(&self) -> Result<Vec<Did>, Error>;
+
+    /// Names an agent in this store only (imports do). Writer only.
+    async fn set_aliases(&self, aliases: &[(String, Did)]) -> Result<(), Error>;
+
+    /// The agent behind an alias.
+    async fn agent_of_alias(&self, alias: &str) -> Result<Option<Did>, Error>;
+
+    /// All aliases.
+    async fn aliases(&self) -> Result<Vec<(String, Did)>, Error>;
+
+    /// Writer only. Records an issued token under a fresh place of a status list; `false` when the place is taken.
+    async fn add_token(&self, token: &IssuedToken) -> Result<bool, Error>;
+
+    /// How many tokens status list `list` has, and the places of its revoked ones.
+    async fn status_list(&self, list: u64) -> Result<(u64, Vec<u64>), Error>;
+
+    /// Number of the newest status list with a token in it.
+    async fn newest_status_list(&self) -> Result<Option<u64>, Error>;
+
+    /// A setting that the data directory was made with.
+    async fn meta(&self, key: &str) -> Result<Option<String>, Error>;
+
+    /// Writes a setting once. Writer only.
+    async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error>;
+
+    /// Closes all connections; a later call on the store fails.
+    async fn close(&self);
+}

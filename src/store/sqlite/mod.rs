@@ -1,0 +1,295 @@
+//! The store on SQLite: one writer connection, a pool of readers, native SQL.
+//!
+//! `synchronous=FULL` in WAL mode: a commit returns only after its WAL frames are synced, so what was acknowledged
+//! survives a crash and a power cut. Both that and a SQLite without the WAL-reset race (≥ 3.51.3) are asserted at start.
+
+mod read;
+mod write;
+
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use goodstanding_verify::{did::Did, report::ReportId};
+use sqlx::{
+    Row as _, SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{
+    AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter, Store, StoredEpoch,
+    StoredReport, StoredStatement, Tree,
+};
+use crate::log::tree::{Tile, TileId};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Older versions can lose committed transactions when a checkpoint races with a WAL reset.
+const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
+const READERS: u32 = 4;
+const BUSY: Duration = Duration::from_secs(5);
+
+/// A SQLite database file, opened as the only writer of its directory.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, making it if `create`, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When it cannot be opened, its schema is newer than this program, or SQLite is too old or not set to sync fully.
+    pub async fn open(path: &Path, create: bool) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .create_if_missing(create);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone())
+            .await
+            .map_err(unavailable)?;
+        assert_settings(&writer).await?;
+        MIGRATIONS.run(&writer).await.map_err(|e| Error::Unsupported(e.to_string()))?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.read_only(true))
+            .await
+            .map_err(unavailable)?;
+        Ok(Self { writer, readers })
+    }
+}
+
+async fn assert_settings(pool: &SqlitePool) -> Result<(), Error> {
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await.map_err(unavailable)?;
+    let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    if (next(), next(), next()) < OLDEST_SQLITE {
+        return Err(Error::Unsupported(format!("SQLite {version} is older than 3.51.3")));
+    }
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await.map_err(unavailable)?;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await.map_err(unavailable)?;
+    if synchronous != 2 || journal != "wal" {
+        return Err(Error::Unsupported(format!("synchronous={synchronous}, journal_mode={journal}; FULL (2) and wal are needed")));
+    }
+    Ok(())
+}
+
+/// The one conversion of a count or index into what SQLite can hold.
+fn to_i64(n: u64) -> Result<i64, Error> {
+    i64::try_from(n).map_err(|_| Error::Unsupported(format!("{n} does not fit the database")))
+}
+
+/// The one conversion back.
+fn to_u64(n: i64) -> Result<u64, Error> {
+    u64::try_from(n).map_err(|_| Error::Corrupt(format!("negative number {n}")))
+}
+
+fn bytes32(bytes: &[u8]) -> Result<[u8; 32], Error> {
+    bytes.try_into().map_err(|_| Error::Corrupt(format!("{} bytes where 32 belong", bytes.len())))
+}
+
+fn did(bytes: &[u8]) -> Result<Did, Error> {
+    Did::from_key_bytes(&bytes32(bytes)?).map_err(|e| Error::Corrupt(e.to_string()))
+}
+
+fn report_id(bytes: &[u8]) -> Result<ReportId, Error> {
+    bytes32(bytes).map(ReportId)
+}
+
+fn tree_number(tree: Tree) -> Result<i64, Error> {
+    match tree {
+        Tree::Log => Ok(0),
+        Tree::Epoch(n) => to_i64(n),
+    }
+}
+
+fn unavailable(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Error::Corrupt(error.to_string()),
+        other => Error::Unavailable(other.to_string()),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn head(&self) -> Result<Option<Head>, Error> {
+        self.read_head().await
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<(), Error> {
+        self.write_commit(commit).await
+    }
+
+    async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
+        sqlx::query("INSERT INTO checkpoints (size, published_ms, note) VALUES (?, ?, ?)")
+            .bind(to_i64(checkpoint.size)?)
+            .bind(to_i64(checkpoint.published_ms)?)
+            .bind(&checkpoint.note)
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
+    }
+
+    async fn published(&self) -> Result<Option<Published>, Error> {
+        let row = sqlx::query("SELECT size, published_ms, note FROM checkpoints ORDER BY size DESC LIMIT 1")
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.map(|row| Ok(Published { size: to_u64(row.get(0))?, published_ms: to_u64(row.get(1))?, note: row.get(2) }))
+            .transpose()
+    }
+
+    async fn admission_facts(&self, asked: &[AdmissionQuery<'_>]) -> Result<Vec<AdmissionFacts>, Error> {
+        self.read_admission_facts(asked).await
+    }
+
+    async fn tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error> {
+        self.read_tile(tree, id).await
+    }
+
+    async fn entries(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, Error> {
+        sqlx::query_scalar("SELECT bytes FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx")
+            .bind(to_i64(start)?)
+            .bind(to_i64(end)?)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)
+    }
+
+    async fn events(&self, kind: &str, before: u64) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        // The writer reads its own policy entry back right after committing it; readers see it too.
+        let rows = sqlx::query("SELECT idx, bytes FROM entries WHERE kind = ? AND kind <> 'report' AND idx < ? ORDER BY idx")
+            .bind(kind)
+            .bind(to_i64(before)?)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(|row| Ok((to_u64(row.get(0))?, row.get(1)))).collect()
+    }
+
+    async fn bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredReport>, Error> {
+        self.read_bodies(start, end, limit).await
+    }
+
+    async fn report(&self, id: &ReportId) -> Result<Option<StoredReport>, Error> {
+        self.read_report(id).await
+    }
+
+    async fn reports(&self, filter: &ReportFilter) -> Result<Vec<StoredReport>, Error> {
+        self.read_reports(filter).await
+    }
+
+    async fn reports_of_trade(&self, market: &str, trade_id: &str, parties: [&Did; 2]) -> Result<Vec<StoredReport>, Error> {
+        self.read_reports_of_trade(market, trade_id, parties).await
+    }
+
+    async fn newest_report(&self) -> Result<Option<StoredReport>, Error> {
+        self.read_newest_report().await
+    }
+
+    async fn epoch(&self, number: Option<u64>) -> Result<Option<StoredEpoch>, Error> {
+        self.read_epoch(number).await
+    }
+
+    async fn epochs(&self, before: u64, limit: u32) -> Result<Vec<StoredEpoch>, Error> {
+        self.read_epochs(before, limit).await
+    }
+
+    async fn statements(&self, epoch: u64, from: u64, limit: u32) -> Result<Vec<StoredStatement>, Error> {
+        self.read_statements(epoch, from, limit).await
+    }
+
+    async fn statements_of(&self, agent: &Did, before: u64, limit: u32) -> Result<Vec<StoredStatement>, Error> {
+        self.read_statements_of(agent, before, limit).await
+    }
+
+    async fn reached(&self) -> Result<Vec<Did>, Error> {
+        let keys: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT a.key FROM statements s JOIN agents a ON a.id = s.agent \
+             WHERE s.epoch = (SELECT max(number) FROM epochs) AND s.reached = 1",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        keys.iter().map(|key| did(key)).collect()
+    }
+
+    async fn set_aliases(&self, aliases: &[(String, Did)]) -> Result<(), Error> {
+        self.write_aliases(aliases).await
+    }
+
+    async fn agent_of_alias(&self, alias: &str) -> Result<Option<Did>, Error> {
+        let key: Option<Vec<u8>> = sqlx::query_scalar("SELECT key FROM agents WHERE alias = ?")
+            .bind(alias)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        key.map(|key| did(&key)).transpose()
+    }
+
+    async fn aliases(&self) -> Result<Vec<(String, Did)>, Error> {
+        let rows = sqlx::query("SELECT alias, key FROM agents WHERE alias IS NOT NULL ORDER BY key")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(|row| Ok((row.get(0), did(row.get(1))?))).collect()
+    }
+
+    async fn add_token(&self, token: &IssuedToken) -> Result<bool, Error> {
+        self.write_token(token).await
+    }
+
+    async fn status_list(&self, list: u64) -> Result<(u64, Vec<u64>), Error> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM tokens WHERE list = ?")
+            .bind(to_i64(list)?)
+            .fetch_one(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let revoked: Vec<i64> = sqlx::query_scalar("SELECT idx FROM tokens WHERE list = ? AND revoked = 1 ORDER BY idx")
+            .bind(to_i64(list)?)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        Ok((to_u64(count)?, revoked.into_iter().map(to_u64).collect::<Result<_, _>>()?))
+    }
+
+    async fn newest_status_list(&self) -> Result<Option<u64>, Error> {
+        let list: Option<i64> = sqlx::query_scalar("SELECT max(list) FROM tokens")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        list.map(to_u64).transpose()
+    }
+
+    async fn meta(&self, key: &str) -> Result<Option<String>, Error> {
+        sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
+            .bind(key)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)
+    }
+
+    async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)")
+            .bind(key)
+            .bind(value)
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,249 @@
+//! The readers' side.
+
+use goodstanding_verify::{did::Did, report::ReportId};
+use sqlx::{QueryBuilder, Row as _, Sqlite, sqlite::SqliteRow};
+
+use super::{SqliteStore, bytes32, did, report_id, to_i64, to_u64, tree_number, unavailable};
+use crate::{
+    log::tree::{Tile, TileId},
+    store::{
+        AdmissionFacts, AdmissionQuery, Error, Head, ReportFilter, StoredEpoch, StoredReport, StoredStatement, Tree,
+    },
+};
+
+const REPORT: &str = "SELECT r.idx, r.at_ms, r.id, r.historical, r.superseded_by, b.jws \
+                      FROM reports r JOIN bodies b ON b.idx = r.idx ";
+
+fn stored_report(row: &SqliteRow) -> Result<StoredReport, Error> {
+    Ok(StoredReport {
+        index: to_u64(row.get(0))?,
+        at_ms: to_u64(row.get(1))?,
+        id: report_id(row.get(2))?,
+        historical: row.get(3),
+        superseded_by: row.get::<Option<i64>, _>(4).map(to_u64).transpose()?,
+        jws: row.get(5),
+    })
+}
+
+fn stored_epoch(row: &SqliteRow) -> Result<StoredEpoch, Error> {
+    Ok(StoredEpoch {
+        number: to_u64(row.get(0))?,
+        index: to_u64(row.get(1))?,
+        salt_key: bytes32(row.get(2))?,
+        entry: row.get(3),
+    })
+}
+
+fn stored_statement(row: &SqliteRow) -> Result<StoredStatement, Error> {
+    Ok(StoredStatement {
+        epoch: to_u64(row.get(0))?,
+        leaf: to_u64(row.get(1))?,
+        agent: did(row.get(2))?,
+        claims: row.get(3),
+    })
+}
+
+impl SqliteStore {
+    pub(super) async fn read_head(&self) -> Result<Option<Head>, Error> {
+        let row = sqlx::query("SELECT size, root, at_ms, note FROM head")
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.map(|row| {
+            Ok(Head {
+                size: to_u64(row.get(0))?,
+                root: bytes32(row.get(1))?,
+                at_ms: to_u64(row.get(2))?,
+                note: row.get(3),
+            })
+        })
+        .transpose()
+    }
+
+    pub(super) async fn read_admission_facts(&self, asked: &[AdmissionQuery<'_>]) -> Result<Vec<AdmissionFacts>, Error> {
+        let mut facts = Vec::with_capacity(asked.len());
+        for chunk in asked.chunks(1000) {
+            let mut rows = Vec::with_capacity(chunk.len());
+            for (n, query) in (0_i64..).zip(chunk) {
+                rows.push((n, query, query.alone_since_ms.map(to_i64).transpose()?));
+            }
+            let mut sql = QueryBuilder::<Sqlite>::new("WITH q (n, id, reporter, subject, market, trade, jti, since) AS (");
+            sql.push_values(rows, |mut row, (n, query, since)| {
+                row.push_bind(n)
+                    .push_bind(query.id.0.to_vec())
+                    .push_bind(query.reporter.key_bytes().as_slice())
+                    .push_bind(query.subject.key_bytes().as_slice())
+                    .push_bind(query.market)
+                    .push_bind(query.trade_id)
+                    .push_bind(query.jti)
+                    .push_bind(since);
+            });
+            sql.push(
+                ") SELECT \
+                   (SELECT idx FROM reports WHERE id = q.id), \
+                   (SELECT r.id FROM reports r WHERE r.reporter = ra.id AND r.jti = q.jti), \
+                   c.idx, c.id, \
+                   EXISTS (SELECT 1 FROM reports r WHERE r.reporter = sa.id AND r.subject = ra.id AND r.market = m.id \
+                           AND r.trade_id = q.trade AND r.superseded_by IS NULL), \
+                   CASE WHEN q.since IS NULL THEN 0 ELSE \
+                     (SELECT count(*) FROM reports r WHERE r.reporter = ra.id AND r.alone = 1 AND r.at_ms >= q.since) END \
+                 FROM q \
+                 LEFT JOIN agents ra ON ra.key = q.reporter \
+                 LEFT JOIN agents sa ON sa.key = q.subject \
+                 LEFT JOIN markets m ON m.name = q.market \
+                 LEFT JOIN reports c ON c.reporter = ra.id AND c.subject = sa.id AND c.market = m.id \
+                   AND c.trade_id = q.trade AND c.superseded_by IS NULL \
+                 ORDER BY q.n",
+            );
+            let rows = sql.build().fetch_all(&self.readers).await.map_err(unavailable)?;
+            for row in &rows {
+                let current = match (row.get::<Option<i64>, _>(2), row.get::<Option<Vec<u8>>, _>(3)) {
+                    (Some(index), Some(id)) => Some((to_u64(index)?, report_id(&id)?)),
+                    _ => None,
+                };
+                facts.push(AdmissionFacts {
+                    same: row.get::<Option<i64>, _>(0).map(to_u64).transpose()?,
+                    jti: row.get::<Option<Vec<u8>>, _>(1).map(|id| report_id(&id)).transpose()?,
+                    current,
+                    counterparty_reported: row.get(4),
+                    alone: to_u64(row.get(5))?,
+                });
+            }
+        }
+        Ok(facts)
+    }
+
+    pub(super) async fn read_tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error> {
+        let bytes: Option<Vec<u8>> = sqlx::query_scalar("SELECT hashes FROM tiles WHERE tree = ? AND level = ? AND n = ?")
+            .bind(tree_number(tree)?)
+            .bind(i64::from(id.level))
+            .bind(to_i64(id.n)?)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        bytes.map(|bytes| bytes.chunks(32).map(bytes32).collect()).transpose()
+    }
+
+    pub(super) async fn read_bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredReport>, Error> {
+        let rows = QueryBuilder::<Sqlite>::new(REPORT)
+            .push("WHERE r.idx >= ")
+            .push_bind(to_i64(start)?)
+            .push(" AND r.idx < ")
+            .push_bind(to_i64(end)?)
+            .push(" ORDER BY r.idx LIMIT ")
+            .push_bind(limit)
+            .build()
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(stored_report).collect()
+    }
+
+    pub(super) async fn read_report(&self, id: &ReportId) -> Result<Option<StoredReport>, Error> {
+        let row = QueryBuilder::<Sqlite>::new(REPORT)
+            .push("WHERE r.id = ")
+            .push_bind(id.0.to_vec())
+            .build()
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(stored_report).transpose()
+    }
+
+    pub(super) async fn read_reports(&self, filter: &ReportFilter) -> Result<Vec<StoredReport>, Error> {
+        let mut sql = QueryBuilder::<Sqlite>::new(REPORT);
+        sql.push("WHERE r.idx >= ").push_bind(to_i64(filter.from_index)?);
+        for (column, agent) in [("subject", &filter.subject), ("reporter", &filter.reporter)] {
+            if let Some(agent) = agent {
+                sql.push(" AND r.").push(column).push(" = (SELECT id FROM agents WHERE key = ");
+                sql.push_bind(agent.key_bytes().to_vec()).push(")");
+            }
+        }
+        if let Some(market) = &filter.market {
+            sql.push(" AND r.market = (SELECT id FROM markets WHERE name = ").push_bind(market).push(")");
+        }
+        if let Some(trade_id) = &filter.trade_id {
+            sql.push(" AND r.trade_id = ").push_bind(trade_id);
+        }
+        if let Some(since) = filter.since_ms {
+            sql.push(" AND r.at_ms >= ").push_bind(to_i64(since)?);
+        }
+        sql.push(" ORDER BY r.idx LIMIT ").push_bind(filter.limit);
+        let rows = sql.build().fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(stored_report).collect()
+    }
+
+    pub(super) async fn read_reports_of_trade(&self, market: &str, trade_id: &str, parties: [&Did; 2]) -> Result<Vec<StoredReport>, Error> {
+        let [one, other] = parties.map(|did| did.key_bytes().to_vec());
+        let mut sql = QueryBuilder::<Sqlite>::new(REPORT);
+        sql.push("JOIN agents ra ON ra.id = r.reporter JOIN agents sa ON sa.id = r.subject JOIN markets m ON m.id = r.market ");
+        sql.push("WHERE m.name = ").push_bind(market).push(" AND r.trade_id = ").push_bind(trade_id);
+        sql.push(" AND ((ra.key = ").push_bind(one.clone()).push(" AND sa.key = ").push_bind(other.clone());
+        sql.push(") OR (ra.key = ").push_bind(other).push(" AND sa.key = ").push_bind(one).push(")) ORDER BY r.idx");
+        let rows = sql.build().fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(stored_report).collect()
+    }
+
+    pub(super) async fn read_newest_report(&self) -> Result<Option<StoredReport>, Error> {
+        let row = QueryBuilder::<Sqlite>::new(REPORT)
+            .push("ORDER BY r.idx DESC LIMIT 1")
+            .build()
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(stored_report).transpose()
+    }
+
+    pub(super) async fn read_epoch(&self, number: Option<u64>) -> Result<Option<StoredEpoch>, Error> {
+        let row = sqlx::query(
+            "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
+             WHERE e.number = coalesce(?, (SELECT max(number) FROM epochs))",
+        )
+        .bind(number.map(to_i64).transpose()?)
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        row.as_ref().map(stored_epoch).transpose()
+    }
+
+    pub(super) async fn read_epochs(&self, before: u64, limit: u32) -> Result<Vec<StoredEpoch>, Error> {
+        let rows = sqlx::query(
+            "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
+             WHERE e.number < ? ORDER BY e.number DESC LIMIT ?",
+        )
+        .bind(to_i64(before)?)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(stored_epoch).collect()
+    }
+
+    pub(super) async fn read_statements(&self, epoch: u64, from: u64, limit: u32) -> Result<Vec<StoredStatement>, Error> {
+        let rows = sqlx::query(
+            "SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s JOIN agents a ON a.id = s.agent \
+             WHERE s.epoch = ? AND s.leaf >= ? ORDER BY s.leaf LIMIT ?",
+        )
+        .bind(to_i64(epoch)?)
+        .bind(to_i64(from)?)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(stored_statement).collect()
+    }
+
+    pub(super) async fn read_statements_of(&self, agent: &Did, before: u64, limit: u32) -> Result<Vec<StoredStatement>, Error> {
+        let rows = sqlx::query(
+            "SELECT s.epoch, s.leaf, a.key, s.claims FROM agents a JOIN statements s ON s.agent = a.id \
+             WHERE a.key = ? AND s.epoch < ? ORDER BY s.epoch DESC LIMIT ?",
+        )
+        .bind(agent.key_bytes().to_vec())
+        .bind(to_i64(before)?)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(stored_statement).collect()
+    }
+}

@@ -1,0 +1,221 @@
+//! The writer's side: one IMMEDIATE transaction a commit, multi-row statements, compare-and-swap on the head.
+
+use std::collections::BTreeSet;
+
+use goodstanding_verify::did::Did;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::{SqliteStore, to_i64, tree_number, unavailable};
+use crate::store::{Commit, Error, IssuedToken, NewEpoch, NewReport};
+
+/// Rows of one multi-row statement; with at most ten bindings a row this stays far below SQLite's 32,766.
+const ROWS: usize = 1000;
+
+impl SqliteStore {
+    pub(super) async fn write_commit(&self, commit: &Commit) -> Result<(), Error> {
+        // IMMEDIATE: a deferred transaction that becomes a writer later gets SQLITE_BUSY at once, without the busy timeout.
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+        swap_head(&mut tx, commit).await?;
+        for chunk in commit.entries.chunks(ROWS) {
+            let mut rows = Vec::with_capacity(chunk.len());
+            for entry in chunk {
+                rows.push((to_i64(entry.index)?, to_i64(entry.at_ms)?, entry));
+            }
+            QueryBuilder::<Sqlite>::new("INSERT INTO entries (idx, at_ms, kind, bytes) ")
+                .push_values(rows, |mut row, (index, at_ms, entry)| {
+                    row.push_bind(index).push_bind(at_ms).push_bind(entry.kind).push_bind(entry.bytes.as_slice());
+                })
+                .build()
+                .execute(&mut *tx)
+                .await
+                .map_err(unavailable)?;
+        }
+        let agents = commit.reports.iter().flat_map(|r| [r.reporter, r.subject]);
+        let agents = agents.chain(commit.epoch.iter().flat_map(|e| e.statements.iter().map(|s| s.0)));
+        intern_agents(&mut tx, &agents.collect()).await?;
+        for chunk in commit.reports.chunks(ROWS) {
+            insert_reports(&mut tx, chunk).await?;
+        }
+        for (tree, id, tile) in &commit.tiles {
+            sqlx::query(
+                "INSERT INTO tiles (tree, level, n, hashes) VALUES (?, ?, ?, ?) \
+                 ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes",
+            )
+            .bind(tree_number(*tree)?)
+            .bind(i64::from(id.level))
+            .bind(to_i64(id.n)?)
+            .bind(tile.concat())
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
+        }
+        if let Some(epoch) = &commit.epoch {
+            insert_epoch(&mut tx, epoch).await?;
+        }
+        tx.commit().await.map_err(unavailable)
+    }
+
+    pub(super) async fn write_aliases(&self, aliases: &[(String, Did)]) -> Result<(), Error> {
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+        intern_agents(&mut tx, &aliases.iter().map(|(_, did)| *did).collect()).await?;
+        for (alias, did) in aliases {
+            sqlx::query("UPDATE agents SET alias = ? WHERE key = ? AND alias IS NOT ?")
+                .bind(alias)
+                .bind(did.key_bytes().as_slice())
+                .bind(alias)
+                .execute(&mut *tx)
+                .await
+                .map_err(unavailable)?;
+        }
+        tx.commit().await.map_err(unavailable)
+    }
+
+    pub(super) async fn write_token(&self, token: &IssuedToken) -> Result<bool, Error> {
+        let done = sqlx::query(
+            "INSERT INTO tokens (list, idx, agent, epoch, iat, exp) \
+             SELECT ?, ?, id, ?, ?, ? FROM agents WHERE key = ? ON CONFLICT (list, idx) DO NOTHING",
+        )
+        .bind(to_i64(token.list)?)
+        .bind(to_i64(token.idx)?)
+        .bind(to_i64(token.epoch)?)
+        .bind(to_i64(token.iat)?)
+        .bind(to_i64(token.exp)?)
+        .bind(token.agent.key_bytes().as_slice())
+        .execute(&self.writer)
+        .await
+        .map_err(unavailable)?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+async fn swap_head(tx: &mut SqliteConnection, commit: &Commit) -> Result<(), Error> {
+    let head = &commit.head;
+    let (size, at_ms) = (to_i64(head.size)?, to_i64(head.at_ms)?);
+    let query = match &commit.expected {
+        None => sqlx::query("INSERT INTO head (one, size, root, at_ms, note) VALUES (1, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
+            .bind(size)
+            .bind(head.root.as_slice())
+            .bind(at_ms)
+            .bind(&head.note),
+        Some((old_size, old_root)) => {
+            sqlx::query("UPDATE head SET size = ?, root = ?, at_ms = ?, note = ? WHERE one = 1 AND size = ? AND root = ?")
+                .bind(size)
+                .bind(head.root.as_slice())
+                .bind(at_ms)
+                .bind(&head.note)
+                .bind(to_i64(*old_size)?)
+                .bind(old_root.as_slice())
+        }
+    };
+    let done = query.execute(&mut *tx).await.map_err(unavailable)?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(Error::HeadMoved) }
+}
+
+async fn intern_agents(tx: &mut SqliteConnection, agents: &BTreeSet<Did>) -> Result<(), Error> {
+    let agents: Vec<_> = agents.iter().collect();
+    for chunk in agents.chunks(ROWS) {
+        QueryBuilder::<Sqlite>::new("INSERT INTO agents (key) ")
+            .push_values(chunk, |mut row, did| {
+                row.push_bind(did.key_bytes().as_slice());
+            })
+            .push(" ON CONFLICT (key) DO NOTHING")
+            .build()
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+async fn insert_reports(tx: &mut SqliteConnection, reports: &[NewReport]) -> Result<(), Error> {
+    let markets: BTreeSet<&str> = reports.iter().map(|r| r.market.as_str()).collect();
+    QueryBuilder::<Sqlite>::new("INSERT INTO markets (name) ")
+        .push_values(markets, |mut row, name| {
+            row.push_bind(name);
+        })
+        .push(" ON CONFLICT (name) DO NOTHING")
+        .build()
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    // One statement for reports that supersede nothing; the others one by one, so that the unique index of current reports
+    // never sees two of them, also when one batch supersedes within itself.
+    let mut start = 0;
+    for (i, report) in reports.iter().enumerate() {
+        if let Some(old) = report.supersedes {
+            insert_plain(tx, &reports[start..i]).await?;
+            sqlx::query("UPDATE reports SET superseded_by = ? WHERE idx = ? AND superseded_by IS NULL")
+                .bind(to_i64(report.index)?)
+                .bind(to_i64(old)?)
+                .execute(&mut *tx)
+                .await
+                .map_err(unavailable)?;
+            start = i;
+        }
+    }
+    insert_plain(tx, &reports[start..]).await
+}
+
+async fn insert_plain(tx: &mut SqliteConnection, reports: &[NewReport]) -> Result<(), Error> {
+    if reports.is_empty() {
+        return Ok(());
+    }
+    let mut rows = Vec::with_capacity(reports.len());
+    for report in reports {
+        rows.push((to_i64(report.index)?, to_i64(report.at_ms)?, report));
+    }
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, jti, historical, alone) ",
+    );
+    query
+        .push_values(&rows, |mut row, (index, at_ms, report)| {
+            row.push_bind(index).push_bind(report.id.0.to_vec()).push_bind(at_ms);
+            row.push("(SELECT id FROM agents WHERE key = ");
+            row.push_bind_unseparated(report.reporter.key_bytes().as_slice()).push_unseparated(")");
+            row.push("(SELECT id FROM agents WHERE key = ");
+            row.push_bind_unseparated(report.subject.key_bytes().as_slice()).push_unseparated(")");
+            row.push("(SELECT id FROM markets WHERE name = ");
+            row.push_bind_unseparated(report.market.as_str()).push_unseparated(")");
+            row.push_bind(report.trade_id.as_str()).push_bind(report.jti.as_str());
+            row.push_bind(report.historical).push_bind(report.alone);
+        })
+        .build()
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    QueryBuilder::<Sqlite>::new("INSERT INTO bodies (idx, jws) ")
+        .push_values(&rows, |mut row, (index, _, report)| {
+            row.push_bind(index).push_bind(report.jws.as_str());
+        })
+        .build()
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    Ok(())
+}
+
+async fn insert_epoch(tx: &mut SqliteConnection, epoch: &NewEpoch) -> Result<(), Error> {
+    let number = to_i64(epoch.number)?;
+    sqlx::query("INSERT INTO epochs (number, idx, salt_key) VALUES (?, ?, ?)")
+        .bind(number)
+        .bind(to_i64(epoch.index)?)
+        .bind(epoch.salt_key.as_slice())
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    let leaves: Vec<_> = (0_i64..).zip(&epoch.statements).collect();
+    for chunk in leaves.chunks(ROWS) {
+        QueryBuilder::<Sqlite>::new("INSERT INTO statements (epoch, leaf, agent, reached, claims) ")
+            .push_values(chunk, |mut row, (leaf, (agent, reached, claims))| {
+                row.push_bind(number).push_bind(leaf);
+                row.push("(SELECT id FROM agents WHERE key = ");
+                row.push_bind_unseparated(agent.key_bytes().as_slice()).push_unseparated(")");
+                row.push_bind(reached).push_bind(claims.as_str());
+            })
+            .build()
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
+    }
+    Ok(())
+}
