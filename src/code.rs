@@ -72,6 +72,7 @@ codes! {
     TokenHolder = "token.holder_unproven", "Possession of the key is not proven",
         "The proof must be an openid4vci-proof+jwt by the agent's own key, for this issuer, over a fresh nonce.";
     NonceUnknown = "token.nonce_unknown", "Unknown or used nonce", "Fetch a new nonce from /oid4vci/nonce; each is good for one request within five minutes.";
+    StatusListUnknown = "status.list_unknown", "No such status list", "No token has a place in a list of this number; /v1/status-lists names those there are.";
     AuthMissing = "auth.missing", "Authentication needed", "Send `Authorization: Bearer <token>` from `goodstanding access grant`.";
     AuthInvalid = "auth.invalid", "Token not accepted", "The bearer token is malformed, expired, revoked or from another issuer.";
     AuthForbidden = "auth.forbidden", "Role not sufficient", "The token's roles do not allow this.";

@@ -77,6 +77,13 @@ CREATE TABLE bodies (
     jws TEXT NOT NULL
 ) STRICT;
 
+-- Which reports bring which attestation or receipt: such a document lifts the level of one report only, the first.
+CREATE TABLE documents (
+    sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+    idx    INTEGER NOT NULL,
+    PRIMARY KEY (sha256, idx)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE epochs (
     number   INTEGER PRIMARY KEY,
     idx      INTEGER NOT NULL UNIQUE,

@@ -115,7 +115,7 @@ pub fn status_of(code: &str) -> StatusCode {
         ("ingest", _) | ("store", "unavailable") | ("log", "not_published" | "closed") | ("epoch", "running") => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        ("epoch", "unknown") | ("agent", "unknown") | ("request", "not_found") => StatusCode::NOT_FOUND,
+        ("epoch" | "agent", "unknown") | ("request", "not_found") | ("status", "list_unknown") => StatusCode::NOT_FOUND,
         ("epoch", _) => StatusCode::CONFLICT,
         ("auth", "forbidden") => StatusCode::FORBIDDEN,
         ("auth", _) => StatusCode::UNAUTHORIZED,

@@ -31,6 +31,8 @@ use crate::{
 const SINGLE_BYTES: usize = 64 * 1024;
 const BULK_BYTES: usize = 32 * 1024 * 1024;
 const BULK_LINES: usize = 10_000;
+/// Reports with the same document that are looked at when a level is shown.
+const QUOTED: u32 = 50;
 
 /// `POST /v1/reports`: one JWS (`application/jwt`) or one a line (`application/x-ndjson`).
 pub(super) async fn submit(
@@ -185,8 +187,18 @@ impl Scope {
     async fn show(&self, app: &App, stored: StoredReport, whole: bool) -> Result<Shown, Fault> {
         let report = Report::parse_admitted(&stored.jws)?;
         let trade = app.store.reports_of_trade(&report.trade.market, &report.trade.id, [&report.iss, &report.sub]).await?;
-        let mut admitted = Vec::with_capacity(trade.len());
-        for other in trade {
+        let mut all = trade;
+        // Who else brings the same documents decides whether they lift this report.
+        let digests = report.evidence.iter().filter_map(|e| match e {
+            goodstanding_verify::report::Evidence::Market { sha256, .. }
+            | goodstanding_verify::report::Evidence::Receipt { sha256, .. } => Some(sha256.0),
+            _ => None,
+        });
+        for sha256 in digests {
+            all.extend(app.store.reports_with_document(&sha256, QUOTED).await?);
+        }
+        let mut admitted = Vec::with_capacity(all.len());
+        for other in all {
             let report = Report::parse_admitted(&other.jws)?;
             admitted.push(Admitted { index: other.index, at_ms: other.at_ms, historical: other.historical, report });
         }

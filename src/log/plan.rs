@@ -129,6 +129,7 @@ pub fn plan_reports(state: &State, candidates: &[Candidate], rules: &Rules, now_
                 historical: candidate.historical_ms.is_some(),
                 alone,
                 supersedes,
+                documents: single_use_documents(report),
                 jws: candidate.jws.clone(),
             });
             overlay.ids.insert(report.id, index);
@@ -255,6 +256,16 @@ fn superseded(report: &Report, overlay: &Overlay<'_>, facts: &AdmissionFacts) ->
 fn counterparty_in(overlay: &Overlay<'_>, report: &Report) -> bool {
     let theirs = (report.sub, report.iss, report.trade.market.as_str(), report.trade.id.as_str());
     overlay.current.contains_key(&theirs)
+}
+
+/// Digests of the documents that can lift one report only.
+fn single_use_documents(report: &Report) -> Vec<[u8; 32]> {
+    use goodstanding_verify::report::Evidence;
+    let digests = report.evidence.iter().filter_map(|e| match e {
+        Evidence::Market { sha256, .. } | Evidence::Receipt { sha256, .. } => Some(sha256.0),
+        Evidence::Terms(_) | Evidence::Hash(_) => None,
+    });
+    digests.collect()
 }
 
 /// Whether the report brings more than its author's word.

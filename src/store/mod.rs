@@ -84,6 +84,9 @@ pub trait Store: Send + Sync + 'static {
     /// Every report of one trade, superseded ones included, ascending by index.
     async fn reports_of_trade(&self, market: &str, trade_id: &str, parties: [&Did; 2]) -> Result<Vec<StoredReport>, Error>;
 
+    /// The first reports that bring this attestation or receipt, ascending by index, at most `limit`.
+    async fn reports_with_document(&self, sha256: &[u8; 32], limit: u32) -> Result<Vec<StoredReport>, Error>;
+
     /// The newest report of all.
     async fn newest_report(&self) -> Result<Option<StoredReport>, Error>;
 

@@ -84,6 +84,8 @@ pub struct NewReport {
     pub alone: bool,
     /// Index of the report that this one replaces.
     pub supersedes: Option<u64>,
+    /// Digests of its attestations and receipts.
+    pub documents: Vec<[u8; 32]>,
     /// The compact JWS.
     pub jws: String,
 }

@@ -45,11 +45,11 @@ pub fn aggregation_uri(issuer: &str) -> String {
 /// The signed list, `application/statuslist+jwt`.
 ///
 /// # Errors
-/// `request.not_found` when no token has a place in it.
+/// `status.list_unknown` when no token has a place in it.
 pub async fn signed_list(app: &App, list: u64) -> Result<String, Fault> {
     let (tokens, revoked) = app.store.status_list(list).await?;
     if tokens == 0 {
-        return Err(Fault::new(Code::RouteUnknown, format!("there is no status list {list}")));
+        return Err(Fault::new(Code::StatusListUnknown, format!("there is no status list {list}")));
     }
     let mut bits = vec![0_u8; usize::try_from(LIST_SIZE / 8).unwrap_or_default()];
     for idx in revoked {

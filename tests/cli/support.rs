@@ -9,19 +9,19 @@ use std::{
 use serde_json::Value;
 
 /// The import header.
-pub const HEADER: &str = "time,trade_id,market,kind,reporter,subject,role,amount,currency,units,resource,status,quality_bp,on_time,\
+pub(crate) const HEADER: &str = "time,trade_id,market,kind,reporter,subject,role,amount,currency,units,resource,status,quality_bp,on_time,\
                           claimed_quality_bp,swap_id,auction_id,auction_format,reserve,task_class,utilisation_bp,bids,level";
 
 /// How a run of the program ended.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             out: String::from_utf8(output.stdout).unwrap(),
@@ -30,43 +30,43 @@ impl Ran {
     }
 
     /// Asserts exit code 0 and returns standard output.
-    pub fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self.out
     }
 
     /// Asserts exit code 0 and returns standard output as JSON.
-    pub fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         let out = self.ok();
         serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
     }
 
     /// Asserts this exit code and that this stable code is named.
-    pub fn fails(self, exit: i32, code: &str) -> String {
+    pub(crate) fn fails(self, exit: i32, code: &str) -> String {
         assert_eq!(self.code, Some(exit), "{self:#?}");
         assert!(self.err.contains(&format!("[{code}]: ")), "{self:#?}");
         self.err
     }
 
     /// Asserts wrong usage.
-    pub fn usage(self) -> String {
+    pub(crate) fn usage(self) -> String {
         assert_eq!(self.code, Some(2), "{self:#?}");
         self.err
     }
 }
 
-pub fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+pub(crate) fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_goodstanding"));
     command.args(args).env_clear().env("RUST_BACKTRACE", "1");
     command
 }
 
-pub fn run<'a>(args: impl IntoIterator<Item = &'a str>) -> Ran {
+pub(crate) fn run<'a>(args: impl IntoIterator<Item = &'a str>) -> Ran {
     Ran::of(command(args).stdin(Stdio::null()).output().unwrap())
 }
 
 /// Runs with a text on standard input.
-pub fn run_with<'a>(args: impl IntoIterator<Item = &'a str>, input: &str) -> Ran {
+pub(crate) fn run_with<'a>(args: impl IntoIterator<Item = &'a str>, input: &str) -> Ran {
     let mut child =
         command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -74,38 +74,38 @@ pub fn run_with<'a>(args: impl IntoIterator<Item = &'a str>, input: &str) -> Ran
 }
 
 /// A directory of one test, and file names in it.
-pub struct Dir(tempfile::TempDir);
+pub(crate) struct Dir(tempfile::TempDir);
 
 impl Dir {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.path().join(name).to_str().unwrap().to_owned()
     }
 
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let file = self.file(name);
         std::fs::write(&file, text).unwrap();
         file
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path().join(name)).unwrap()
     }
 
     /// A CSV file with the header and these rows.
-    pub fn csv(&self, name: &str, rows: &[&str]) -> String {
+    pub(crate) fn csv(&self, name: &str, rows: &[&str]) -> String {
         self.write(name, format!("{HEADER}\n{}\n", rows.join("\n")))
     }
 
     /// The same, compressed.
-    pub fn csv_gz(&self, name: &str, rows: &[&str]) -> String {
+    pub(crate) fn csv_gz(&self, name: &str, rows: &[&str]) -> String {
         let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         write!(out, "{HEADER}\n{}\n", rows.join("\n")).unwrap();
         self.write(name, out.finish().unwrap())
@@ -113,7 +113,7 @@ impl Dir {
 }
 
 /// The folder of evaluation data; absent data is a failure, not a skipped test.
-pub fn shared(file: &str) -> PathBuf {
+pub(crate) fn shared(file: &str) -> PathBuf {
     let shared = std::env::var_os("GOODSTANDING_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let path = shared.join(file);
@@ -122,7 +122,7 @@ pub fn shared(file: &str) -> PathBuf {
 }
 
 /// Six reports on four trades: alice and bob trade honestly, mallory cheats alice.
-pub fn six_rows() -> [&'static str; 6] {
+pub(crate) fn six_rows() -> [&'static str; 6] {
     [
         "1790000000,t1,query-a,purchase,alice,bob,buyer,0.0001,USDC,1,query,fulfilled,9400,true,,,,,,,,,countersigned",
         "1790000100,t2,query-a,service,alice,bob,buyer,12.5,USD,,,fulfilled,9200,true,,,,,,,,,",

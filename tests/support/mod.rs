@@ -1,5 +1,5 @@
 //! What the integration tests share: agents that sign, a service on a random port, and proofs that a stranger would check.
-#![expect(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test binary uses its own part of this")]
 
 use std::{
     path::{Path, PathBuf},

@@ -176,7 +176,7 @@ impl Evidence {
             }
             groups.push(Group::new(group, &log, &agents));
         }
-        let bearers = document_bearers(&log, &trade_of);
+        let bearers = document_bearers(&log, &trade_of, policy);
         let trades: Vec<Trade> = groups
             .iter()
             .map(|group| group.trade(&log, policy))
@@ -347,20 +347,51 @@ fn quality(report: &Report, policy: &Policy) -> u16 {
         .min(10_000)
 }
 
-/// Every attestation and receipt lifts one report: the first in log order that carries it. A report that supersedes the
-/// bearer inherits it, because trade and reporter are the same.
-fn document_bearers(log: &[&Admitted], trade_of: &[usize]) -> Bearers {
+/// Every attestation and receipt lifts one report: the first in log order that it can lift. A report that supersedes the
+/// bearer inherits it, because trade and reporter are the same. A report that merely quotes somebody else's receipt does
+/// not use it up.
+fn document_bearers(log: &[&Admitted], trade_of: &[usize], policy: &Policy) -> Bearers {
     let mut bearers = HashMap::new();
     for (place, a) in log.iter().enumerate() {
         for document in &a.report.evidence {
-            if let Document::Market { sha256, .. } | Document::Receipt { sha256, .. } = document {
+            if let (Some(sha256), Some(_)) = (single_use(document), lifts_to(document, &a.report, policy)) {
                 bearers
-                    .entry(*sha256)
+                    .entry(sha256)
                     .or_insert((trade_of[place], a.report.iss));
             }
         }
     }
     bearers
+}
+
+/// Digest of a document that lifts one report only. Terms name their trade and need no such rule.
+fn single_use(document: &Document) -> Option<Digest> {
+    match document {
+        Document::Market { sha256, .. } | Document::Receipt { sha256, .. } => Some(*sha256),
+        Document::Terms(_) | Document::Hash(_) => None,
+    }
+}
+
+/// The level that a document gives the report it comes with, if nobody used it before.
+fn lifts_to(document: &Document, report: &Report, policy: &Policy) -> Option<Level> {
+    // A policy-listed key that is itself a party is no third party.
+    let third = |signer: &Did| {
+        *signer != report.iss
+            && *signer != report.sub
+            && policy.attestors.binary_search(signer).is_ok()
+    };
+    match document {
+        Document::Terms(_) => Some(Level::Countersigned),
+        Document::Market { attestor, .. } => third(attestor).then_some(Level::Receipt),
+        Document::Receipt {
+            signer: Some(signer),
+            ..
+        } if third(signer) => Some(Level::Receipt),
+        Document::Receipt { signer, .. } => {
+            (*signer == Some(report.sub)).then_some(Level::Countersigned)
+        }
+        Document::Hash(_) => None,
+    }
 }
 
 fn level(
@@ -370,40 +401,20 @@ fn level(
     bearers: &Bearers,
     policy: &Policy,
 ) -> Level {
-    let bears = |sha256: &Digest| bearers.get(sha256) == Some(&(trade, report.iss));
-    // A policy-listed key that is itself a party is no third party.
-    let third = |signer: &Did| {
-        *signer != report.iss
-            && *signer != report.sub
-            && policy.attestors.binary_search(signer).is_ok()
+    let free = |document: &&Document| {
+        single_use(document).is_none_or(|sha256| bearers.get(&sha256) == Some(&(trade, report.iss)))
     };
-    let documents = report
-        .evidence
-        .iter()
-        .filter_map(|document| match document {
-            Document::Terms(_) => Some(Level::Countersigned),
-            Document::Market { attestor, sha256 } if bears(sha256) && third(attestor) => {
-                Some(Level::Receipt)
-            }
-            Document::Receipt {
-                signer: Some(signer),
-                sha256,
-                ..
-            } if bears(sha256) => {
-                if third(signer) {
-                    Some(Level::Receipt)
-                } else {
-                    (*signer == report.sub).then_some(Level::Countersigned)
-                }
-            }
-            _ => None,
-        });
     let base = if matched {
         Level::Matched
     } else {
         Level::Unilateral
     };
-    documents.fold(base, Level::max)
+    report
+        .evidence
+        .iter()
+        .filter(free)
+        .filter_map(|document| lifts_to(document, report, policy))
+        .fold(base, Level::max)
 }
 
 /// Whether two matched accounts contradict each other: one says it went well and the other that it did not, unless the

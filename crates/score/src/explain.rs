@@ -26,6 +26,7 @@ const STEPS: &[&str] = &[
     "weighted_quality = sum of report weight_q32 * quality_bp",
     "score_bp = floor((totals.weighted_quality + prior.weight_q32 * prior.quality_bp) / (totals.weight_q32 + prior.weight_q32))",
     "lifetime_lower_bp = mean - z_milli / 1000 * spread_bp / sqrt((totals.weight_q32 + prior.weight_q32) / 2^32), not below 0",
+    "a segment (reports with closed_at >= as_of - recent_window_s, or of one amount band) has sums of its own; its mean is (its weighted_quality + p * mean) / (its weight_q32 + p), p = segment_prior_weight_milli, and its bound divides by sqrt((its weight_q32 + min(p, rest of totals.weight_q32) + prior.weight_q32) / 2^32)",
     "lower_bp = min(lifetime_lower_bp, recent_lower_bp, lower_bp of every amount band with enough evidence)",
 ];
 
@@ -134,6 +135,12 @@ pub struct ExplainedReport {
     pub quality_bp: u16,
     /// Evidence level.
     pub level: &'static str,
+    /// When the trade ended, Unix seconds: decides decay and whether it is in the recent window.
+    pub closed_at: u64,
+    /// Lower edge of the trade's amount band, milli-units of the reference currency.
+    pub band_from_milli: u64,
+    /// Whether the trade is in dispute.
+    pub in_dispute: bool,
     /// Decayed weight, Q32.
     pub unit_q32: u64,
     /// Value of the trade, thousandths.
@@ -163,7 +170,7 @@ pub fn explain(
     let mut contributions: Vec<ExplainedContribution> = score
         .contributions
         .iter()
-        .filter_map(|c| contribution(c, evidence, scores, totals.weight_q32))
+        .filter_map(|c| contribution(c, evidence, policy, scores, totals.weight_q32))
         .collect();
     contributions.sort_by(|a, b| b.weight_q32.cmp(&a.weight_q32).then(a.rater.cmp(&b.rater)));
     let claims = &score.claims;
@@ -203,6 +210,7 @@ pub fn explain(
 fn contribution(
     c: &Contribution,
     evidence: &Evidence,
+    policy: &Policy,
     scores: &Scores,
     total_q32: u128,
 ) -> Option<ExplainedContribution> {
@@ -213,12 +221,20 @@ fn contribution(
         .iter()
         .map(|r| {
             let opinion = &evidence.opinions[r.opinion];
+            let trade = &evidence.trades[opinion.trade];
             *levels.entry(opinion.level.as_str()).or_insert(0) += 1;
             ExplainedReport {
                 id: opinion.report,
                 index: opinion.index,
                 quality_bp: opinion.quality_bp,
                 level: opinion.level.as_str(),
+                closed_at: trade.closed_at,
+                band_from_milli: policy
+                    .amount_bands_milli
+                    .get(trade.band)
+                    .copied()
+                    .unwrap_or(0),
+                in_dispute: opinion.in_dispute,
                 unit_q32: r.unit_q32,
                 value_milli: r.value_milli,
                 weight_q32: r.weight_q32,

@@ -318,3 +318,27 @@ fn consistency_forgeries() {
     assert_eq!(consistency_path(&leaves, 41), None);
     assert_eq!(inclusion_path(&leaves, 40), None);
 }
+
+/// Our proofs satisfy the check functions of the Go checksum database, as ported to Rust.
+#[test]
+fn agrees_with_tlog_tiles() {
+    use tlog_tiles::{Hash as Theirs, check_record, check_tree};
+    let theirs = |path: Vec<Hash>| path.into_iter().map(Theirs).collect::<Vec<_>>();
+    for size in (1..=40).chain([255, 256, 257, 600]) {
+        let leaves = numbered(size);
+        let (all, n) = (Theirs(root(&leaves)), size as u64);
+        for index in 0..size {
+            let path = theirs(inclusion_path(&leaves, index).unwrap());
+            check_record(&path, n, all, index as u64, Theirs(leaves[index])).unwrap();
+            let path = theirs(consistency_path(&leaves, index + 1).unwrap());
+            check_tree(
+                &path,
+                n,
+                all,
+                index as u64 + 1,
+                Theirs(root(&leaves[..=index])),
+            )
+            .unwrap();
+        }
+    }
+}

@@ -9,18 +9,15 @@ use crate::ingest::import::{Auction, Row};
 const SPAN_S: u64 = 20 * 86_400;
 /// Trades among honest agents and with cheats.
 const OPEN_TRADES: u64 = 560;
-/// Trades of the ring with itself.
+/// Trades of the ring, all of them with itself.
 const RING_TRADES: u64 = 150;
-/// Trades in which the ring cheats somebody outside.
-const RING_VICTIMS: u64 = 12;
 
 const HONEST: [&str; 26] = [
     "atlas", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "juniper", "kestrel", "lumen", "maple",
     "nimbus", "otter", "pine", "quartz", "raven", "sage", "tundra", "umbra", "violet", "willow", "xenon", "yarrow", "zephyr",
 ];
 const CHEATS: [&str; 4] = ["bargain-bot", "fastdata", "gpu4less", "promiser"];
-const RING: [&str; 8] =
-    ["ring-1", "ring-2", "ring-3", "ring-4", "ring-5", "ring-6", "ring-7", "ring-8"];
+const RING: [&str; 8] = ["ring-1", "ring-2", "ring-3", "ring-4", "ring-5", "ring-6", "ring-7", "ring-8"];
 const NEW: [&str; 2] = ["newcomer-1", "newcomer-2"];
 
 /// What an agent really is. The service is never told.
@@ -30,7 +27,7 @@ pub(super) enum Nature {
     Honest,
     /// Takes the money and delivers little.
     Cheat,
-    /// Praises its own kind and cheats others.
+    /// Trades with its own kind and praises it.
     Ring,
     /// Honest, with hardly any trades yet.
     New,
@@ -153,10 +150,9 @@ impl Maker {
         }
     }
 
-    /// The ring trades in a circle and across, praises every trade, and cheats a few outsiders.
+    /// The members of the ring trade with each other, for much money, and praise every trade.
     fn ring(&mut self, agents: &[Agent]) {
-        let of = |nature| agents.iter().filter(move |a| a.nature == nature).collect::<Vec<_>>();
-        let (ring, honest) = (of(Nature::Ring), of(Nature::Honest));
+        let ring: Vec<_> = agents.iter().filter(|a| a.nature == Nature::Ring).collect();
         for i in 0..RING_TRADES {
             let buyer = *self.random.pick(&ring);
             let seller = self.other(&ring, buyer);
@@ -175,11 +171,6 @@ impl Maker {
                 delivered_bp: 10_000,
             };
             self.report(&trade, Reporting::Matched);
-        }
-        for i in 0..RING_VICTIMS {
-            let time = self.begin + SPAN_S * (i + 1) / (RING_VICTIMS + 1);
-            let (buyer, seller) = (*self.random.pick(&honest), *self.random.pick(&ring));
-            self.trade(buyer, seller, time, &honest);
         }
     }
 
@@ -328,7 +319,7 @@ impl Maker {
             ..row(trade.buyer, trade.seller, Role::Buyer)
         });
         if reporting == Reporting::Matched {
-            // The seller rates how the buyer paid, and says of itself what it would like to be true.
+            // The seller rates how the buyer paid, and a crook says of itself what it would like to be true.
             let claimed = if trade.seller.nature == Nature::Honest { trade.delivered_bp } else { 9800 };
             self.rows.push(Row {
                 status: Status::Fulfilled,

@@ -158,9 +158,9 @@ impl<'a> Story<'a> {
         tell!(self, "   0.0001 USDC each), {} services, {} compute auctions, {} halves of data swaps.",
             market.trades_of(TradeKind::Service), market.trades_of(TradeKind::ComputeAuction),
             market.trades_of(TradeKind::DataSwap));
-        tell!(self, "   {} deal honestly, {} take money and deliver little, {} form a ring that praises itself and",
+        tell!(self, "   {} deal honestly, {} take money and deliver little, {} are a ring: they trade with each other",
             count(Nature::Honest), count(Nature::Cheat), count(Nature::Ring));
-        tell!(self, "   cheats others, {} are new. The service is not told who is who.\n", count(Nature::New));
+        tell!(self, "   alone and praise every trade. {} are new. The service is not told who is who.\n", count(Nature::New));
         Ok(())
     }
 
@@ -204,8 +204,9 @@ impl<'a> Story<'a> {
             tell!(self, "   {:<12} {:<22} {:>8} {:>13} {:>12}  {}", line.name, line.truth, line.reports,
                 percent(line.mean_rating_bp), percent(line.lower_bp.into()), state.as_str().unwrap_or_default());
         }
-        tell!(self, "\n   A plain mean puts the ring on top: it rates itself. The lower bound does not, because no");
-        tell!(self, "   trade of somebody trusted leads into the ring but the ones where it cheated.\n");
+        tell!(self, "\n   A plain mean puts the ring on top: it rates itself. For the lower bound its praise is worth");
+        tell!(self, "   nothing, because no trade of anybody trusted leads there. The cheats are found out by those");
+        tell!(self, "   they cheated. A newcomer is called unproven, not bad.\n");
         Ok(())
     }
 
@@ -287,7 +288,7 @@ impl<'a> Story<'a> {
     }
 
     fn show_next(&self, files: &Files, hero: &Shown, scores: &[Shown]) -> anyhow::Result<()> {
-        let program = quoted(&std::env::args().next().unwrap_or_else(|| "goodstanding".into()));
+        let program = quoted(&program());
         let path = |path: &Path| quoted(&path.to_string_lossy());
         let (url, data) = (self.url, path(self.data));
         let ring = scores.iter().find(|line| line.truth == TRUTH_RING).map_or(hero.did, |line| line.did);
@@ -387,6 +388,15 @@ fn improve(presentation: &str) -> anyhow::Result<String> {
         });
     }
     Ok(sdjwt::issued(parts.jwt, &disclosures))
+}
+
+/// How the reader called this program: its name if it is on the path, else where it is.
+fn program() -> String {
+    let called = std::env::args().next().unwrap_or_else(|| "goodstanding".into());
+    if !called.contains(std::path::MAIN_SEPARATOR) {
+        return called;
+    }
+    std::path::absolute(&called).map_or(called, |path| path.to_string_lossy().into_owned())
 }
 
 /// A word as a shell takes it.

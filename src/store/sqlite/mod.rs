@@ -192,6 +192,10 @@ impl Store for SqliteStore {
         self.read_reports_of_trade(market, trade_id, parties).await
     }
 
+    async fn reports_with_document(&self, sha256: &[u8; 32], limit: u32) -> Result<Vec<StoredReport>, Error> {
+        self.read_reports_with_document(sha256, limit).await
+    }
+
     async fn newest_report(&self) -> Result<Option<StoredReport>, Error> {
         self.read_newest_report().await
     }

@@ -184,6 +184,19 @@ impl SqliteStore {
         rows.iter().map(stored_report).collect()
     }
 
+    pub(super) async fn read_reports_with_document(&self, sha256: &[u8; 32], limit: u32) -> Result<Vec<StoredReport>, Error> {
+        let rows = QueryBuilder::<Sqlite>::new(REPORT)
+            .push("JOIN documents d ON d.idx = r.idx WHERE d.sha256 = ")
+            .push_bind(sha256.to_vec())
+            .push(" ORDER BY d.idx LIMIT ")
+            .push_bind(limit)
+            .build()
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(stored_report).collect()
+    }
+
     pub(super) async fn read_newest_report(&self) -> Result<Option<StoredReport>, Error> {
         let row = QueryBuilder::<Sqlite>::new(REPORT)
             .push("ORDER BY r.idx DESC LIMIT 1")

@@ -183,6 +183,16 @@ async fn insert_plain(tx: &mut SqliteConnection, reports: &[NewReport]) -> Resul
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
+    for (index, _, report) in &rows {
+        for sha256 in &report.documents {
+            sqlx::query("INSERT INTO documents (sha256, idx) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                .bind(sha256.as_slice())
+                .bind(index)
+                .execute(&mut *tx)
+                .await
+                .map_err(unavailable)?;
+        }
+    }
     QueryBuilder::<Sqlite>::new("INSERT INTO bodies (idx, jws) ")
         .push_values(&rows, |mut row, (index, _, report)| {
             row.push_bind(index).push_bind(report.jws.as_str());
