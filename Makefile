@@ -4,12 +4,12 @@ PYTHON ?= python3
 VENV := target/venv
 WASM := wasm32-unknown-unknown
 
-.PHONY: run test setup fmt clippy allow-lists wasm vectors unit docs soak evaluate fuzz clean
+.PHONY: run test setup fmt clippy allow-lists wasm vectors unit docs soak evaluate fuzz fuzz-check clean
 
 run:
 	$(CARGO) run --release -- demo
 
-test: setup fmt allow-lists wasm vectors clippy unit docs
+test: setup fmt allow-lists wasm vectors clippy fuzz-check unit docs
 	@echo "all checks passed"
 
 # Everything beside Rust that the tests need. A missing piece is an error here, never a skipped test later.
@@ -46,6 +46,23 @@ unit:
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+# The fuzz targets are no members of the workspace; this keeps them compiling, without the fuzzer itself.
+fuzz-check:
+	$(CARGO) check --manifest-path fuzz/Cargo.toml --no-default-features --target-dir fuzz/target
+
+# Every fuzz target (or those of FUZZ) for so many seconds each. The flags it needs are nightly's, the compiler is not.
+SECONDS ?= 30
+FUZZ ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+fuzz: export RUSTC_BOOTSTRAP = 1
+fuzz:
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || \
+		{ echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz"; exit 1; }
+	@$(PYTHON) fuzz/seeds.py
+	@set -e; for target in $(FUZZ); do \
+		echo "== $$target"; \
+		$(CARGO) fuzz run --target-dir fuzz/target $$target -- -max_total_time=$(SECONDS) -timeout=10 -print_final_stats=1; \
+	done
 
 # Long: many more rounds of the crash loop.
 soak:

@@ -100,8 +100,8 @@ pub struct App {
     pub explained: tokio::sync::Mutex<Option<Arc<Explained>>>,
     /// Held while an epoch is computed.
     pub epoch_running: tokio::sync::Mutex<()>,
-    /// Held as long as the directory is open; the operating system lets go of it when the process ends, however it ends.
-    _lock: fs::File,
+    /// Held until the directory is closed; the operating system lets go of it when the process ends, however it ends.
+    lock: std::sync::Mutex<Option<fs::File>>,
 }
 
 impl std::fmt::Debug for dyn Store {
@@ -143,7 +143,7 @@ impl App {
             token_life_s: open.token_life_s,
             explained: tokio::sync::Mutex::default(),
             epoch_running: tokio::sync::Mutex::default(),
-            _lock: lock,
+            lock: std::sync::Mutex::new(Some(lock)),
         };
         app.begin_log(open.begin_ms).await?;
         Ok(Arc::new(app))
@@ -174,10 +174,14 @@ impl App {
         Ok(())
     }
 
-    /// Writes what is queued, publishes, and closes the database.
+    /// Writes what is queued, publishes, closes the database and lets go of the directory. A connection that still
+    /// lingers may hold the `App`, but can do nothing with it any more.
     pub async fn close(&self) {
         self.log.stop().await;
         self.store.close().await;
+        if let Ok(mut lock) = self.lock.lock() {
+            lock.take();
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long one request may take.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest single wait that a service can ask for before we give up.
@@ -59,18 +59,18 @@ impl Client {
         Ok(Self { base: url.trim_end_matches('/').to_owned(), http })
     }
 
-    /// The body of `GET path`.
+    /// The body of `GET path`, which may take a moment to be there.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<String> {
-        self.send(Method::GET, path, None).await
+        self.patiently(async || self.send(Method::GET, path, None).await).await
     }
 
     /// The body of `GET path` as JSON.
-    pub(super) async fn get_json(&self, path: &str) -> anyhow::Result<Value> {
+    async fn get_json(&self, path: &str) -> anyhow::Result<Value> {
         self.json(path, &self.get(path).await?)
     }
 
     /// The body of the answer to a `POST`.
-    pub(super) async fn post(&self, path: &str, content_type: &'static str, body: String) -> anyhow::Result<String> {
+    async fn post(&self, path: &str, content_type: &'static str, body: String) -> anyhow::Result<String> {
         self.send(Method::POST, path, Some((content_type, body))).await
     }
 
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// The issuer's URL, as it names itself.
-    pub(super) async fn issuer(&self) -> anyhow::Result<String> {
+    async fn issuer(&self) -> anyhow::Result<String> {
         let path = "/.well-known/jwt-vc-issuer";
         let issuer = self.get_json(path).await?.get("issuer").and_then(Value::as_str).map(str::to_owned);
         issuer.ok_or_else(|| self.odd(path, "no issuer in the answer").into())

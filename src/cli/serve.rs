@@ -43,7 +43,8 @@ impl Args {
             config.data.clone_from(data);
         }
         config.listen = self.listen.unwrap_or(config.listen);
-        config.issuer = self.issuer.or(config.issuer);
+        // Paths are appended to it.
+        config.issuer = self.issuer.or(config.issuer).map(|issuer| issuer.trim_end_matches('/').to_owned());
         config.origin = self.origin.or(config.origin);
         Ok(config)
     }

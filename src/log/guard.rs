@@ -9,11 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use goodstanding_verify::checkpoint::SignedCheckpoint;
+use goodstanding_verify::checkpoint::{Checkpoint, SignedCheckpoint};
 
 use crate::{
     code::{Code, Fault},
-    store::{Head, Published},
+    store::Published,
 };
 
 /// The guard file.
@@ -26,36 +26,18 @@ impl HeadGuard {
         Self(path.to_owned())
     }
 
-    /// Refuses a database that is behind the guard or disagrees with it.
+    /// The checkpoint it holds; `None` before the first publishing.
     ///
     /// # Errors
-    /// `log.behind_guard`, or `store.corrupt` when the guard cannot be read.
-    pub fn check(&self, published: Option<&Published>, head: Option<&Head>) -> Result<(), Fault> {
+    /// `store.corrupt` when the file is there but cannot be read: what was published is then unknown.
+    pub fn read(&self) -> Result<Option<Checkpoint>, Fault> {
         let text = match fs::read_to_string(&self.0) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.fault(Code::StoreCorrupt, &error)),
         };
-        let guarded = SignedCheckpoint::parse(&text).map_err(|e| self.fault(Code::StoreCorrupt, &e))?;
-        let guarded = guarded.checkpoint();
-        let behind = |detail: String| Err(Fault::new(Code::LogBehindGuard, detail));
-        let size = head.map_or(0, |h| h.size);
-        if size < guarded.size {
-            return behind(format!(
-                "the database ends at {size} entries, but {} were published; restore a newer copy of the database",
-                guarded.size
-            ));
-        }
-        // The same size must be the same note; between sizes the chain of published checkpoints links them.
-        let same = published.filter(|p| p.size == guarded.size).map(|p| p.note == text);
-        let head_same = head.filter(|h| h.size == guarded.size).map(|h| h.root == guarded.root);
-        if same == Some(false) || head_same == Some(false) {
-            return behind(format!("the database has another tree of {} entries than the one published", guarded.size));
-        }
-        if published.map_or(0, |p| p.size) < guarded.size && head_same.is_none() {
-            return behind(format!("the published checkpoint of {} entries is missing from the database", guarded.size));
-        }
-        Ok(())
+        let signed = SignedCheckpoint::parse(&text).map_err(|e| self.fault(Code::StoreCorrupt, &e))?;
+        Ok(Some(signed.checkpoint().clone()))
     }
 
     /// Replaces the guard durably: new file, sync, rename, sync of the folder.

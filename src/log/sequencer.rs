@@ -2,8 +2,8 @@
 //!
 //! Order of one batch, and why: read facts → plan (pure) → commit entries, tiles and the signed checkpoint in one
 //! transaction → answer. Nothing is acknowledged before the commit returned. When the outcome of a commit is unknown the
-//! sequencer forgets what it believes, reloads the head and lets the store say what happened; if that
-//! fails too it stops, and every later request is refused until a restart has verified the store.
+//! sequencer forgets what it believes, reloads the head and lets the store say what happened. If that
+//! fails too, it keeps what it knew: the compare-and-swap on the head keeps a stale writer from writing, and the next try reloads again.
 //!
 //! Publishing is a second step, at most once a second, and always extends what was published before.
 
@@ -15,6 +15,7 @@ use std::{
 
 use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
+    checkpoint::SignedCheckpoint,
     did::Did,
     entry::{Body, Entry},
     report::Report,
@@ -236,7 +237,7 @@ pub async fn start(store: Arc<dyn Store>, signer: LogSigner, clock: Clock, guard
         shared: shared.clone(),
     };
     sequencer.reload().await?;
-    sequencer.check_guard()?;
+    sequencer.check_guard().await?;
     let (jobs, queued) = mpsc::channel(queue.max(1));
     #[expect(clippy::disallowed_methods, reason = "the one long-lived task; its handle's stop() waits for it")]
     tokio::spawn(sequencer.run(queued));
@@ -462,10 +463,23 @@ impl Sequencer {
         self.load_reached().await
     }
 
-    fn check_guard(&self) -> Result<(), Fault> {
-        let published = self.published.borrow();
-        let head = self.head.borrow();
-        self.guard.check(published.as_ref(), head.as_ref())
+    /// Refuses a database that is behind, or has another tree than, what the guard and its own last publishing promised.
+    async fn check_guard(&self) -> Result<(), Fault> {
+        let size = self.state.edge.size();
+        let published = self.published.borrow().clone();
+        let published = published.map(|p| SignedCheckpoint::parse(&p.note).map(|s| s.checkpoint().clone())).transpose()?;
+        for promised in self.guard.read()?.into_iter().chain(published) {
+            let promised_size = promised.size;
+            if size < promised_size {
+                let detail = format!("the database ends at {size} entries, but {promised_size} were published; restore a newer copy of it");
+                return Err(Fault::new(Code::LogBehindGuard, detail));
+            }
+            if load_edge(self.store.as_ref(), promised_size).await?.root() != promised.root {
+                let detail = format!("the database has another tree of {promised_size} entries than the one that was published");
+                return Err(Fault::new(Code::LogBehindGuard, detail));
+            }
+        }
+        Ok(())
     }
 
     async fn load_policy(&mut self) -> Result<(), Fault> {

@@ -6,4 +6,5 @@ mod support;
 mod cancel;
 mod crash;
 mod durability;
+mod guard;
 mod server;

@@ -28,7 +28,7 @@ pub(in crate::cli) struct Args {
     token: String,
     #[command(flatten)]
     holder: Holder,
-    /// Claims to reveal, exactly these, or `all` [default: lower_bp,state,flags]
+    /// Claims to reveal, exactly these, or `all` [default: `lower_bp,state,flags`]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     disclose: Vec<String>,
     /// The verifier, exactly as it names itself
