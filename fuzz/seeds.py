@@ -82,6 +82,9 @@ def token(presented):
         own = base64.urlsafe_b64encode(hashlib.sha256(presented[: len(presented) - len(kb)].encode()).digest())
         lines += [binding[0], binding[1].replace(own.decode().rstrip("="), "$sd_hash")]
     seed("token", "\n".join(lines))
+    digests = [base64.urlsafe_b64encode(hashlib.sha256(d.encode()).digest()).decode().rstrip("=") for d in disclosures]
+    lines[1] = lines[1].replace(json.dumps(sorted(digests), separators=(",", ":")), '"$sd"')
+    seed("token", "\n".join(lines))
 
 
 def policy(text):

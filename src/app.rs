@@ -96,6 +96,8 @@ pub struct App {
     pub token_life_s: u64,
     /// Nonces of proofs of possession.
     pub nonces: Nonces,
+    /// The newest trust bundle.
+    pub bundle: tokio::sync::Mutex<Option<crate::token::bundle::Made>>,
     /// The newest epoch's computation, kept for explanations.
     pub explained: tokio::sync::Mutex<Option<Arc<Explained>>>,
     /// Held while an epoch is computed.
@@ -118,20 +120,42 @@ impl App {
     pub async fn open(open: Open) -> Result<Arc<Self>, Fault> {
         let database = open.data.join("goodstanding.sqlite");
         if !open.create && !database.exists() {
-            return Err(Fault::new(Code::DataMissing, format!("{} has no data", open.data.display())));
+            return Err(Fault::new(
+                Code::DataMissing,
+                format!("{} has no data", open.data.display()),
+            ));
         }
         let keys_dir = open.data.join("keys");
         fs::create_dir_all(&keys_dir).map_err(|e| unreadable(&keys_dir, &e))?;
         let lock = lock(&open.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, open.create).await?);
         let (issuer, origin) = identity(store.as_ref(), &open).await?;
-        let mut keys = KEY_NAMES.iter().map(|name| load_or_make(&keys_dir, name)).collect::<Result<Vec<_>, _>>()?.into_iter();
-        let mut next = || keys.next().ok_or_else(|| Fault::new(Code::Internal, "a key name without a key"));
+        let mut keys = KEY_NAMES
+            .iter()
+            .map(|name| load_or_make(&keys_dir, name))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter();
+        let mut next = || {
+            keys.next()
+                .ok_or_else(|| Fault::new(Code::Internal, "a key name without a key"))
+        };
         let signer = LogSigner::new(&origin, next()?);
         signer.verifier()?;
-        let keys = Keys { token: next()?, status: next()?, bundle: next()?, access: next()? };
+        let keys = Keys {
+            token: next()?,
+            status: next()?,
+            bundle: next()?,
+            access: next()?,
+        };
         let guard = HeadGuard::new(&open.data.join("head.guard"));
-        let log = sequencer::start(store.clone(), signer.clone(), open.clock.clone(), guard, open.queue).await?;
+        let log = sequencer::start(
+            store.clone(),
+            signer.clone(),
+            open.clock.clone(),
+            guard,
+            open.queue,
+        )
+        .await?;
         let app = Self {
             store,
             log,
@@ -141,6 +165,7 @@ impl App {
             nonces: Nonces::new()?,
             clock: open.clock,
             token_life_s: open.token_life_s,
+            bundle: tokio::sync::Mutex::default(),
             explained: tokio::sync::Mutex::default(),
             epoch_running: tokio::sync::Mutex::default(),
             lock: std::sync::Mutex::new(Some(lock)),
@@ -158,18 +183,39 @@ impl App {
                 logged.push((entry.usage, entry.jwk.thumbprint()));
             }
         }
-        let keys = [(KeyUse::Token, &self.keys.token), (KeyUse::Status, &self.keys.status), (KeyUse::Bundle, &self.keys.bundle)];
+        let keys = [
+            (KeyUse::Token, &self.keys.token),
+            (KeyUse::Status, &self.keys.status),
+            (KeyUse::Bundle, &self.keys.bundle),
+        ];
         for (usage, key) in keys {
             if !logged.contains(&(usage, key.thumbprint())) {
                 let jwk = goodstanding_verify::jwk::Jwk::parse(&key.jwk())?;
-                let body = Body::Key(KeyEntry { usage, action: KeyAction::Add, jwk, from: at_ms / 1000 });
-                self.log.log(Event { body, at_ms: Some(at_ms), epoch: None }).await?;
+                let body = Body::Key(KeyEntry {
+                    usage,
+                    action: KeyAction::Add,
+                    jwk,
+                    from: at_ms / 1000,
+                });
+                self.log
+                    .log(Event {
+                        body,
+                        at_ms: Some(at_ms),
+                        epoch: None,
+                    })
+                    .await?;
             }
         }
         if self.log.shared().policy().is_none() {
             let policy = Policy::preset("agent-market")?.to_value();
             let body = Body::Policy { version: 1, policy };
-            self.log.log(Event { body, at_ms: Some(at_ms), epoch: None }).await?;
+            self.log
+                .log(Event {
+                    body,
+                    at_ms: Some(at_ms),
+                    epoch: None,
+                })
+                .await?;
         }
         Ok(())
     }
@@ -198,7 +244,10 @@ fn lock(data: &Path) -> Result<fs::File, Fault> {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(Fault::new(
             Code::DataLocked,
-            format!("{} is in use by another process (a running `goodstanding serve`?)", data.display()),
+            format!(
+                "{} is in use by another process (a running `goodstanding serve`?)",
+                data.display()
+            ),
         )),
         Err(fs::TryLockError::Error(error)) => Err(unreadable(&path, &error)),
     }
@@ -207,17 +256,54 @@ fn lock(data: &Path) -> Result<fs::File, Fault> {
 /// Issuer and origin as stored; written once, when the directory is new.
 async fn identity(store: &dyn Store, open: &Open) -> Result<(String, String), Fault> {
     let default_issuer = || format!("http://{}", crate::config::Config::default().listen);
+    // Checked before they are stored: a wrong one could not be corrected any more.
+    if let Some(issuer) = &open.issuer {
+        check_issuer(issuer)?;
+    }
+    if let Some(origin) = &open.origin {
+        check_origin(origin)?;
+    }
     let issuer = settle(store, "issuer", open.issuer.as_deref(), default_issuer).await?;
-    let host = issuer.split_once("://").map_or(issuer.as_str(), |(_, host)| host).trim_end_matches('/').to_owned();
+    let host = issuer
+        .split_once("://")
+        .map_or(issuer.as_str(), |(_, host)| host)
+        .trim_end_matches('/')
+        .to_owned();
     let origin = settle(store, "origin", open.origin.as_deref(), || host).await?;
     Ok((issuer, origin))
 }
 
-async fn settle(store: &dyn Store, key: &str, given: Option<&str>, default: impl FnOnce() -> String) -> Result<String, Fault> {
+fn check_issuer(issuer: &str) -> Result<(), Fault> {
+    let rest = issuer
+        .strip_prefix("https://")
+        .or_else(|| issuer.strip_prefix("http://"));
+    let plain =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '+' | '"' | '\\' | '<' | '>');
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.ends_with('/') && rest.chars().all(plain) => Ok(()),
+        _ => Err(Fault::new(
+            Code::DataMismatch,
+            "an issuer is an http(s) URL without query, fragment and trailing slash",
+        )),
+    }
+}
+
+fn check_origin(origin: &str) -> Result<(), Fault> {
+    LogSigner::new(origin, SecretKey::from_seed(&[1; 32])).verifier()?;
+    Ok(())
+}
+
+async fn settle(
+    store: &dyn Store,
+    key: &str,
+    given: Option<&str>,
+    default: impl FnOnce() -> String,
+) -> Result<String, Fault> {
     match (store.meta(key).await?, given) {
-        (Some(stored), Some(given)) if stored != given => {
-            Err(Fault::new(Code::DataMismatch, format!("{key} is {stored}, not {given}")))
-        }
+        (Some(stored), Some(given)) if stored != given => Err(Fault::new(
+            Code::DataMismatch,
+            format!("{key} is {stored}, not {given}"),
+        )),
         (Some(stored), _) => Ok(stored),
         (None, given) => {
             let value = given.map_or_else(default, str::to_owned);
@@ -239,5 +325,8 @@ fn load_or_make(dir: &Path, name: &str) -> Result<SecretKey, Fault> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::new(Code::InputUnreadable, format!("{}: {error}", path.display()))
+    Fault::new(
+        Code::InputUnreadable,
+        format!("{}: {error}", path.display()),
+    )
 }

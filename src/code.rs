@@ -41,11 +41,13 @@ codes! {
         "The reporter has another report with this jti. Use a fresh jti.";
     SupersedesWrong = "report.supersedes_wrong", "supersedes names another report",
         "`supersedes` must name the reporter's current report on this very trade.";
+    HistoricalFuture = "report.historical_in_future", "Historical report from the future", "A historical import is of the past; check the unit of the time column (seconds).";
     ReportUnknown = "report.unknown", "No such report", "No report with this id is in the log.";
     QuotaAddress = "quota.address", "Too many reports from this address",
         "Wait for as long as Retry-After says, or spread the load.";
     QuotaUnilateral = "quota.unilateral", "Too many unilateral reports by this key",
         "A key that no trust flow reaches may file only so many reports a day on its word alone. Attach the counterparty's terms or a receipt, or wait.";
+    QuotaTokens = "quota.tokens", "Too many token requests", "A token lives for a day: keep it. Wait for as long as Retry-After says.";
     QueueFull = "ingest.queue_full", "The write queue is full", "Nothing was stored. Try again after Retry-After seconds.";
     StoreUnavailable = "store.unavailable", "The database is unavailable",
         "The write did not complete. Send the same bytes again: what was stored is recognised.";
@@ -65,6 +67,11 @@ codes! {
     TileUnknown = "log.tile_unknown", "No such tile", "No published tree has this tile at this width, or the path is not its canonical spelling.";
     EpochUnknown = "epoch.unknown", "No such epoch", "No epoch with this number has been computed.";
     EpochAsOf = "epoch.as_of_decreases", "as_of would go back", "as_of of an epoch is never before the one of the epoch before it.";
+    EpochAsOfFuture = "epoch.as_of_in_future", "as_of is in the future", "as_of is in Unix seconds and at most now.";
+    EpochUnchanged = "epoch.unchanged", "Nothing new to score", "The log has no entry since the newest epoch.";
+    EpochOtherCode = "epoch.other_code", "Computed by another version", "The newest epoch was computed by another version of the scoring function; explanations come with the next epoch.";
+    ClockBehind = "log.clock_behind", "The clock is behind the log", "The newest entry is more than a minute ahead of this machine's clock. Set the clock; nothing was stored.";
+    PolicyVersion = "policy.version_wrong", "Policy version out of order", "Another policy was logged meanwhile; start from that one.";
     EpochNoReports = "epoch.no_reports", "No reports to score", "The log has no report that this epoch would cover.";
     EpochRunning = "epoch.running", "An epoch is being computed", "One epoch is computed at a time. Try again after Retry-After seconds.";
     AgentUnknown = "agent.unknown", "No such agent", "The agent is in no epoch, or the alias is not known in this data directory.";
@@ -101,12 +108,18 @@ pub struct Fault {
 impl Fault {
     /// An error of the service's own.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code: code.as_str(), detail: detail.into() }
+        Self {
+            code: code.as_str(),
+            detail: detail.into(),
+        }
     }
 
     /// An error of the scoring function.
     pub fn from_score(error: &goodstanding_score::ScoreError) -> Self {
-        Self { code: error.code(), detail: error.to_string() }
+        Self {
+            code: error.code(),
+            detail: error.to_string(),
+        }
     }
 
     /// The stable code.
@@ -135,13 +148,19 @@ impl std::error::Error for Fault {}
 
 impl From<goodstanding_verify::Error> for Fault {
     fn from(error: goodstanding_verify::Error) -> Self {
-        Self { code: error.code().as_str(), detail: error.detail().to_owned() }
+        Self {
+            code: error.code().as_str(),
+            detail: error.detail().to_owned(),
+        }
     }
 }
 
 impl From<goodstanding_score::policy::PolicyError> for Fault {
     fn from(error: goodstanding_score::policy::PolicyError) -> Self {
-        Self { code: error.code().as_str(), detail: error.detail().to_owned() }
+        Self {
+            code: error.code().as_str(),
+            detail: error.detail().to_owned(),
+        }
     }
 }
 
@@ -177,13 +196,23 @@ pub struct Registered {
 /// Every code that this program can answer with, ascending.
 pub fn registry() -> Vec<Registered> {
     use goodstanding_score::policy::PolicyCode;
-    let ours = Code::ALL.iter().map(|c| (c.as_str(), c.title(), c.meaning()));
-    let verify = goodstanding_verify::code::Code::ALL.iter().map(|c| (c.as_str(), c.title(), c.meaning()));
-    let policy = PolicyCode::ALL.iter().map(|c| (c.as_str(), c.title(), c.meaning()));
+    let ours = Code::ALL
+        .iter()
+        .map(|c| (c.as_str(), c.title(), c.meaning()));
+    let verify = goodstanding_verify::code::Code::ALL
+        .iter()
+        .map(|c| (c.as_str(), c.title(), c.meaning()));
+    let policy = PolicyCode::ALL
+        .iter()
+        .map(|c| (c.as_str(), c.title(), c.meaning()));
     let mut all: Vec<_> = ours
         .chain(verify)
         .chain(policy)
-        .map(|(code, title, meaning)| Registered { code, title, meaning })
+        .map(|(code, title, meaning)| Registered {
+            code,
+            title,
+            meaning,
+        })
         .collect();
     all.sort_by_key(|r| r.code);
     all
@@ -196,10 +225,23 @@ mod tests {
     #[test]
     fn codes_are_unique_and_well_formed() {
         let all = registry();
-        assert!(all.windows(2).all(|w| w[0].code < w[1].code), "a code is registered twice");
+        assert!(
+            all.windows(2).all(|w| w[0].code < w[1].code),
+            "a code is registered twice"
+        );
         for row in all {
-            assert!(row.code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b)), "{}", row.code);
-            assert!(!row.title.is_empty() && row.meaning.ends_with('.'), "{}", row.code);
+            assert!(
+                row.code
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b)),
+                "{}",
+                row.code
+            );
+            assert!(
+                !row.title.is_empty() && row.meaning.ends_with('.'),
+                "{}",
+                row.code
+            );
         }
     }
 }

@@ -8,7 +8,10 @@ use goodstanding::cli::{Cli, run};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.start_log();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => {
             eprintln!("error: cannot start: {error}");

@@ -1,6 +1,8 @@
 //! Signed notes: reading and writing are the identity on text, and a fixed key verifies what it signed and nothing else.
 #![no_main]
 
+use std::collections::BTreeSet;
+
 use ed25519_dalek::Signer as _;
 use goodstanding_fuzz::{LOG_KEY, POLICY, SIGNED_TEXTS, key};
 use goodstanding_verify::note::{Note, Signature, VerifierKey};
@@ -14,8 +16,10 @@ fuzz_target!(|text: &str| {
     keys.extend(POLICY.witnesses().map(|(_, key)| key.clone()));
     if let Ok(note) = Note::parse(text) {
         assert_eq!(note.to_string(), text);
-        if note.verify(&keys).is_ok() {
+        if let Ok(verified) = note.verify(&keys) {
             assert!(SIGNED_TEXTS.contains(&note.text), "{note}");
+            let distinct: BTreeSet<usize> = verified.iter().map(|v| v.key).collect();
+            assert_eq!(distinct.len(), verified.len(), "{note}");
         }
     }
 

@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use goodstanding_fuzz::{BUNDLE, NOW, STATEMENTS, STATUS_LISTS, TOKENS, text, token};
 use goodstanding_verify::{
-    sdjwt::SdJwt,
+    Code,
+    sdjwt::{SdJwt, issued},
     token::{Holder, HolderCheck, Requirements, Status, Verdict, verify},
 };
 use libfuzzer_sys::fuzz_target;
@@ -56,8 +57,15 @@ fuzz_target!(|input: &str| {
         (Holder::NotProven, Status::Unchecked)
     );
     anchored(&verdict);
+    let parts = SdJwt::parse(presented).expect("it verified");
+    if let (Ok(_), [_, rest @ ..], Some(kb)) = (&strict, &parts.disclosures[..], parts.kb_jwt) {
+        // Nobody but the holder may leave a disclosure out, asked for or not.
+        let fewer = format!("{}{kb}", issued(parts.jwt, rest));
+        let code = |req| verify(&fewer, &BUNDLE, req, None, NOW).map_err(|error| error.code());
+        assert_eq!(code(&STRICT), Err(Code::HolderSdHashMismatch));
+        assert_eq!(code(&LAX), Err(Code::HolderSdHashMismatch));
+    }
     if signed.is_none() {
-        let parts = SdJwt::parse(presented).expect("it verified");
         assert!(GOLDEN_JWTS.contains(parts.jwt));
         // The holder's signature covers the rest.
         assert!(strict.is_err() || GOLDEN.contains(presented));

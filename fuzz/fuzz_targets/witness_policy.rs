@@ -63,6 +63,7 @@ fuzz_target!(|text: &str| {
         };
         assert_eq!(quorum.required, policy.wants_quorum());
         assert!(quorum.witnesses.len() <= quorum.total);
+        assert!(!strong || quorum.total >= POLICY.witnesses().count());
         assert!(policy.is_met(&quorum, |_| true));
         assert_eq!(policy.is_met(&quorum, |_| false), !quorum.required);
         if let Err(error) = POLICY.evaluate(signed) {

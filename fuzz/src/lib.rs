@@ -172,7 +172,8 @@ fn sign_within(value: &mut Value, fallback: &SigningKey) -> bool {
 }
 
 /// The presented token of a plain form: lines of header, payload, disclosures (each in JSON) and, if wanted, the header and
-/// the payload of a key-binding JWT, where `$sd_hash` stands for the right one. `None` for a text of another form.
+/// the payload of a key-binding JWT. In the payloads, `"$sd"` stands for the digests of the disclosures and `$sd_hash` for
+/// the right one. `None` for a text of another form.
 pub fn token(plain: &str) -> Option<String> {
     let mut lines = plain.split('\n').filter(|_| plain.starts_with('{'));
     let (header, payload) = (lines.next()?, lines.next()?);
@@ -185,6 +186,9 @@ pub fn token(plain: &str) -> Option<String> {
         }
         disclosures.push(b64::url_encode(line));
     }
+    let mut digests: Vec<String> = disclosures.iter().map(|d| sdjwt::digest(d)).collect();
+    digests.sort();
+    let payload = &payload.replace("\"$sd\"", &Value::from(digests).to_string());
     let mut token = sdjwt::issued(&sign(header, payload, &key("mallory")), &disclosures);
     if let (Some(header), Some(kb)) = (kb_header, lines.next()) {
         let kb = kb.replace("$sd_hash", &sdjwt::sd_hash(&token));

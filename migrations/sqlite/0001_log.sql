@@ -57,9 +57,11 @@ CREATE TABLE reports (
     subject       INTEGER NOT NULL REFERENCES agents (id),
     market        INTEGER NOT NULL REFERENCES markets (id),
     trade_id      TEXT NOT NULL,
+    -- the reporter's: 0 = buyer, 1 = seller
+    role          INTEGER NOT NULL CHECK (role IN (0, 1)),
     jti           TEXT NOT NULL,
     historical    INTEGER NOT NULL CHECK (historical IN (0, 1)),
-    -- 1 = nothing but the reporter's word when it was admitted; what the daily quota counts
+    -- 1 = nothing but the reporter's word when it was admitted, or a change of its mind; what the daily quota counts
     alone         INTEGER NOT NULL CHECK (alone IN (0, 1)),
     superseded_by INTEGER
 ) STRICT;
@@ -68,7 +70,9 @@ CREATE UNIQUE INDEX reports_jti ON reports (reporter, jti);
 CREATE UNIQUE INDEX reports_current ON reports (reporter, subject, market, trade_id) WHERE superseded_by IS NULL;
 CREATE INDEX reports_reporter ON reports (reporter, idx);
 CREATE INDEX reports_subject ON reports (subject, idx);
-CREATE INDEX reports_trade ON reports (market, trade_id, idx);
+-- What both parties said of one trade, oldest first; also serves the filter on trade ids.
+CREATE INDEX reports_pair ON reports (trade_id, market, reporter, subject, idx);
+CREATE INDEX reports_market ON reports (market, idx);
 CREATE INDEX reports_alone ON reports (reporter, at_ms) WHERE alone = 1;
 
 -- The signed bytes, apart from the log so that they can be erased.

@@ -32,12 +32,20 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     let Args::Grant(grant) = args;
     let life_s = grant.days * 86_400;
     let (token, expires_at) = ctx
-        .with_app(async |app| Ok((access::grant(app, &grant.name, &grant.role, life_s)?, app.clock.now_s() + life_s)))
+        .with_app(async |app| {
+            Ok((
+                access::grant(app, &grant.name, &grant.role, life_s)?,
+                app.clock.now_s() + life_s,
+            ))
+        })
         .await?;
     if ctx.json {
         return output::json(&json!({"token": token, "expires_at": expires_at}));
     }
     say!("{token}");
-    eprintln!("Whoever has this token may do so until {}: it cannot be taken back before.", output::utc(expires_at));
+    eprintln!(
+        "Whoever has this token may do so until {}: it cannot be taken back before.",
+        output::utc(expires_at)
+    );
     Ok(())
 }

@@ -47,21 +47,31 @@ impl Client {
         let parsed = reqwest::Url::parse(url).map_err(|e| bad(&e.to_string()))?;
         match parsed.scheme() {
             "http" => {}
-            "https" => return Err(bad("https is not built in yet; use http, over a network that you trust or a tunnel")),
+            "https" => {
+                return Err(bad(
+                    "https is not built in yet; use http, over a network that you trust or a tunnel",
+                ));
+            }
             _ => return Err(bad("not an http URL")),
         }
-        let mut builder = reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
+        let mut builder = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT);
         if matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
             // What runs on this machine is not behind a proxy, whatever the environment says.
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|e| bad(&e.to_string()))?;
-        Ok(Self { base: url.trim_end_matches('/').to_owned(), http })
+        Ok(Self {
+            base: url.trim_end_matches('/').to_owned(),
+            http,
+        })
     }
 
     /// The body of `GET path`, which may take a moment to be there.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<String> {
-        self.patiently(async || self.send(Method::GET, path, None).await).await
+        self.patiently(async || self.send(Method::GET, path, None).await)
+            .await
     }
 
     /// The body of `GET path` as JSON.
@@ -70,11 +80,22 @@ impl Client {
     }
 
     /// The body of the answer to a `POST`.
-    async fn post(&self, path: &str, content_type: &'static str, body: String) -> anyhow::Result<String> {
-        self.send(Method::POST, path, Some((content_type, body))).await
+    async fn post(
+        &self,
+        path: &str,
+        content_type: &'static str,
+        body: String,
+    ) -> anyhow::Result<String> {
+        self.send(Method::POST, path, Some((content_type, body)))
+            .await
     }
 
-    async fn post_json(&self, path: &str, content_type: &'static str, body: String) -> anyhow::Result<Value> {
+    async fn post_json(
+        &self,
+        path: &str,
+        content_type: &'static str,
+        body: String,
+    ) -> anyhow::Result<Value> {
         self.json(path, &self.post(path, content_type, body).await?)
     }
 
@@ -86,23 +107,45 @@ impl Client {
         Fault::new(Code::ServerRefused, format!("{}{path}: {why}", self.base))
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<(&'static str, String)>) -> anyhow::Result<String> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, String)>,
+    ) -> anyhow::Result<String> {
         let url = format!("{}{path}", self.base);
         let mut request = self.http.request(method, &url);
         if let Some((content_type, body)) = body {
-            request = request.header(header::CONTENT_TYPE, content_type).body(body);
+            request = request
+                .header(header::CONTENT_TYPE, content_type)
+                .body(body);
         }
-        let lost = |e: &reqwest::Error| Fault::new(Code::ServerUnreachable, format!("{url}: {}", root_cause(e)));
+        let lost = |e: &reqwest::Error| {
+            Fault::new(Code::ServerUnreachable, format!("{url}: {}", root_cause(e)))
+        };
         let response = request.send().await.map_err(|e| lost(&e))?;
         let status = response.status();
-        let wait = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+        let wait = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.parse().ok());
         let text = response.text().await.map_err(|e| lost(&e))?;
-        if status.is_success() { Ok(text) } else { Err(refusal(status, &text, wait).into()) }
+        if status.is_success() {
+            Ok(text)
+        } else {
+            Err(refusal(status, &text, wait).into())
+        }
     }
 
     /// Sends one report.
     pub(super) async fn submit(&self, jws: &str) -> anyhow::Result<Stored> {
-        let value = self.patiently(async || self.post_json("/v1/reports", "application/jwt", jws.to_owned()).await).await?;
+        let value = self
+            .patiently(async || {
+                self.post_json("/v1/reports", "application/jwt", jws.to_owned())
+                    .await
+            })
+            .await?;
         stored(&value).ok_or_else(|| self.odd("/v1/reports", "no report_id in the answer").into())
     }
 
@@ -110,16 +153,29 @@ impl Client {
     pub(super) async fn submit_many(&self, lines: &[String]) -> anyhow::Result<Vec<LineAnswer>> {
         let mut answers: Vec<Option<LineAnswer>> = vec![None; lines.len()];
         for round in 0..MOST_REFUSALS {
-            let open: Vec<usize> = (0..lines.len()).filter(|i| answers[*i].as_ref().is_none_or(is_transient)).collect();
+            let open: Vec<usize> = (0..lines.len())
+                .filter(|i| answers[*i].as_ref().is_none_or(is_transient))
+                .collect();
             if open.is_empty() {
                 break;
             }
             if round > 0 {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            let body = open.iter().fold(String::new(), |body, i| body + &lines[*i] + "\n");
-            let text = self.patiently(async || self.post("/v1/reports", "application/x-ndjson", body.clone()).await).await?;
-            let got: Vec<_> = text.lines().map(line_answer).collect::<Option<_>>().unwrap_or_default();
+            let body = open
+                .iter()
+                .fold(String::new(), |body, i| body + &lines[*i] + "\n");
+            let text = self
+                .patiently(async || {
+                    self.post("/v1/reports", "application/x-ndjson", body.clone())
+                        .await
+                })
+                .await?;
+            let got: Vec<_> = text
+                .lines()
+                .map(line_answer)
+                .collect::<Option<_>>()
+                .unwrap_or_default();
             if got.len() != open.len() {
                 let why = format!("{} answers to {} reports", got.len(), open.len());
                 return Err(self.odd("/v1/reports", &why).into());
@@ -132,7 +188,10 @@ impl Client {
     }
 
     /// Repeats a request for as long as the service says when to come back.
-    async fn patiently<T>(&self, request: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    async fn patiently<T>(
+        &self,
+        request: impl AsyncFn() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let mut tries = 0;
         loop {
             let error = match request().await {
@@ -140,7 +199,9 @@ impl Client {
                 Err(error) => error,
             };
             tries += 1;
-            let wait = error.downcast_ref::<Refusal>().and_then(|refusal| refusal.retry_after_s);
+            let wait = error
+                .downcast_ref::<Refusal>()
+                .and_then(|refusal| refusal.retry_after_s);
             match wait.filter(|wait| *wait <= LONGEST_WAIT_S && tries < MOST_REFUSALS) {
                 Some(wait) => tokio::time::sleep(Duration::from_secs(wait.max(1))).await,
                 None => return Err(error),
@@ -151,7 +212,12 @@ impl Client {
     /// The issuer's URL, as it names itself.
     async fn issuer(&self) -> anyhow::Result<String> {
         let path = "/.well-known/jwt-vc-issuer";
-        let issuer = self.get_json(path).await?.get("issuer").and_then(Value::as_str).map(str::to_owned);
+        let issuer = self
+            .get_json(path)
+            .await?
+            .get("issuer")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         issuer.ok_or_else(|| self.odd(path, "no issuer in the answer").into())
     }
 
@@ -159,10 +225,17 @@ impl Client {
     pub(super) async fn request_token(&self, key: &SecretKey, now_s: u64) -> anyhow::Result<Value> {
         let issuer = self.issuer().await?;
         self.patiently(async || {
-            let nonce = self.post_json("/oid4vci/nonce", "application/json", String::new()).await?;
-            let nonce = nonce.get("c_nonce").and_then(Value::as_str).ok_or_else(|| self.odd("/oid4vci/nonce", "no c_nonce"))?;
+            let nonce = self
+                .post_json("/oid4vci/nonce", "application/json", String::new())
+                .await?;
+            let nonce = nonce
+                .get("c_nonce")
+                .and_then(Value::as_str)
+                .ok_or_else(|| self.odd("/oid4vci/nonce", "no c_nonce"))?;
             let proof = possession::prove(key, &issuer, nonce, now_s)?;
-            let answer = self.post_json("/v1/tokens", "application/jwt", proof).await?;
+            let answer = self
+                .post_json("/v1/tokens", "application/jwt", proof)
+                .await?;
             match answer.get("token") {
                 Some(Value::String(_)) => Ok(answer),
                 _ => Err(self.odd("/v1/tokens", "no token in the answer").into()),
@@ -173,27 +246,38 @@ impl Client {
 }
 
 fn is_transient(answer: &LineAnswer) -> bool {
-    answer.as_ref().is_err_and(|refusal| matches!(refusal.code, "ingest.queue_full" | "store.unavailable"))
+    answer
+        .as_ref()
+        .is_err_and(|refusal| matches!(refusal.code, "ingest.queue_full" | "store.unavailable"))
 }
 
 fn stored(value: &Value) -> Option<Stored> {
     Some(Stored {
         report_id: value.get("report_id")?.as_str()?.to_owned(),
         leaf_index: value.get("leaf_index")?.as_u64()?,
-        receipt: value.get("receipt").and_then(Value::as_str).map(str::to_owned),
+        receipt: value
+            .get("receipt")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
     })
 }
 
 fn line_answer(line: &str) -> Option<LineAnswer> {
     let value: Value = serde_json::from_str(line).ok()?;
-    stored(&value).map(Ok).or_else(|| problem(&value, None).map(Err))
+    stored(&value)
+        .map(Ok)
+        .or_else(|| problem(&value, None).map(Err))
 }
 
 /// A problem document as a refusal.
 fn problem(value: &Value, retry_after_s: Option<u64>) -> Option<Refusal> {
     let text = |name| value.get(name).and_then(Value::as_str);
     let detail = text("detail").or(text("title")).unwrap_or_default();
-    Some(Refusal::new(text("code")?, detail.to_owned(), retry_after_s))
+    Some(Refusal::new(
+        text("code")?,
+        detail.to_owned(),
+        retry_after_s,
+    ))
 }
 
 fn refusal(status: StatusCode, body: &str, retry_after_s: Option<u64>) -> Refusal {
@@ -220,19 +304,38 @@ mod tests {
 
     #[test]
     fn urls_are_http_for_now() {
-        assert!(Client::new("http://127.0.0.1:8080/").is_ok_and(|c| c.base == "http://127.0.0.1:8080"));
+        assert!(
+            Client::new("http://127.0.0.1:8080/").is_ok_and(|c| c.base == "http://127.0.0.1:8080")
+        );
         for bad in ["https://example.org", "ftp://x", "nonsense"] {
-            assert!(Client::new(bad).unwrap_err().is(Code::ServerUnreachable), "{bad}");
+            assert!(
+                Client::new(bad).unwrap_err().is(Code::ServerUnreachable),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn answers_are_read() {
-        assert_eq!(line_answer(r#"{"report_id":"x","leaf_index":7}"#).unwrap().unwrap().leaf_index, 7);
-        let refused = line_answer(r#"{"code":"report.too_old","detail":"d"}"#).unwrap().unwrap_err();
-        assert_eq!((refused.code, refused.detail.as_str()), ("report.too_old", "d"));
+        assert_eq!(
+            line_answer(r#"{"report_id":"x","leaf_index":7}"#)
+                .unwrap()
+                .unwrap()
+                .leaf_index,
+            7
+        );
+        let refused = line_answer(r#"{"code":"report.too_old","detail":"d"}"#)
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(
+            (refused.code, refused.detail.as_str()),
+            ("report.too_old", "d")
+        );
         assert!(line_answer("{}").is_none());
         let odd = refusal(StatusCode::BAD_GATEWAY, "<html>", None);
-        assert_eq!((odd.code, odd.detail.as_str()), ("client.refused", "HTTP 502 Bad Gateway"));
+        assert_eq!(
+            (odd.code, odd.detail.as_str()),
+            ("client.refused", "HTTP 502 Bad Gateway")
+        );
     }
 }

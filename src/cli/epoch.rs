@@ -13,14 +13,25 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
-    let summary = ctx.with_app(async |app| Ok(crate::epoch::run(app, args.as_of).await?)).await?;
+    let summary = ctx
+        .with_app(async |app| Ok(crate::epoch::run(app, args.as_of).await?))
+        .await?;
     if ctx.json {
         return output::json(&summary);
     }
-    say!("epoch {}: {} agents scored from {} reports", summary.number, summary.statements, summary.reports);
+    say!(
+        "epoch {}: {} agents scored from {} reports",
+        summary.number,
+        summary.statements,
+        summary.reports
+    );
     say!("as of       {} ({})", summary.as_of, utc(summary.as_of));
     say!("covers      log entries 0..{}", summary.log_size);
-    say!("logged as   entry {}, score root {}", summary.index, summary.score_root);
+    say!(
+        "logged as   entry {}, score root {}",
+        summary.index,
+        summary.score_root
+    );
     say!("took        {} ms", summary.computed_in_ms);
     Ok(())
 }

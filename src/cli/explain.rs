@@ -23,8 +23,16 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let (explanation, aliases) = ctx
         .with_app(async |app| {
             let agent = agent_named(app, &args.agent).await?;
-            let names = app.store.aliases().await?.into_iter().map(|(alias, did)| (did.to_string(), alias));
-            Ok((epoch::explain(app, &agent).await?, names.collect::<HashMap<_, _>>()))
+            let names = app
+                .store
+                .aliases()
+                .await?
+                .into_iter()
+                .map(|(alias, did)| (did.to_string(), alias));
+            Ok((
+                epoch::explain(app, &agent).await?,
+                names.collect::<HashMap<_, _>>(),
+            ))
         })
         .await?;
     if ctx.json {
@@ -42,7 +50,11 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 fn show(explanation: &Value, aliases: &HashMap<String, String>) -> anyhow::Result<()> {
@@ -53,39 +65,87 @@ fn show(explanation: &Value, aliases: &HashMap<String, String>) -> anyhow::Resul
         None => say!("{agent}"),
     }
     let as_of = number(explanation, "as_of");
-    say!("epoch {}, as of {}, {}\n", number(explanation, "epoch"), utc(as_of), text(explanation, "code"));
+    say!(
+        "epoch {}, as of {}, {}\n",
+        number(explanation, "epoch"),
+        utc(as_of),
+        text(explanation, "code")
+    );
     let bound = match text(explanation, "headline_from") {
         "recent" => "its recent window is the weakest",
         "amount_band" => "its worst amount band is the weakest",
         _ => "its whole life is the weakest",
     };
-    say!("headline     {:>9}   lower bound; {bound}", share("lower_bp"));
+    say!(
+        "headline     {:>9}   lower bound; {bound}",
+        share("lower_bp")
+    );
     say!("score        {:>9}   posterior mean", share("score_bp"));
-    say!("  lifetime   {:>9}   lower bound over its whole life", share("lifetime_lower_bp"));
-    say!("  recent     {:>9}   lower bound over the recent window", share("recent_lower_bp"));
-    say!("uncertainty  {:>9}   how much of it is the prior", share("uncertainty_bp"));
-    let seed = if explanation.get("seed") == Some(&Value::Bool(true)) { ", a trust root of the policy" } else { "" };
+    say!(
+        "  lifetime   {:>9}   lower bound over its whole life",
+        share("lifetime_lower_bp")
+    );
+    say!(
+        "  recent     {:>9}   lower bound over the recent window",
+        share("recent_lower_bp")
+    );
+    say!(
+        "uncertainty  {:>9}   how much of it is the prior",
+        share("uncertainty_bp")
+    );
+    let seed = if explanation.get("seed") == Some(&Value::Bool(true)) {
+        ", a trust root of the policy"
+    } else {
+        ""
+    };
     say!("state        {:>9}{seed}", text(explanation, "state"));
     for missing in list(explanation, "missing") {
-        say!("             lacks: {}", missing.as_str().unwrap_or_default());
+        say!(
+            "             lacks: {}",
+            missing.as_str().unwrap_or_default()
+        );
     }
     let contributions = list(explanation, "contributions");
     if contributions.is_empty() {
         say!("\nNobody has reported on it.");
         return Ok(());
     }
-    say!("\n{:<26} {:>8} {:>9} {:>11}  reports", "counterparty", "share", "rating", "credibility");
+    say!(
+        "\n{:<26} {:>8} {:>9} {:>11}  reports",
+        "counterparty",
+        "share",
+        "rating",
+        "credibility"
+    );
     for contribution in contributions.iter().take(SHOWN) {
         let rater = text(contribution, "rater");
-        let name = aliases.get(rater).map_or_else(|| shortened(rater), Clone::clone);
-        let levels = contribution.get("levels").and_then(Value::as_object).into_iter().flatten();
-        let levels: Vec<_> = levels.map(|(level, count)| format!("{count} {level}")).collect();
+        let name = aliases
+            .get(rater)
+            .map_or_else(|| shortened(rater), Clone::clone);
+        let levels = contribution
+            .get("levels")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten();
+        let levels: Vec<_> = levels
+            .map(|(level, count)| format!("{count} {level}"))
+            .collect();
         let share = |name: &str| percent(number(contribution, name));
-        let (weight, rating, credibility) = (share("share_bp"), share("mean_quality_bp"), share("credibility_bp"));
-        say!("{name:<26} {weight:>8} {rating:>9} {credibility:>11}  {}", levels.join(", "));
+        let (weight, rating, credibility) = (
+            share("share_bp"),
+            share("mean_quality_bp"),
+            share("credibility_bp"),
+        );
+        say!(
+            "{name:<26} {weight:>8} {rating:>9} {credibility:>11}  {}",
+            levels.join(", ")
+        );
     }
     if contributions.len() > SHOWN {
-        say!("… and {} more; --json has them all, with every report", contributions.len() - SHOWN);
+        say!(
+            "… and {} more; --json has them all, with every report",
+            contributions.len() - SHOWN
+        );
     }
     say!("\nHow to recompute it from the numbers of --json:");
     for step in list(explanation, "steps") {

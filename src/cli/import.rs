@@ -33,7 +33,12 @@ pub(super) struct Args {
     /// The CSV file, plain or gzip
     file: PathBuf,
     /// The agents' keys are derived from this and their names; whoever knows it can sign as them
-    #[arg(long, value_name = "S", env = "GOODSTANDING_KEY_SEED", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "S",
+        env = "GOODSTANDING_KEY_SEED",
+        hide_env_values = true
+    )]
     key_seed: String,
     /// The trades are old: the log's time is the rows' time, and age limits do not apply
     #[arg(long)]
@@ -82,7 +87,11 @@ async fn into_directory(
     bar: &ProgressBar,
 ) -> anyhow::Result<Summary> {
     let begin_ms = found.first_time.filter(|_| historical).map(|s| s * 1000);
-    let open = Open { create: true, begin_ms, ..Open::new(&ctx.data()) };
+    let open = Open {
+        create: true,
+        begin_ms,
+        ..Open::new(&ctx.data())
+    };
     with_app(open, async |app| {
         name_agents(app, &agents).await?;
         Ok(into_log(app, file, agents, historical, |rows| bar.set_position(rows)).await?)
@@ -90,30 +99,45 @@ async fn into_directory(
     .await
 }
 
-async fn over_http(client: &Client, file: &Path, agents: Arc<Agents>, bar: &ProgressBar) -> anyhow::Result<Summary> {
+async fn over_http(
+    client: &Client,
+    file: &Path,
+    agents: Arc<Agents>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Summary> {
     // Reports below the head that the service shows now were there before.
     let size = log_size(&client.get("/checkpoint").await?);
     let mut summary = Summary::default();
     let mut failed = None;
     let work = move |row: &crate::ingest::import::Row| (row.line, agents.sign(row));
-    let sent = chunks(file, BATCH, work, async |chunk: Vec<(u64, Result<String, Fault>)>| {
-        let mut lines = Vec::with_capacity(chunk.len());
-        let mut reports = Vec::with_capacity(chunk.len());
-        for (line, jws) in chunk {
-            lines.push(line);
-            reports.push(jws?);
-        }
-        let answers = client.submit_many(&reports).await.map_err(|error| stop(&mut failed, error))?;
-        for (line, answer) in lines.into_iter().zip(answers) {
-            match answer {
-                Ok(stored) => summary.admitted(stored.leaf_index >= size),
-                Err(refusal) if is_systemic(refusal.code) => return Err(stop(&mut failed, refusal.into())),
-                Err(Refusal { code, detail, .. }) => summary.refuse(line, code, &detail),
+    let sent = chunks(
+        file,
+        BATCH,
+        work,
+        async |chunk: Vec<(u64, Result<String, Fault>)>| {
+            let mut lines = Vec::with_capacity(chunk.len());
+            let mut reports = Vec::with_capacity(chunk.len());
+            for (line, jws) in chunk {
+                lines.push(line);
+                reports.push(jws?);
             }
-        }
-        bar.set_position(summary.rows);
-        Ok(())
-    })
+            let answers = client
+                .submit_many(&reports)
+                .await
+                .map_err(|error| stop(&mut failed, error))?;
+            for (line, answer) in lines.into_iter().zip(answers) {
+                match answer {
+                    Ok(stored) => summary.admitted(stored.leaf_index >= size),
+                    Err(refusal) if is_systemic(refusal.code) => {
+                        return Err(stop(&mut failed, refusal.into()));
+                    }
+                    Err(Refusal { code, detail, .. }) => summary.refuse(line, code, &detail),
+                }
+            }
+            bar.set_position(summary.rows);
+            Ok(())
+        },
+    )
     .await;
     match (failed, sent) {
         (Some(error), _) => Err(error),
@@ -131,11 +155,18 @@ fn stop(kept: &mut Option<anyhow::Error>, error: anyhow::Error) -> Fault {
 
 /// The tree size in a checkpoint; 0 when it cannot be read, so that everything counts as new.
 fn log_size(checkpoint: &str) -> u64 {
-    checkpoint.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or(0)
+    checkpoint
+        .lines()
+        .nth(1)
+        .and_then(|size| size.parse().ok())
+        .unwrap_or(0)
 }
 
 fn report(ctx: &Ctx, summary: &Summary, seconds: f64) -> anyhow::Result<()> {
-    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal, counts stay far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "shown with one decimal, counts stay far below 2^52"
+    )]
     let per_second = summary.rows as f64 / seconds.max(0.001);
     if ctx.json {
         output::json(&json!({
@@ -147,7 +178,13 @@ fn report(ctx: &Ctx, summary: &Summary, seconds: f64) -> anyhow::Result<()> {
             "reports_per_second": per_second.round(),
         }))?;
     } else {
-        say!("{} rows: {} new, {} already there, {} refused", summary.rows, summary.new, summary.already_there, summary.refusals());
+        say!(
+            "{} rows: {} new, {} already there, {} refused",
+            summary.rows,
+            summary.new,
+            summary.already_there,
+            summary.refusals()
+        );
         for (code, refused) in &summary.refused {
             say!("  {} × {code}", refused.count);
             for example in &refused.examples {
@@ -156,5 +193,9 @@ fn report(ctx: &Ctx, summary: &Summary, seconds: f64) -> anyhow::Result<()> {
         }
         say!("{seconds:.1} s, {per_second:.0} reports/s");
     }
-    if summary.refused.is_empty() { Ok(()) } else { Err(Unsuccessful.into()) }
+    if summary.refused.is_empty() {
+        Ok(())
+    } else {
+        Err(Unsuccessful.into())
+    }
 }

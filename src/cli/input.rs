@@ -16,12 +16,22 @@ const MOST_BYTES: u64 = 64 << 20;
 pub(super) fn text(name: &str) -> Result<String, Fault> {
     let read = |from: &mut dyn Read| {
         let mut text = String::new();
-        from.take(MOST_BYTES + 1).read_to_string(&mut text).map(|_| text)
+        from.take(MOST_BYTES + 1)
+            .read_to_string(&mut text)
+            .map(|_| text)
     };
-    let text = if name == "-" { read(&mut io::stdin().lock()) } else { File::open(name).and_then(|mut f| read(&mut f)) };
-    let text = text.map_err(|e| unreadable(if name == "-" { "standard input" } else { name }, &e))?;
+    let text = if name == "-" {
+        read(&mut io::stdin().lock())
+    } else {
+        File::open(name).and_then(|mut f| read(&mut f))
+    };
+    let text =
+        text.map_err(|e| unreadable(if name == "-" { "standard input" } else { name }, &e))?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > MOST_BYTES {
-        return Err(Fault::new(Code::InputUnreadable, format!("{name}: more than {MOST_BYTES} bytes")));
+        return Err(Fault::new(
+            Code::InputUnreadable,
+            format!("{name}: more than {MOST_BYTES} bytes"),
+        ));
     }
     Ok(text)
 }
@@ -30,20 +40,35 @@ pub(super) fn text(name: &str) -> Result<String, Fault> {
 pub(super) fn json(name: &str) -> Result<serde_json::Value, Fault> {
     let text = text(name)?;
     let parsed = goodstanding_verify::json::parse(text.as_bytes());
-    Ok(parsed.map_err(|fault| goodstanding_verify::Error::new(fault.code(), format!("{name}: {fault}")))?)
+    Ok(parsed.map_err(|fault| {
+        goodstanding_verify::Error::new(fault.code(), format!("{name}: {fault}"))
+    })?)
 }
 
 /// A token given as a file, as `-`, or as itself.
 pub(super) fn token(given: &str) -> Result<String, Fault> {
-    let text = if given == "-" || !given.contains('~') || Path::new(given).exists() { text(given)? } else { given.to_owned() };
+    let text = if given == "-" || !given.contains('~') || Path::new(given).exists() {
+        text(given)?
+    } else {
+        given.to_owned()
+    };
     Ok(text.trim().to_owned())
 }
 
 /// Writes a text to a file; nobody sees half of it.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Fault> {
     let failed = |e: io::Error| unreadable(path.display(), &e);
-    let name = path.file_name().ok_or_else(|| Fault::new(Code::InputUnreadable, format!("{} is no file name", path.display())))?;
-    let beside = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
+    let name = path.file_name().ok_or_else(|| {
+        Fault::new(
+            Code::InputUnreadable,
+            format!("{} is no file name", path.display()),
+        )
+    })?;
+    let beside = path.with_file_name(format!(
+        ".{}.{}",
+        name.to_string_lossy(),
+        std::process::id()
+    ));
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {

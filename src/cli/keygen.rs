@@ -24,6 +24,9 @@ pub(super) fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
         return output::json(&json!({"did": key.did(), "file": args.out}));
     }
     say!("{}", key.did());
-    eprintln!("The secret key is in {}. Whoever has this file is this agent; nobody can restore it.", args.out.display());
+    eprintln!(
+        "The secret key is in {}. Whoever has this file is this agent; nobody can restore it.",
+        args.out.display()
+    );
     Ok(())
 }

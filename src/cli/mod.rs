@@ -35,7 +35,9 @@ use crate::{
 /// Certificates of good standing for trading agents.
 #[derive(Debug, Parser)]
 #[command(name = "goodstanding", version, about, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 ok, 1 error, 2 wrong usage, 3 verification failed.\nStart with `goodstanding demo`.")]
+#[command(
+    after_help = "Exit codes: 0 ok, 1 error, 2 wrong usage, 3 verification failed.\nStart with `goodstanding demo`."
+)]
 pub struct Cli {
     /// Data directory [default: ./goodstanding-data]
     #[arg(long, global = true, value_name = "DIR", env = "GOODSTANDING_DATA")]
@@ -88,9 +90,15 @@ enum Command {
 impl Cli {
     /// Sends the program's log to standard error, at the level that `RUST_LOG` says.
     pub fn start_log(&self) {
-        let level = if matches!(self.command, Command::Serve(_)) { "info" } else { "error" };
+        let level = if matches!(self.command, Command::Serve(_)) {
+            "info"
+        } else {
+            "error"
+        };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
         // A second subscriber can only be a test's own.
         let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
     }
@@ -111,12 +119,18 @@ impl Ctx {
     }
 
     /// Works on an existing data directory, publishes what was logged, and closes it whatever happened.
-    async fn with_app<T>(&self, work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    async fn with_app<T>(
+        &self,
+        work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         with_app(Open::new(&self.data()), work).await
     }
 }
 
-async fn with_app<T>(open: Open, work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+async fn with_app<T>(
+    open: Open,
+    work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let app = App::open(open).await?;
     let worked = work(&app).await;
     let published = app.log.publish().await;
@@ -128,7 +142,10 @@ async fn with_app<T>(open: Open, work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Re
 
 /// Runs a command, shows what went wrong, and says how it ended.
 pub async fn run(cli: Cli) -> ExitCode {
-    let ctx = Ctx { data: cli.data, json: cli.json };
+    let ctx = Ctx {
+        data: cli.data,
+        json: cli.json,
+    };
     let json = ctx.json;
     let result = match cli.command {
         Command::Demo(args) => demo::run(ctx, args).await,
@@ -155,7 +172,12 @@ async fn agent_named(app: &App, name: &str) -> Result<goodstanding_verify::did::
     if name.starts_with("did:key:") {
         return Ok(goodstanding_verify::did::Did::parse(name)?);
     }
-    let unknown = || Fault::new(crate::code::Code::AgentUnknown, format!("no agent has the alias {name} here"));
+    let unknown = || {
+        Fault::new(
+            crate::code::Code::AgentUnknown,
+            format!("no agent has the alias {name} here"),
+        )
+    };
     app.store.agent_of_alias(name).await?.ok_or_else(unknown)
 }
 

@@ -53,8 +53,16 @@ impl Refusal {
     /// A refusal with a code from the wire.
     pub(super) fn new(code: &str, detail: String, retry_after_s: Option<u64>) -> Self {
         match registry().into_iter().find(|row| row.code == code) {
-            Some(row) => Self { code: row.code, detail, retry_after_s },
-            None => Self { code: Code::ServerRefused.as_str(), detail: format!("{code}: {detail}"), retry_after_s },
+            Some(row) => Self {
+                code: row.code,
+                detail,
+                retry_after_s,
+            },
+            None => Self {
+                code: Code::ServerRefused.as_str(),
+                detail: format!("{code}: {detail}"),
+                retry_after_s,
+            },
         }
     }
 }
@@ -71,11 +79,16 @@ pub(super) fn unreadable(name: impl fmt::Display, error: &io::Error) -> Fault {
 
 /// Shows how a command ended and picks the exit code.
 pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
-    let Err(error) = result.and_then(|()| Ok(io::stdout().flush()?)) else { return ExitCode::SUCCESS };
+    let Err(error) = result.and_then(|()| Ok(io::stdout().flush()?)) else {
+        return ExitCode::SUCCESS;
+    };
     if error.is::<Unsuccessful>() {
         return ExitCode::FAILURE;
     }
-    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+    if error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    {
         return ExitCode::SUCCESS;
     }
     if let Some(Usage(why)) = error.downcast_ref() {
@@ -84,7 +97,12 @@ pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
     }
     if let Some(Rejected(why)) = error.downcast_ref() {
         let code = why.code().as_str();
-        show(json, code, why.detail(), &with_advice(&format!("rejected [{code}]: {}", why.detail()), code));
+        show(
+            json,
+            code,
+            why.detail(),
+            &with_advice(&format!("rejected [{code}]: {}", why.detail()), code),
+        );
         return ExitCode::from(3);
     }
     let (code, detail) = if let Some(fault) = error.downcast_ref::<Fault>() {
@@ -96,10 +114,20 @@ pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
     } else if let Some(error) = error.downcast_ref::<crate::keys::Error>() {
         (Code::KeyUnusable.as_str(), error.to_string())
     } else {
-        show(json, Code::Internal.as_str(), &format!("{error:#}"), &format!("error: {error:#}"));
+        show(
+            json,
+            Code::Internal.as_str(),
+            &format!("{error:#}"),
+            &format!("error: {error:#}"),
+        );
         return ExitCode::FAILURE;
     };
-    show(json, code, &detail, &with_advice(&format!("error[{code}]: {detail}"), code));
+    show(
+        json,
+        code,
+        &detail,
+        &with_advice(&format!("error[{code}]: {detail}"), code),
+    );
     ExitCode::FAILURE
 }
 
@@ -114,7 +142,10 @@ fn show(json: bool, code: &str, detail: &str, text: &str) {
     eprintln!("{text}");
     if json {
         // Nobody is left to tell if this fails.
-        let _ = line(format_args!("{}", json!({"error": {"code": code, "detail": detail}})));
+        let _ = line(format_args!(
+            "{}",
+            json!({"error": {"code": code, "detail": detail}})
+        ));
     }
 }
 
@@ -129,13 +160,19 @@ pub(super) fn utc(seconds: u64) -> String {
     // Days since 0000-03-01 of the proleptic Gregorian calendar, so that leap days end their year.
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = 400 * era + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", rest / 3600, rest / 60 % 60, rest % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
 }
 
 #[cfg(test)]
@@ -152,8 +189,14 @@ mod tests {
 
     #[test]
     fn unknown_codes_from_the_wire_become_ours() {
-        assert_eq!(Refusal::new("report.too_old", "x".into(), None).code, "report.too_old");
+        assert_eq!(
+            Refusal::new("report.too_old", "x".into(), None).code,
+            "report.too_old"
+        );
         let other = Refusal::new("teapot", "short and stout".into(), None);
-        assert_eq!((other.code, other.detail.as_str()), ("client.refused", "teapot: short and stout"));
+        assert_eq!(
+            (other.code, other.detail.as_str()),
+            ("client.refused", "teapot: short and stout")
+        );
     }
 }

@@ -42,8 +42,12 @@ pub(super) struct Changes {
 }
 
 fn currency(text: &str) -> Result<(String, u64), String> {
-    let (code, milli) = text.split_once('=').ok_or("write CODE=MILLI, for example EUR=1100")?;
-    let milli = milli.parse().map_err(|_| format!("{milli:?} is not a whole number of milli-units"))?;
+    let (code, milli) = text
+        .split_once('=')
+        .ok_or("write CODE=MILLI, for example EUR=1100")?;
+    let milli = milli
+        .parse()
+        .map_err(|_| format!("{milli:?} is not a whole number of milli-units"))?;
     Ok((code.to_owned(), milli))
 }
 
@@ -58,7 +62,9 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
 async fn show(ctx: &Ctx) -> anyhow::Result<()> {
     let current = ctx.with_app(async |app| Ok(current(app)?)).await?;
     if ctx.json {
-        return output::json(&json!({"version": current.version, "index": current.index, "policy": current.policy.to_value()}));
+        return output::json(
+            &json!({"version": current.version, "index": current.index, "policy": current.policy.to_value()}),
+        );
     }
     eprintln!("version {}, log entry {}", current.version, current.index);
     output::json(&current.policy.to_value())
@@ -69,7 +75,11 @@ async fn change(ctx: &Ctx, changes: &Changes, log: bool) -> anyhow::Result<()> {
         .with_app(async |app| {
             let before = current(app)?;
             let after = changes.apply(app, &before.policy).await?;
-            let logged = if log && after != before.policy { Some(set(app, before.version + 1, &after).await?) } else { None };
+            let logged = if log && after != before.policy {
+                Some(set(app, before.version + 1, &after).await?)
+            } else {
+                None
+            };
             Ok((before, after, logged))
         })
         .await?;
@@ -97,19 +107,33 @@ async fn change(ctx: &Ctx, changes: &Changes, log: bool) -> anyhow::Result<()> {
 /// The policy in force.
 fn current(app: &App) -> Result<CurrentPolicy, Fault> {
     let policy = app.log.shared().policy();
-    policy.map(|p| p.as_ref().clone()).ok_or_else(|| Fault::new(Code::Internal, "the log has no policy"))
+    policy
+        .map(|p| p.as_ref().clone())
+        .ok_or_else(|| Fault::new(Code::Internal, "the log has no policy"))
 }
 
 /// Logs a policy and returns the index of its entry.
 pub(super) async fn set(app: &App, version: u64, policy: &Policy) -> Result<u64, Fault> {
-    let body = Body::Policy { version, policy: policy.to_value() };
-    app.log.log(Event { body, at_ms: None, epoch: None }).await
+    let body = Body::Policy {
+        version,
+        policy: policy.to_value(),
+    };
+    app.log
+        .log(Event {
+            body,
+            at_ms: None,
+            epoch: None,
+        })
+        .await
 }
 
 /// Logs the policy in force with other seeds.
 pub(super) async fn set_seeds(app: &App, seeds: Vec<Did>) -> Result<u64, Fault> {
     let before = current(app)?;
-    let policy = Policy { seeds: ascending(seeds), ..before.policy };
+    let policy = Policy {
+        seeds: ascending(seeds),
+        ..before.policy
+    };
     set(app, before.version + 1, &policy).await
 }
 
@@ -123,9 +147,11 @@ impl Changes {
     /// The policy that these changes make of the one in force, checked.
     async fn apply(&self, app: &App, now: &Policy) -> Result<Policy, Fault> {
         let mut policy = match (&self.preset, &self.file) {
-            (Some(preset), _) => {
-                Policy { seeds: now.seeds.clone(), attestors: now.attestors.clone(), ..Policy::preset(preset)? }
-            }
+            (Some(preset), _) => Policy {
+                seeds: now.seeds.clone(),
+                attestors: now.attestors.clone(),
+                ..Policy::preset(preset)?
+            },
             (None, Some(file)) => Policy::parse(&input::json(file)?)?,
             (None, None) => now.clone(),
         };
@@ -145,7 +171,11 @@ async fn resolve(app: &App, seeds: &str) -> Result<Vec<Did>, Fault> {
         None => seeds.to_owned(),
     };
     let mut resolved = Vec::new();
-    for name in names.split([',', '\n', '\r']).map(str::trim).filter(|name| !name.is_empty()) {
+    for name in names
+        .split([',', '\n', '\r'])
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         resolved.push(agent_named(app, name).await?);
     }
     Ok(ascending(resolved))
@@ -188,12 +218,21 @@ impl std::fmt::Display for Difference {
 
 /// What differs, member by member; lists are compared as a whole.
 fn differences(before: &Value, after: &Value) -> Vec<Difference> {
-    fn walk(pointer: &str, before: Option<&Value>, after: Option<&Value>, out: &mut Vec<Difference>) {
+    fn walk(
+        pointer: &str,
+        before: Option<&Value>,
+        after: Option<&Value>,
+        out: &mut Vec<Difference>,
+    ) {
         if before == after {
             return;
         }
         let (Some(Value::Object(old)), Some(Value::Object(new))) = (before, after) else {
-            out.push(Difference { pointer: pointer.to_owned(), from: before.cloned(), to: after.cloned() });
+            out.push(Difference {
+                pointer: pointer.to_owned(),
+                from: before.cloned(),
+                to: after.cloned(),
+            });
             return;
         };
         let mut names: Vec<_> = old.keys().chain(new.keys()).collect();
@@ -201,7 +240,12 @@ fn differences(before: &Value, after: &Value) -> Vec<Difference> {
         names.dedup();
         for name in names {
             let step = name.replace('~', "~0").replace('/', "~1");
-            walk(&format!("{pointer}/{step}"), old.get(name), new.get(name), out);
+            walk(
+                &format!("{pointer}/{step}"),
+                old.get(name),
+                new.get(name),
+                out,
+            );
         }
     }
     let mut out = Vec::new();
@@ -219,7 +263,15 @@ mod tests {
         let after = json!({"a": 1, "b": {"x/y": 3, "same": 2}, "list": [2, 3], "new": 4});
         let found = differences(&before, &after);
         let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["/b/x~1y: 1 → 3", "/gone: gone, was 0", "/list: 2 → 2 items\n  - 1\n  + 3", "/new: new, 4"]);
+        assert_eq!(
+            shown,
+            [
+                "/b/x~1y: 1 → 3",
+                "/gone: gone, was 0",
+                "/list: 2 → 2 items\n  - 1\n  + 3",
+                "/new: new, 4"
+            ]
+        );
         assert!(differences(&before, &before).is_empty());
     }
 

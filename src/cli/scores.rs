@@ -48,11 +48,21 @@ enum Format {
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let (statements, aliases) = ctx
         .with_app(async |app| {
-            let names = app.store.aliases().await?.into_iter().map(|(alias, did)| (did, alias));
-            Ok((epoch::latest_statements(app).await?, names.collect::<HashMap<_, _>>()))
+            let names = app
+                .store
+                .aliases()
+                .await?
+                .into_iter()
+                .map(|(alias, did)| (did, alias));
+            Ok((
+                epoch::latest_statements(app).await?,
+                names.collect::<HashMap<_, _>>(),
+            ))
         })
         .await?;
-    let rows = statements.iter().map(|(agent, claims)| row(agent, aliases.get(agent), claims));
+    let rows = statements
+        .iter()
+        .map(|(agent, claims)| row(agent, aliases.get(agent), claims));
     if ctx.json || args.format == Format::Json {
         return output::json(&rows.map(Value::Object).collect::<Vec<_>>());
     }
@@ -79,7 +89,10 @@ fn row(agent: &Did, alias: Option<&String>, claims: &Claims) -> Map<String, Valu
     put("state", state.into());
     put("reports", claims.reports.into());
     put("counterparties", claims.counterparties.into());
-    put("effective_counterparties_milli", claims.effective_counterparties_milli.into());
+    put(
+        "effective_counterparties_milli",
+        claims.effective_counterparties_milli.into(),
+    );
     put("evidence_milli", claims.evidence_milli.into());
     put("dampening_bp", claims.dampening_bp.into());
     put("flags", claims.flags.clone().into());
@@ -109,7 +122,11 @@ fn columns() -> Vec<String> {
         "flags",
     ];
     let suspicions = FLAG_KINDS.iter().map(|kind| format!("suspicion_{kind}"));
-    plain.iter().map(ToString::to_string).chain(suspicions).collect()
+    plain
+        .iter()
+        .map(ToString::to_string)
+        .chain(suspicions)
+        .collect()
 }
 
 fn csv(rows: impl Iterator<Item = Map<String, Value>>) -> anyhow::Result<String> {
@@ -128,10 +145,18 @@ fn cell(value: Option<&Value>) -> String {
     let text = match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("|"),
+        Some(Value::Array(items)) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join("|"),
         Some(other) => other.to_string(),
     };
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +168,10 @@ mod tests {
         assert_eq!(cell(Some(&"=1+1".into())), "'=1+1");
         assert_eq!(cell(Some(&"@x".into())), "'@x");
         assert_eq!(cell(Some(&"a=b".into())), "a=b");
-        assert_eq!(cell(Some(&serde_json::json!(["slander", "on_off"]))), "slander|on_off");
+        assert_eq!(
+            cell(Some(&serde_json::json!(["slander", "on_off"]))),
+            "slander|on_off"
+        );
         assert_eq!(cell(Some(&Value::Null)), "");
         assert_eq!(columns().len(), 14 + 13);
     }

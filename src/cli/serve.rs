@@ -36,7 +36,9 @@ impl Args {
             None => Config::default(),
             Some(path) => {
                 let text = input::text(&path.to_string_lossy())?;
-                Config::parse(&text).map_err(|e| Fault::new(Code::InputUnreadable, format!("{}: {e}", path.display())))?
+                Config::parse(&text).map_err(|e| {
+                    Fault::new(Code::InputUnreadable, format!("{}: {e}", path.display()))
+                })?
             }
         };
         if let Some(data) = &ctx.data {
@@ -44,7 +46,10 @@ impl Args {
         }
         config.listen = self.listen.unwrap_or(config.listen);
         // Paths are appended to it.
-        config.issuer = self.issuer.or(config.issuer).map(|issuer| issuer.trim_end_matches('/').to_owned());
+        config.issuer = self
+            .issuer
+            .or(config.issuer)
+            .map(|issuer| issuer.trim_end_matches('/').to_owned());
         config.origin = self.origin.or(config.origin);
         Ok(config)
     }
@@ -57,7 +62,10 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
     let is_new = !config.data.join("goodstanding.sqlite").exists();
     let open = Open {
         create: true,
-        issuer: config.issuer.clone().or_else(|| is_new.then(|| default_issuer(config.listen))),
+        issuer: config
+            .issuer
+            .clone()
+            .or_else(|| is_new.then(|| default_issuer(config.listen))),
         origin: config.origin.clone(),
         queue: config.queue,
         token_life_s: config.token_life_s,
@@ -76,12 +84,18 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
 
 /// Listens, or says on which address it could not.
 pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
 }
 
 /// What tokens call the issuer if nobody says otherwise.
 pub(super) fn default_issuer(listen: SocketAddr) -> String {
-    if listen.ip().is_unspecified() { format!("http://localhost:{}", listen.port()) } else { format!("http://{listen}") }
+    if listen.ip().is_unspecified() {
+        format!("http://localhost:{}", listen.port())
+    } else {
+        format!("http://{listen}")
+    }
 }
 
 /// The first signal asks the service to finish, a second one ends it at once: the log survives that too.

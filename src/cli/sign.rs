@@ -38,18 +38,30 @@ pub(super) struct Args {
 pub(super) fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let key = KeyFile::read(&args.agent)?;
     let Value::Object(mut payload) = input::json(&args.file)? else {
-        return Err(Fault::new(Code::InputUnreadable, format!("{} is not a JSON object", args.file)).into());
+        return Err(Fault::new(
+            Code::InputUnreadable,
+            format!("{} is not a JSON object", args.file),
+        )
+        .into());
     };
     fill_in(&mut payload, &key, args.terms)?;
     if args.terms {
         let jws = key.sign_agent(TERMS_TYP, &payload)?;
         check_terms(&payload, &jws)?;
         let sha256 = sha256(jws.as_bytes()).to_string();
-        return if ctx.json { output::json(&json!({"jws": jws, "sha256": sha256})) } else { print(&jws) };
+        return if ctx.json {
+            output::json(&json!({"jws": jws, "sha256": sha256}))
+        } else {
+            print(&jws)
+        };
     }
     let jws = key.sign_agent(REPORT_TYP, &payload)?;
     let report = Report::verify(&jws)?;
-    if ctx.json { output::json(&json!({"jws": jws, "report_id": report.id})) } else { print(&jws) }
+    if ctx.json {
+        output::json(&json!({"jws": jws, "report_id": report.id}))
+    } else {
+        print(&jws)
+    }
 }
 
 fn print(jws: &str) -> anyhow::Result<()> {
@@ -58,12 +70,24 @@ fn print(jws: &str) -> anyhow::Result<()> {
 }
 
 /// Adds what the signer knows better than whoever wrote the payload.
-fn fill_in(payload: &mut Map<String, Value>, key: &SecretKey, terms: bool) -> Result<(), crate::keys::Error> {
+fn fill_in(
+    payload: &mut Map<String, Value>,
+    key: &SecretKey,
+    terms: bool,
+) -> Result<(), crate::keys::Error> {
     let now = Clock::System.now_s();
-    let iat = payload.entry("iat").or_insert_with(|| now.into()).as_u64().unwrap_or(now);
-    payload.entry("iss").or_insert_with(|| key.did().to_string().into());
+    let iat = payload
+        .entry("iat")
+        .or_insert_with(|| now.into())
+        .as_u64()
+        .unwrap_or(now);
+    payload
+        .entry("iss")
+        .or_insert_with(|| key.did().to_string().into());
     if terms {
-        payload.entry("exp").or_insert_with(|| (iat + TERMS_LIFE_S).into());
+        payload
+            .entry("exp")
+            .or_insert_with(|| (iat + TERMS_LIFE_S).into());
     }
     if !payload.contains_key("jti") {
         let mut jti = [0; 16];
@@ -77,7 +101,11 @@ fn fill_in(payload: &mut Map<String, Value>, key: &SecretKey, terms: bool) -> Re
 fn check_terms(payload: &Map<String, Value>, jws: &str) -> Result<(), Fault> {
     let text = |name: &str| payload.get(name).cloned().unwrap_or_default();
     let signer_sells = text("iss") == text("seller");
-    let (reporter, role) = if signer_sells { (text("buyer"), "buyer") } else { (text("seller"), "seller") };
+    let (reporter, role) = if signer_sells {
+        (text("buyer"), "buyer")
+    } else {
+        (text("seller"), "seller")
+    };
     let report = json!({
         "iss": reporter,
         "sub": text("iss"),
@@ -117,7 +145,10 @@ mod tests {
     use super::*;
 
     fn terms(change: impl FnOnce(&mut Map<String, Value>)) -> Result<(), Fault> {
-        let (seller, buyer) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
+        let (seller, buyer) = (
+            SecretKey::from_seed(&[1; 32]),
+            SecretKey::from_seed(&[2; 32]),
+        );
         let mut payload = json!({
             "trade_id": "t1", "market": "https://m.example", "buyer": buyer.did(), "seller": seller.did(),
             "kind": "service", "amount": "1.5", "currency": "USD", "promise": {"quality_bp": 9000},
@@ -136,8 +167,17 @@ mod tests {
         terms(|_| {}).unwrap();
         terms(|p| drop(p.insert("amount".into(), "0".into()))).unwrap();
         let stranger = SecretKey::from_seed(&[3; 32]).did().to_string();
-        for (name, value) in [("exp", json!(5)), ("kind", json!("gift")), ("jti", json!("x")), ("seller", json!(stranger)), ("more", json!(1))] {
-            assert!(terms(|p| drop(p.insert(name.into(), value))).is_err(), "{name}");
+        for (name, value) in [
+            ("exp", json!(5)),
+            ("kind", json!("gift")),
+            ("jti", json!("x")),
+            ("seller", json!(stranger)),
+            ("more", json!(1)),
+        ] {
+            assert!(
+                terms(|p| drop(p.insert(name.into(), value))).is_err(),
+                "{name}"
+            );
         }
     }
 }

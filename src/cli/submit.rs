@@ -30,12 +30,25 @@ pub(super) struct Args {
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let client = Client::new(&args.url)?;
     let text = input::text(&args.file)?;
-    let lines: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let lines: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
     match lines.as_slice() {
-        [] => Err(Fault::new(Code::InputUnreadable, format!("{} holds no report", args.file)).into()),
+        [] => Err(Fault::new(
+            Code::InputUnreadable,
+            format!("{} holds no report", args.file),
+        )
+        .into()),
         [one] => single(ctx, args, &client, one).await,
         many if args.receipt.is_none() => bulk(ctx, &client, many).await,
-        _ => Err(Usage("--receipt is for a single report; later, GET /v1/reports/<id>/receipt gives any".into()).into()),
+        _ => Err(Usage(
+            "--receipt is for a single report; later, GET /v1/reports/<id>/receipt gives any"
+                .into(),
+        )
+        .into()),
     }
 }
 
@@ -43,7 +56,8 @@ async fn single(ctx: &Ctx, args: &Args, client: &Client, jws: &str) -> anyhow::R
     let stored = client.submit(jws).await?;
     if let Some(path) = &args.receipt {
         let receipt = stored.receipt.as_deref();
-        let receipt = receipt.ok_or_else(|| Fault::new(Code::ServerRefused, "the service sent no receipt"))?;
+        let receipt = receipt
+            .ok_or_else(|| Fault::new(Code::ServerRefused, "the service sent no receipt"))?;
         input::write(path, receipt)?;
     }
     if ctx.json {
@@ -61,10 +75,19 @@ async fn bulk(ctx: &Ctx, client: &Client, lines: &[String]) -> anyhow::Result<()
             let place = results.len() + 1;
             refused += u64::from(answer.is_err());
             let (shown, value) = match answer {
-                Ok(stored) => (format!("{} {}", stored.report_id, stored.leaf_index), json!(stored)),
+                Ok(stored) => (
+                    format!("{} {}", stored.report_id, stored.leaf_index),
+                    json!(stored),
+                ),
                 Err(refusal) => {
                     let value = json!({"code": refusal.code, "detail": refusal.detail});
-                    (format!("line {place} refused [{}]: {}", refusal.code, refusal.detail), value)
+                    (
+                        format!(
+                            "line {place} refused [{}]: {}",
+                            refusal.code, refusal.detail
+                        ),
+                        value,
+                    )
                 }
             };
             if !ctx.json {

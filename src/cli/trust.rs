@@ -53,10 +53,17 @@ pub(super) async fn bundle(ctx: &Ctx, args: &BundleArgs) -> anyhow::Result<()> {
     }
     if ctx.json {
         let text = args.out.is_none().then_some(&jws);
-        return output::json(&json!({"version": bundle.version(), "signer": bundle.signer(), "trust_bundle": text}));
+        return output::json(
+            &json!({"version": bundle.version(), "signer": bundle.signer(), "trust_bundle": text}),
+        );
     }
     match &args.out {
-        Some(path) => say!("{} is version {}, signed by {}", path.display(), bundle.version(), bundle.signer()),
+        Some(path) => say!(
+            "{} is version {}, signed by {}",
+            path.display(),
+            bundle.version(),
+            bundle.signer()
+        ),
         None => say!("{jws}"),
     }
     Ok(())
@@ -72,8 +79,15 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     input::write(&args.trust, jws.trim())?;
     if ctx.json {
         let held = held.version();
-        return output::json(&json!({"held": held, "version": newer.version(), "signer": newer.signer(), "exp": newer.payload().exp}));
+        return output::json(
+            &json!({"held": held, "version": newer.version(), "signer": newer.signer(), "exp": newer.payload().exp}),
+        );
     }
-    say!("version {} → {}, good until {}", held.version(), newer.version(), utc(newer.payload().exp));
+    say!(
+        "version {} → {}, good until {}",
+        held.version(),
+        newer.version(),
+        utc(newer.payload().exp)
+    );
     Ok(())
 }

@@ -36,7 +36,13 @@ pub struct Computed {
 ///
 /// # Errors
 /// `policy.no_seeds` when no trust root takes part.
-pub fn compute(number: u64, as_of: u64, admitted: Vec<Admitted>, policy: Policy, salt_key: [u8; 32]) -> Result<Computed, Fault> {
+pub fn compute(
+    number: u64,
+    as_of: u64,
+    admitted: Vec<Admitted>,
+    policy: Policy,
+    salt_key: [u8; 32],
+) -> Result<Computed, Fault> {
     let evidence = Evidence::build(&admitted, &policy);
     drop(admitted);
     let scores = score(&evidence, &policy, as_of, None).map_err(|e| Fault::from_score(&e))?;
@@ -45,8 +51,10 @@ pub fn compute(number: u64, as_of: u64, admitted: Vec<Admitted>, policy: Policy,
         .par_iter()
         .map(|agent| {
             let disclosures = statement::disclosures(&agent.claims, &salt_key, &agent.agent)?;
-            let leaf = Statement::new(agent.agent, number, disclosures.iter().map(|d| d.digest))?.leaf_hash();
-            let claims = serde_json::to_value(&agent.claims).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+            let leaf = Statement::new(agent.agent, number, disclosures.iter().map(|d| d.digest))?
+                .leaf_hash();
+            let claims = serde_json::to_value(&agent.claims)
+                .map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
             let claims = json::canonical(&claims)
                 .ok()
                 .and_then(|bytes| String::from_utf8(bytes).ok())
@@ -56,6 +64,19 @@ pub fn compute(number: u64, as_of: u64, admitted: Vec<Admitted>, policy: Policy,
         .collect::<Result<_, Fault>>()?;
     let (mut edge, mut tiles) = (Edge::default(), Touched::new());
     edge.append(rows.iter().map(|row| row.3), &mut tiles);
-    let statements = rows.into_iter().map(|(agent, reached, claims, _)| (agent, reached, claims)).collect();
-    Ok(Computed { explained: Explained { number, policy, evidence, scores }, statements, tiles, score_root: edge.root() })
+    let statements = rows
+        .into_iter()
+        .map(|(agent, reached, claims, _)| (agent, reached, claims))
+        .collect();
+    Ok(Computed {
+        explained: Explained {
+            number,
+            policy,
+            evidence,
+            scores,
+        },
+        statements,
+        tiles,
+        score_root: edge.root(),
+    })
 }

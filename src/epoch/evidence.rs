@@ -22,10 +22,15 @@ const PAGE: u32 = 5000;
 /// `store.corrupt` when there is none: a log begins with one.
 pub async fn policy_at(store: &dyn Store, log_size: u64) -> Result<(u64, Policy), Fault> {
     let entries = store.events("policy", log_size).await?;
-    let (index, bytes) = entries.last().ok_or_else(|| Fault::new(Code::StoreCorrupt, "the log has no policy entry"))?;
+    let (index, bytes) = entries
+        .last()
+        .ok_or_else(|| Fault::new(Code::StoreCorrupt, "the log has no policy entry"))?;
     match Entry::parse(bytes)?.body {
         Body::Policy { policy, .. } => Ok((*index, Policy::parse(&policy)?)),
-        _ => Err(Fault::new(Code::StoreCorrupt, "a policy row is not a policy entry")),
+        _ => Err(Fault::new(
+            Code::StoreCorrupt,
+            "a policy row is not a policy entry",
+        )),
     }
 }
 
@@ -40,7 +45,9 @@ pub async fn read(store: &dyn Store, log_size: u64, as_of: u64) -> Result<Vec<Ad
     let mut from = 0;
     loop {
         let page = store.bodies(from, log_size, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(all) };
+        let Some(last) = page.last() else {
+            return Ok(all);
+        };
         from = last.index + 1;
         let parsed = blocking(move || {
             page.into_par_iter()
@@ -48,9 +55,17 @@ pub async fn read(store: &dyn Store, log_size: u64, as_of: u64) -> Result<Vec<Ad
                 .map(|stored| {
                     let report = Report::parse_admitted(&stored.jws)?;
                     if report.id != stored.id {
-                        return Err(Fault::new(Code::StoreCorrupt, format!("body {} is not of report {}", stored.index, stored.id)));
+                        return Err(Fault::new(
+                            Code::StoreCorrupt,
+                            format!("body {} is not of report {}", stored.index, stored.id),
+                        ));
                     }
-                    Ok(Admitted { index: stored.index, at_ms: stored.at_ms, historical: stored.historical, report })
+                    Ok(Admitted {
+                        index: stored.index,
+                        at_ms: stored.at_ms,
+                        historical: stored.historical,
+                        report,
+                    })
                 })
                 .collect::<Result<Vec<_>, Fault>>()
         })

@@ -73,21 +73,38 @@ pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
         .try_lock()
         .map_err(|_| Fault::new(Code::EpochRunning, "another epoch is being computed"))?;
     let started = std::time::Instant::now();
-    let as_of = match as_of {
-        Some(as_of) => as_of,
-        None => default_as_of(app).await?,
+    let previous = match app.store.epoch(None).await? {
+        None => (0, 0),
+        Some(epoch) => (epoch.number, entry_of(&epoch)?.as_of),
     };
-    let log_size = app.log.shared().head.borrow().as_ref().map_or(0, |head| head.size);
+    let as_of = check_as_of(app, as_of, previous.1).await?;
+    let log_size = app
+        .log
+        .shared()
+        .head
+        .borrow()
+        .as_ref()
+        .map_or(0, |head| head.size);
     let (policy_index, policy) = evidence::policy_at(app.store.as_ref(), log_size).await?;
-    let number = app.store.epoch(None).await?.map_or(0, |epoch| epoch.number) + 1;
+    let number = previous.0 + 1;
     let mut salt_key = [0; 32];
-    getrandom::fill(&mut salt_key).map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;
+    getrandom::fill(&mut salt_key)
+        .map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;
     let admitted = evidence::read(app.store.as_ref(), log_size, as_of).await?;
     if admitted.is_empty() {
-        return Err(Fault::new(Code::EpochNoReports, "no report is in the log below this size and time"));
+        return Err(Fault::new(
+            Code::EpochNoReports,
+            "no report is in the log below this size and time",
+        ));
     }
-    let computed = blocking(move || compute::compute(number, as_of, admitted, policy, salt_key)).await??;
-    let compute::Computed { explained, statements, tiles, score_root } = computed;
+    let computed =
+        blocking(move || compute::compute(number, as_of, admitted, policy, salt_key)).await??;
+    let compute::Computed {
+        explained,
+        statements,
+        tiles,
+        score_root,
+    } = computed;
     let count = u64::try_from(statements.len()).unwrap_or(u64::MAX);
     let entry = EpochEntry {
         number,
@@ -101,8 +118,17 @@ pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
         salt_key_sha256: sha256(&salt_key),
         code: goodstanding_score::CODE.to_owned(),
     };
-    let epoch = NewEpoch { number, index: 0, salt_key, statements };
-    let event = Event { body: Body::Epoch(entry), at_ms: None, epoch: Some((epoch, tiles)) };
+    let epoch = NewEpoch {
+        number,
+        index: 0,
+        salt_key,
+        statements,
+    };
+    let event = Event {
+        body: Body::Epoch(entry),
+        at_ms: None,
+        epoch: Some((epoch, tiles)),
+    };
     let index = app.log.log(event).await?;
     let summary = Summary {
         number,
@@ -115,8 +141,68 @@ pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
         computed_in_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     *app.explained.lock().await = Some(Arc::new(explained));
-    tracing::info!(epoch.number = number, epoch.statements = count, duration_ms = summary.computed_in_ms, "epoch logged");
+    tracing::info!(
+        epoch.number = number,
+        epoch.statements = count,
+        duration_ms = summary.computed_in_ms,
+        "epoch logged"
+    );
     Ok(summary)
+}
+
+/// [`run`], unless the log has no entry since the newest epoch.
+///
+/// # Errors
+/// `epoch.unchanged`, and those of [`run`].
+pub async fn run_if_changed(app: &Arc<App>) -> Result<Summary, Fault> {
+    let size = app
+        .log
+        .shared()
+        .head
+        .borrow()
+        .as_ref()
+        .map_or(0, |head| head.size);
+    if app
+        .store
+        .epoch(None)
+        .await?
+        .is_some_and(|newest| newest.index + 1 == size)
+    {
+        return Err(Fault::new(
+            Code::EpochUnchanged,
+            "the newest entry is the newest epoch",
+        ));
+    }
+    run(app, None).await
+}
+
+/// The time to score at: given, or by default. What is logged cannot be taken back and the next epoch must not be earlier, so a
+/// time in the future (milliseconds instead of seconds, say) is refused before anything is computed.
+async fn check_as_of(app: &App, given: Option<u64>, previous: u64) -> Result<u64, Fault> {
+    let newest_ms = app
+        .log
+        .shared()
+        .head
+        .borrow()
+        .as_ref()
+        .map_or(0, |head| head.at_ms);
+    let latest = app.clock.now_s().max(newest_ms.div_ceil(1000));
+    let Some(as_of) = given else {
+        return Ok(default_as_of(app).await?.max(previous));
+    };
+    if as_of > latest {
+        return Err(Fault::new(
+            Code::EpochAsOfFuture,
+            format!("{as_of} is later than now, {latest}"),
+        ));
+    }
+    if as_of < previous {
+        return Err(Fault::new(
+            Code::EpochAsOf,
+            format!("the newest epoch has as_of {previous}, this one {as_of}"),
+        ));
+    }
+    Ok(as_of)
 }
 
 /// Now, or the newest report's log time (rounded up to a second, so that it is covered) if that one is historical.
@@ -137,7 +223,10 @@ async fn default_as_of(app: &App) -> Result<u64, Fault> {
 pub fn entry_of(epoch: &StoredEpoch) -> Result<EpochEntry, Fault> {
     match Entry::parse(&epoch.entry)?.body {
         Body::Epoch(entry) => Ok(entry),
-        _ => Err(Fault::new(Code::StoreCorrupt, "an epoch row does not point at an epoch entry")),
+        _ => Err(Fault::new(
+            Code::StoreCorrupt,
+            "an epoch row does not point at an epoch entry",
+        )),
     }
 }
 
@@ -146,7 +235,10 @@ pub fn entry_of(epoch: &StoredEpoch) -> Result<EpochEntry, Fault> {
 /// # Errors
 /// `epoch.unknown` before the first one.
 pub async fn latest(app: &App) -> Result<StoredEpoch, Fault> {
-    app.store.epoch(None).await?.ok_or_else(|| Fault::new(Code::EpochUnknown, "no epoch has been computed yet"))
+    app.store
+        .epoch(None)
+        .await?
+        .ok_or_else(|| Fault::new(Code::EpochUnknown, "no epoch has been computed yet"))
 }
 
 /// Every agent's claims in the newest epoch, ascending by DID.
@@ -163,7 +255,8 @@ pub async fn latest_statements(app: &App) -> Result<Vec<(Did, Claims)>, Fault> {
             return Ok(all);
         }
         for statement in page {
-            let claims = serde_json::from_str(&statement.claims).map_err(|e| Fault::new(Code::StoreCorrupt, e.to_string()))?;
+            let claims = serde_json::from_str(&statement.claims)
+                .map_err(|e| Fault::new(Code::StoreCorrupt, e.to_string()))?;
             all.push((statement.agent, claims));
         }
     }
@@ -174,15 +267,36 @@ pub async fn latest_statements(app: &App) -> Result<Vec<(Did, Claims)>, Fault> {
 /// # Errors
 /// `epoch.unknown`, `agent.unknown`, or the store's.
 pub async fn explain(app: &Arc<App>, agent: &Did) -> Result<serde_json::Value, Fault> {
-    let explained = explained(app).await?;
+    // Cheap before expensive: nobody makes us recompute an epoch over an agent that is not in it.
+    let newest = latest(app).await?;
+    crate::token::issue::statement_in(app, agent, newest.number).await?;
+    // In a task of its own: a caller that goes away neither stops the work nor lets a second one begin beside it.
+    let task = app.clone();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "awaited right here; it only has to outlive a dropped handler"
+    )]
+    let explained = tokio::spawn(async move { explained(&task).await });
+    let explained = explained
+        .await
+        .map_err(|e| Fault::new(Code::Internal, e.to_string()))??;
     let agent = *agent;
     let explanation = blocking(move || {
-        goodstanding_score::explain(&explained.evidence, &explained.policy, &explained.scores, &agent)
-            .map(|explanation| (explained.number, serde_json::to_value(explanation)))
+        goodstanding_score::explain(
+            &explained.evidence,
+            &explained.policy,
+            &explained.scores,
+            &agent,
+        )
+        .map(|explanation| (explained.number, serde_json::to_value(explanation)))
     })
     .await?;
-    let (number, value) =
-        explanation.ok_or_else(|| Fault::new(Code::AgentUnknown, format!("{agent} is not in the newest epoch")))?;
+    let (number, value) = explanation.ok_or_else(|| {
+        Fault::new(
+            Code::AgentUnknown,
+            format!("{agent} is not in the newest epoch"),
+        )
+    })?;
     let mut value = value.map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
     if let Some(object) = value.as_object_mut() {
         object.insert("epoch".into(), number.into());
@@ -198,13 +312,29 @@ async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
         return Ok(explained.clone());
     }
     let entry = entry_of(&epoch)?;
+    if entry.code != goodstanding_score::CODE {
+        let detail = format!(
+            "epoch {} was computed by {}, this is {}",
+            entry.number,
+            entry.code,
+            goodstanding_score::CODE
+        );
+        return Err(Fault::new(Code::EpochOtherCode, detail));
+    }
     let (_, policy) = evidence::policy_at(app.store.as_ref(), entry.log_size).await?;
     let admitted = evidence::read(app.store.as_ref(), entry.log_size, entry.as_of).await?;
     let salt_key = epoch.salt_key;
     let computed =
-        blocking(move || compute::compute(entry.number, entry.as_of, admitted, policy, salt_key)).await??;
+        blocking(move || compute::compute(entry.number, entry.as_of, admitted, policy, salt_key))
+            .await??;
     if Digest(computed.score_root) != entry.score_root {
-        return Err(Fault::new(Code::StoreCorrupt, format!("epoch {} does not recompute to its logged root", entry.number)));
+        return Err(Fault::new(
+            Code::StoreCorrupt,
+            format!(
+                "epoch {} does not recompute to its logged root",
+                entry.number
+            ),
+        ));
     }
     let explained = Arc::new(computed.explained);
     *slot = Some(explained.clone());

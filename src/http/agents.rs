@@ -19,7 +19,10 @@ use crate::{
 };
 
 /// `GET /v1/agents/{did}`: the statement in the newest epoch.
-pub(super) async fn show(State(api): super::State, Path(agent): Path<String>) -> Result<Json<Value>, Failed> {
+pub(super) async fn show(
+    State(api): super::State,
+    Path(agent): Path<String>,
+) -> Result<Json<Value>, Failed> {
     let agent = did(&agent)?;
     let newest = epoch::latest(&api.app).await?;
     let entry = epoch::entry_of(&newest)?;
@@ -34,7 +37,10 @@ pub(super) async fn show(State(api): super::State, Path(agent): Path<String>) ->
 }
 
 /// `GET /v1/agents/{did}/explanation`: what made the score.
-pub(super) async fn explanation(State(api): super::State, Path(agent): Path<String>) -> Result<Json<Value>, Failed> {
+pub(super) async fn explanation(
+    State(api): super::State,
+    Path(agent): Path<String>,
+) -> Result<Json<Value>, Failed> {
     Ok(Json(epoch::explain(&api.app, &did(&agent)?).await?))
 }
 
@@ -53,7 +59,10 @@ pub(super) async fn history(
         return Err(Fault::new(Code::AgentUnknown, format!("{agent} is in no epoch")).into());
     }
     let full = statements.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next_cursor = statements.last().filter(|s| full && s.epoch > 1).map(|s| cursor(s.epoch));
+    let next_cursor = statements
+        .last()
+        .filter(|s| full && s.epoch > 1)
+        .map(|s| cursor(s.epoch));
     let mut items = Vec::with_capacity(statements.len());
     for statement in &statements {
         items.push(json!({"epoch": statement.epoch, "claims": claims(statement)?}));
@@ -62,5 +71,6 @@ pub(super) async fn history(
 }
 
 fn claims(statement: &StoredStatement) -> Result<Value, Fault> {
-    serde_json::from_str(&statement.claims).map_err(|e| Fault::new(Code::StoreCorrupt, e.to_string()))
+    serde_json::from_str(&statement.claims)
+        .map_err(|e| Fault::new(Code::StoreCorrupt, e.to_string()))
 }

@@ -1,7 +1,10 @@
 //! `/v1/epochs`.
 
+use std::fmt::Write as _;
+
 use axum::{
     Json,
+    body::Body,
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -22,8 +25,8 @@ use crate::{
     token::access::{Role, require},
 };
 
-/// Statements of one response; a client asks on with `from`.
-const STATEMENTS: u32 = 10_000;
+/// Statements of one page of the stream.
+const STATEMENTS: u32 = 1000;
 
 fn shown(stored: &StoredEpoch) -> Result<Value, Fault> {
     let at = Entry::parse(&stored.entry)?.at;
@@ -45,22 +48,38 @@ fn shown(stored: &StoredEpoch) -> Result<Value, Fault> {
 
 async fn stored(app: &App, text: &str) -> Result<StoredEpoch, Fault> {
     let number = number(text)?;
-    app.store.epoch(Some(number)).await?.ok_or_else(|| Fault::new(Code::EpochUnknown, format!("no epoch {number}")))
+    app.store
+        .epoch(Some(number))
+        .await?
+        .ok_or_else(|| Fault::new(Code::EpochUnknown, format!("no epoch {number}")))
 }
 
 /// `GET /v1/epochs?limit=&cursor=`, newest first.
-pub(super) async fn list(State(api): super::State, parameters: Parameters) -> Result<Json<Page<Value>>, Failed> {
+pub(super) async fn list(
+    State(api): super::State,
+    parameters: Parameters,
+) -> Result<Json<Page<Value>>, Failed> {
     parameters.only(&["limit", "cursor"])?;
     let limit = parameters.limit()?;
-    let epochs = api.app.store.epochs(parameters.cursor()?.unwrap_or(1 << 53), limit).await?;
+    let epochs = api
+        .app
+        .store
+        .epochs(parameters.cursor()?.unwrap_or(1 << 53), limit)
+        .await?;
     let full = epochs.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next_cursor = epochs.last().filter(|e| full && e.number > 1).map(|e| cursor(e.number));
+    let next_cursor = epochs
+        .last()
+        .filter(|e| full && e.number > 1)
+        .map(|e| cursor(e.number));
     let items = epochs.iter().map(shown).collect::<Result<_, _>>()?;
     Ok(Json(Page { items, next_cursor }))
 }
 
 /// `GET /v1/epochs/{n}`.
-pub(super) async fn show(State(api): super::State, Path(n): Path<String>) -> Result<Json<Value>, Failed> {
+pub(super) async fn show(
+    State(api): super::State,
+    Path(n): Path<String>,
+) -> Result<Json<Value>, Failed> {
     Ok(Json(shown(&stored(&api.app, &n).await?)?))
 }
 
@@ -73,23 +92,54 @@ pub(super) async fn statements(
     parameters.only(&["from"])?;
     let epoch = stored(&api.app, &n).await?;
     let from = parameters.number("from")?.unwrap_or(0);
-    let mut out = String::new();
-    for statement in api.app.store.statements(epoch.number, from, STATEMENTS).await? {
-        // The claims are stored as canonical JSON: they go out as they are.
-        out.push_str(&format!("{{\"agent\":\"{}\",\"claims\":{}}}\n", statement.agent, statement.claims));
-    }
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], out).into_response())
+    let app = api.app.clone();
+    let pages = futures_util::stream::try_unfold(from, move |from| {
+        let app = app.clone();
+        async move {
+            let page = app.store.statements(epoch.number, from, STATEMENTS).await?;
+            let Some(last) = page.last() else {
+                return Ok::<_, crate::store::Error>(None);
+            };
+            let next = last.leaf + 1;
+            let mut out = String::new();
+            for statement in &page {
+                // The claims are stored as canonical JSON: they go out as they are.
+                let _ = writeln!(
+                    out,
+                    r#"{{"agent":"{}","claims":{}}}"#,
+                    statement.agent, statement.claims
+                );
+            }
+            Ok(Some((out, next)))
+        }
+    });
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(pages),
+    )
+        .into_response())
 }
 
 /// `GET /v1/epochs/{n}/salt-key`.
-pub(super) async fn salt_key(State(api): super::State, Path(n): Path<String>) -> Result<Json<Value>, Failed> {
+pub(super) async fn salt_key(
+    State(api): super::State,
+    Path(n): Path<String>,
+) -> Result<Json<Value>, Failed> {
     let epoch = stored(&api.app, &n).await?;
-    Ok(Json(json!({"epoch": epoch.number, "salt_key": b64::std_encode(&epoch.salt_key)})))
+    Ok(Json(
+        json!({"epoch": epoch.number, "salt_key": b64::std_encode(&epoch.salt_key)}),
+    ))
 }
 
 /// `POST /v1/epochs?as_of=` (operator): computes and logs one now.
-pub(super) async fn run(State(api): super::State, headers: HeaderMap, parameters: Parameters) -> Result<Response, Failed> {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+pub(super) async fn run(
+    State(api): super::State,
+    headers: HeaderMap,
+    parameters: Parameters,
+) -> Result<Response, Failed> {
+    let authorization = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok());
     require(&api.app, authorization, Role::Operator)?;
     parameters.only(&["as_of"])?;
     let summary = epoch::run(&api.app, parameters.number("as_of")?).await?;

@@ -16,8 +16,19 @@ pub(super) async fn live() -> Json<serde_json::Value> {
 /// `GET /readyz`: the database answers and the log has a published checkpoint.
 pub(super) async fn ready(State(api): super::State) -> Response {
     let database = api.app.store.head().await;
-    let published = api.app.log.shared().published.borrow().as_ref().map(|p| p.size);
-    let head = database.as_ref().ok().and_then(|h| h.as_ref()).map(|h| h.size);
+    let published = api
+        .app
+        .log
+        .shared()
+        .published
+        .borrow()
+        .as_ref()
+        .map(|p| p.size);
+    let head = database
+        .as_ref()
+        .ok()
+        .and_then(|h| h.as_ref())
+        .map(|h| h.size);
     let ready = head.is_some() && published.is_some();
     let body = json!({
         "status": if ready { "ok" } else { "not ready" },
@@ -25,10 +36,17 @@ pub(super) async fn ready(State(api): super::State) -> Response {
         "log_size": head,
         "published_size": published,
     });
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let mut response = (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
     if !ready {
-        response.headers_mut().insert(header::RETRY_AFTER, axum::http::HeaderValue::from_static("1"));
+        response.headers_mut().insert(
+            header::RETRY_AFTER,
+            axum::http::HeaderValue::from_static("1"),
+        );
     }
     response
 }

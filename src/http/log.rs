@@ -1,7 +1,7 @@
 //! The log as tlog-tiles serves it, and the bodies beside it.
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{Path, State},
     http::header,
     response::{IntoResponse, Response},
@@ -19,34 +19,57 @@ use crate::{
     token::bundle::published,
 };
 
-/// Bodies of one response; a client asks on with `start`.
-const BODIES: u32 = 5000;
+/// Bodies of one page of the stream.
+const BODIES: u32 = 500;
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// `GET /checkpoint`: the newest published one.
 pub(super) async fn checkpoint(State(api): super::State) -> Result<Response, Failed> {
     let note = published(&api.app)?.note;
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
     Ok((headers, note).into_response())
 }
 
 /// `GET /tile/<L>/<N>[.p/<W>]` and `/tile/entries/<N>[.p/<W>]`.
 ///
 /// Only what the published tree has is served: a tile that is wider than that could still be taken back.
-pub(super) async fn tile(State(api): super::State, Path(path): Path<String>) -> Result<Response, Failed> {
-    let unknown = || Fault::new(Code::TileUnknown, "no published tree has this tile at this width");
+pub(super) async fn tile(
+    State(api): super::State,
+    Path(path): Path<String>,
+) -> Result<Response, Failed> {
+    let unknown = || {
+        Fault::new(
+            Code::TileUnknown,
+            "no published tree has this tile at this width",
+        )
+    };
     let wanted = TilePath::parse(&path).ok_or_else(unknown)?;
     let size = published(&api.app)?.size;
     let width = u64::try_from(wanted.width).unwrap_or(u64::MAX);
     let level = u32::from(wanted.level.unwrap_or(0));
     let complete = size.checked_shr(8 * level).unwrap_or(0);
     let start = wanted.n.checked_mul(256).ok_or_else(unknown)?;
-    let end = start.checked_add(width).filter(|end| *end <= complete).ok_or_else(unknown)?;
+    let end = start
+        .checked_add(width)
+        .filter(|end| *end <= complete)
+        .ok_or_else(unknown)?;
     let bytes = match wanted.tile() {
         Some(id) => {
-            let mut hashes = api.app.store.tile(Tree::Log, id).await?.ok_or_else(unknown)?;
+            let mut hashes = api
+                .app
+                .store
+                .tile(Tree::Log, id)
+                .await?
+                .ok_or_else(unknown)?;
             if hashes.len() < wanted.width {
-                return Err(Fault::new(Code::StoreCorrupt, format!("tile {path} is shorter than the published tree")).into());
+                return Err(Fault::new(
+                    Code::StoreCorrupt,
+                    format!("tile {path} is shorter than the published tree"),
+                )
+                .into());
             }
             hashes.truncate(wanted.width.min(TILE_WIDTH));
             hashes.concat()
@@ -54,25 +77,55 @@ pub(super) async fn tile(State(api): super::State, Path(path): Path<String>) -> 
         None => {
             let entries = api.app.store.entries(start, end).await?;
             if entries.len() != wanted.width {
-                return Err(Fault::new(Code::StoreCorrupt, format!("entries of {path} are missing")).into());
+                return Err(Fault::new(
+                    Code::StoreCorrupt,
+                    format!("entries of {path} are missing"),
+                )
+                .into());
             }
             bundle(entries.iter().map(Vec::as_slice))
         }
     };
-    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, IMMUTABLE)];
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CACHE_CONTROL, IMMUTABLE),
+    ];
     Ok((headers, Bytes::from(bytes)).into_response())
 }
 
 /// `GET /v1/log/bodies?start=&end=`: NDJSON of `{index, kind, jws}` for every entry that has a body.
-pub(super) async fn bodies(State(api): super::State, parameters: Parameters) -> Result<Response, Failed> {
+pub(super) async fn bodies(
+    State(api): super::State,
+    parameters: Parameters,
+) -> Result<Response, Failed> {
     parameters.only(&["start", "end"])?;
     let size = published(&api.app)?.size;
     let start = parameters.number("start")?.unwrap_or(0);
     let end = parameters.number("end")?.unwrap_or(size).min(size);
-    let mut out = String::new();
-    for stored in api.app.store.bodies(start, end, BODIES).await? {
-        out.push_str(&json!({"index": stored.index, "kind": "report", "jws": stored.jws}).to_string());
-        out.push('\n');
-    }
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], out).into_response())
+    let app = api.app.clone();
+    // Page by page, as fast as the client reads: memory does not grow with the log.
+    let pages = futures_util::stream::try_unfold(start, move |from| {
+        let app = app.clone();
+        async move {
+            let page = app.store.bodies(from, end, BODIES).await?;
+            let Some(last) = page.last() else {
+                return Ok::<_, crate::store::Error>(None);
+            };
+            let next = last.index + 1;
+            let mut out = String::new();
+            for stored in &page {
+                out.push_str(
+                    &json!({"index": stored.index, "kind": "report", "jws": stored.jws})
+                        .to_string(),
+                );
+                out.push('\n');
+            }
+            Ok(Some((out, next)))
+        }
+    });
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(pages),
+    )
+        .into_response())
 }

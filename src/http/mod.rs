@@ -14,7 +14,11 @@ mod reports;
 mod service;
 mod tokens;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -24,13 +28,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::net::TcpListener;
+use goodstanding_verify::did::Did;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
     cors::CorsLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    timeout::RequestBodyTimeoutLayer,
     trace::TraceLayer,
 };
 
@@ -38,7 +44,7 @@ use crate::{
     app::App,
     code::{Code, Fault},
     config::Config,
-    ingest::quota::AddressQuota,
+    ingest::quota::Quota,
 };
 use problem::Failed;
 
@@ -48,8 +54,23 @@ pub struct Api {
     /// The open data directory.
     pub app: Arc<App>,
     /// Reports per client address.
-    pub quota: AddressQuota,
+    pub quota: Quota<IpAddr>,
+    /// Tokens per client address.
+    pub token_quota: Quota<IpAddr>,
+    /// Tokens per agent.
+    pub agent_quota: Quota<Did>,
+    /// Bulk submissions that may be held in memory at a time.
+    pub bulk: Semaphore,
 }
+
+/// Bulk submissions at a time, each at most 32 MiB.
+const BULK_AT_A_TIME: usize = 8;
+/// Token requests and nonces a minute of one address.
+const TOKENS_PER_ADDRESS: u32 = 600;
+/// Tokens a minute of one agent; it needs one a day.
+const TOKENS_PER_AGENT: u32 = 10;
+/// How long a client may stay silent in the middle of a body.
+const BODY_SILENCE: Duration = Duration::from_secs(30);
 
 type State = axum::extract::State<Arc<Api>>;
 
@@ -95,13 +116,16 @@ pub fn router(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(service::method_not_allowed)
         .layer(middleware::from_fn(problems_everywhere))
         .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyTimeoutLayer::new(BODY_SILENCE))
         .layer(CompressionLayer::new())
         // Everything here is public and without cookies: verifiers in browsers may read it.
         .layer(CorsLayer::permissive())
         .layer(TraceLayer::new_for_http())
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
-        .layer(CatchPanicLayer::custom(|_| Failed::from(Fault::new(Code::Internal, "a handler panicked")).into_response()))
+        .layer(CatchPanicLayer::custom(|_| {
+            Failed::from(Fault::new(Code::Internal, "a handler panicked")).into_response()
+        }))
         .with_state(api)
 }
 
@@ -113,7 +137,11 @@ async fn problems_everywhere(request: Request, next: Next) -> Response {
         .get(header::CONTENT_TYPE)
         .is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
     if response.status() == StatusCode::BAD_REQUEST && is_plain {
-        return Failed::from(Fault::new(Code::ParameterInvalid, "a path or query parameter could not be read")).into_response();
+        return Failed::from(Fault::new(
+            Code::ParameterInvalid,
+            "a path or query parameter could not be read",
+        ))
+        .into_response();
     }
     response
 }
@@ -122,16 +150,32 @@ async fn problems_everywhere(request: Request, next: Next) -> Response {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(app: Arc<App>, config: Config, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-    let api = Arc::new(Api { app: app.clone(), quota: AddressQuota::new(config.reports_per_minute) });
+pub async fn serve(
+    app: Arc<App>,
+    config: Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let api = Arc::new(Api {
+        app: app.clone(),
+        quota: Quota::per_minute(config.reports_per_minute),
+        token_quota: Quota::per_minute(TOKENS_PER_ADDRESS),
+        agent_quota: Quota::per_minute(TOKENS_PER_AGENT),
+        bulk: Semaphore::new(BULK_AT_A_TIME),
+    });
     let tasks = TaskTracker::new();
     tasks.spawn(tend(api.clone(), stop.clone()));
     if config.epoch_interval_s > 0 {
-        tasks.spawn(epochs_on_schedule(app, Duration::from_secs(config.epoch_interval_s), stop.clone()));
+        tasks.spawn(epochs_on_schedule(
+            app,
+            Duration::from_secs(config.epoch_interval_s),
+            stop.clone(),
+        ));
     }
     tasks.close();
     let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut server = std::pin::pin!(server.into_future());
     let drained = async {
         stop.cancelled().await;
@@ -148,20 +192,31 @@ pub async fn serve(app: Arc<App>, config: Config, listener: TcpListener, stop: C
 
 /// Keeps the quota table small.
 async fn tend(api: Arc<Api>, stop: CancellationToken) {
-    while tokio::time::timeout(Duration::from_secs(60), stop.cancelled()).await.is_err() {
+    while tokio::time::timeout(Duration::from_secs(60), stop.cancelled())
+        .await
+        .is_err()
+    {
         api.quota.forget_idle();
+        api.token_quota.forget_idle();
+        api.agent_quota.forget_idle();
     }
 }
 
 /// Computes an epoch at every interval, unless nothing can be scored yet.
 async fn epochs_on_schedule(app: Arc<App>, every: Duration, stop: CancellationToken) {
     while tokio::time::timeout(every, stop.cancelled()).await.is_err() {
-        match crate::epoch::run(&app, None).await {
+        match crate::epoch::run_if_changed(&app).await {
             Ok(_) => {}
-            Err(fault) if fault.code() == "policy.no_seeds" || fault.is(Code::EpochNoReports) => {
+            Err(fault)
+                if fault.code() == "policy.no_seeds"
+                    || fault.is(Code::EpochNoReports)
+                    || fault.is(Code::EpochUnchanged) =>
+            {
                 tracing::info!(code = fault.code(), "no epoch this time");
             }
-            Err(fault) => tracing::error!(code = fault.code(), error = %fault, "the scheduled epoch failed"),
+            Err(fault) => {
+                tracing::error!(code = fault.code(), error = %fault, "the scheduled epoch failed")
+            }
         }
     }
 }

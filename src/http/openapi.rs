@@ -27,8 +27,22 @@ const JWT: &str = "application/jwt";
 const PAGE: (&str, &str) = ("limit", "1 to 1000, 100 if absent");
 const CURSOR: (&str, &str) = ("cursor", "`next_cursor` of the page before");
 
-const fn get(path: &'static str, summary: &'static str, gives: &'static [(u16, &'static str, &'static str)], problems: &'static [u16]) -> Operation {
-    Operation { path, method: "get", summary, query: &[], takes: &[], gives, problems, operator: false }
+const fn get(
+    path: &'static str,
+    summary: &'static str,
+    gives: &'static [(u16, &'static str, &'static str)],
+    problems: &'static [u16],
+) -> Operation {
+    Operation {
+        path,
+        method: "get",
+        summary,
+        query: &[],
+        takes: &[],
+        gives,
+        problems,
+        operator: false,
+    }
 }
 
 const OPERATIONS: &[Operation] = &[
@@ -52,54 +66,190 @@ const OPERATIONS: &[Operation] = &[
             PAGE,
             CURSOR,
         ],
-        ..get("/v1/reports", "List reports, ascending by log index", &[(200, JSON, "ReportPage")], &[400, 503])
+        ..get(
+            "/v1/reports",
+            "List reports, ascending by log index",
+            &[(200, JSON, "ReportPage")],
+            &[400, 503],
+        )
     },
-    get("/v1/reports/{id}", "One report with its signed bytes", &[(200, JSON, "Report")], &[400, 404, 503]),
-    get("/v1/reports/{id}/receipt", "tlog-proof under the newest published checkpoint", &[(200, TEXT, "Text")], &[400, 404, 503]),
-    get("/v1/agents/{did}", "An agent's statement in the newest epoch", &[(200, JSON, "Agent")], &[400, 404, 503]),
-    get("/v1/agents/{did}/explanation", "What made the score", &[(200, JSON, "Object")], &[400, 404, 503]),
+    get(
+        "/v1/reports/{id}",
+        "One report with its signed bytes",
+        &[(200, JSON, "Report")],
+        &[400, 404, 503],
+    ),
+    get(
+        "/v1/reports/{id}/receipt",
+        "tlog-proof under the newest published checkpoint",
+        &[(200, TEXT, "Text")],
+        &[400, 404, 503],
+    ),
+    get(
+        "/v1/agents/{did}",
+        "An agent's statement in the newest epoch",
+        &[(200, JSON, "Agent")],
+        &[400, 404, 503],
+    ),
+    get(
+        "/v1/agents/{did}/explanation",
+        "What made the score",
+        &[(200, JSON, "Object")],
+        &[400, 404, 503],
+    ),
     Operation {
         query: &[PAGE, CURSOR],
-        ..get("/v1/agents/{did}/history", "An agent's statements, newest epoch first", &[(200, JSON, "HistoryPage")], &[400, 404, 503])
+        ..get(
+            "/v1/agents/{did}/history",
+            "An agent's statements, newest epoch first",
+            &[(200, JSON, "HistoryPage")],
+            &[400, 404, 503],
+        )
     },
     Operation {
         query: &[PAGE, CURSOR],
-        ..get("/v1/epochs", "List epochs, newest first", &[(200, JSON, "EpochPage")], &[400, 503])
+        ..get(
+            "/v1/epochs",
+            "List epochs, newest first",
+            &[(200, JSON, "EpochPage")],
+            &[400, 503],
+        )
     },
     Operation {
         method: "post",
         operator: true,
         query: &[("as_of", "Unix seconds; now if absent")],
-        ..get("/v1/epochs", "Compute and log an epoch now", &[(201, JSON, "Object")], &[400, 401, 403, 409, 422, 503])
+        ..get(
+            "/v1/epochs",
+            "Compute and log an epoch now",
+            &[(201, JSON, "Object")],
+            &[400, 401, 403, 409, 422, 503],
+        )
     },
-    get("/v1/epochs/{number}", "One epoch", &[(200, JSON, "Epoch")], &[400, 404, 503]),
+    get(
+        "/v1/epochs/{number}",
+        "One epoch",
+        &[(200, JSON, "Epoch")],
+        &[400, 404, 503],
+    ),
     Operation {
-        query: &[("from", "first leaf, 0 if absent; at most 10,000 come at a time")],
-        ..get("/v1/epochs/{number}/statements", "Agents and claims in leaf order", &[(200, NDJSON, "Object")], &[400, 404, 503])
+        query: &[("from", "first leaf, 0 if absent")],
+        ..get(
+            "/v1/epochs/{number}/statements",
+            "Agents and claims in leaf order",
+            &[(200, NDJSON, "Object")],
+            &[400, 404, 503],
+        )
     },
-    get("/v1/epochs/{number}/salt-key", "K_epoch, which rebuilds every statement", &[(200, JSON, "Object")], &[400, 404, 503]),
+    get(
+        "/v1/epochs/{number}/salt-key",
+        "K_epoch, which rebuilds every statement",
+        &[(200, JSON, "Object")],
+        &[400, 404, 503],
+    ),
     Operation {
-        query: &[("start", "first index"), ("end", "index after the last; at most 5,000 bodies come at a time")],
-        ..get("/v1/log/bodies", "Signed bytes of entries that have them", &[(200, NDJSON, "Object")], &[400, 503])
+        query: &[
+            ("start", "first index, 0 if absent"),
+            ("end", "index after the last, the published size if absent"),
+        ],
+        ..get(
+            "/v1/log/bodies",
+            "Signed bytes of entries that have them",
+            &[(200, NDJSON, "Object")],
+            &[400, 503],
+        )
     },
-    get("/checkpoint", "Newest published checkpoint (C2SP tlog-checkpoint)", &[(200, TEXT, "Text")], &[503]),
-    get("/tile/{path}", "Hash tiles and entry bundles (C2SP tlog-tiles)", &[(200, "application/octet-stream", "Bytes")], &[404, 503]),
+    get(
+        "/checkpoint",
+        "Newest published checkpoint (C2SP tlog-checkpoint)",
+        &[(200, TEXT, "Text")],
+        &[503],
+    ),
+    get(
+        "/tile/{path}",
+        "Hash tiles and entry bundles (C2SP tlog-tiles)",
+        &[(200, "application/octet-stream", "Bytes")],
+        &[404, 503],
+    ),
     Operation {
         method: "post",
         takes: &[JWT, JSON],
-        ..get("/v1/tokens", "Exchange a proof of possession for a token", &[(200, JSON, "Issued")], &[400, 404, 413, 422, 503])
+        ..get(
+            "/v1/tokens",
+            "Exchange a proof of possession for a token",
+            &[(200, JSON, "Issued")],
+            &[400, 404, 413, 422, 429, 503],
+        )
     },
-    Operation { method: "post", ..get("/oid4vci/nonce", "A nonce for a proof of possession", &[(200, JSON, "Object")], &[]) },
-    get("/v1/trust-bundle", "Everything a verifier needs beside a token, signed", &[(200, "application/trust-bundle+jwt", "Text")], &[503]),
-    get("/v1/status-lists", "Status list aggregation", &[(200, JSON, "Object")], &[503]),
-    get("/v1/status-lists/{n}", "A status list token", &[(200, "application/statuslist+jwt", "Text")], &[400, 404, 503]),
-    get("/.well-known/jwt-vc-issuer", "JWT VC issuer metadata", &[(200, JSON, "Object")], &[503]),
-    get("/.well-known/jwks.json", "Token keys", &[(200, JSON, "Object")], &[503]),
-    get("/vct/agent-reputation/1", "Type metadata of the token", &[(200, JSON, "Object")], &[]),
-    get("/v1/errors", "Registry of error codes", &[(200, JSON, "Object")], &[]),
-    get("/openapi.json", "This document", &[(200, JSON, "Object")], &[]),
-    get("/livez", "The process answers", &[(200, JSON, "Object")], &[]),
-    get("/readyz", "Database and log are usable", &[(200, JSON, "Object")], &[]),
+    Operation {
+        method: "post",
+        ..get(
+            "/oid4vci/nonce",
+            "A nonce for a proof of possession",
+            &[(200, JSON, "Object")],
+            &[429],
+        )
+    },
+    get(
+        "/v1/trust-bundle",
+        "Everything a verifier needs beside a token, signed",
+        &[(200, "application/trust-bundle+jwt", "Text")],
+        &[503],
+    ),
+    get(
+        "/v1/status-lists",
+        "Status list aggregation",
+        &[(200, JSON, "Object")],
+        &[503],
+    ),
+    get(
+        "/v1/status-lists/{n}",
+        "A status list token",
+        &[(200, "application/statuslist+jwt", "Text")],
+        &[400, 404, 503],
+    ),
+    get(
+        "/.well-known/jwt-vc-issuer",
+        "JWT VC issuer metadata",
+        &[(200, JSON, "Object")],
+        &[503],
+    ),
+    get(
+        "/.well-known/jwks.json",
+        "Token keys",
+        &[(200, JSON, "Object")],
+        &[503],
+    ),
+    get(
+        "/vct/agent-reputation/1",
+        "Type metadata of the token",
+        &[(200, JSON, "Object")],
+        &[],
+    ),
+    get(
+        "/v1/errors",
+        "Registry of error codes",
+        &[(200, JSON, "Object")],
+        &[],
+    ),
+    get(
+        "/openapi.json",
+        "This document",
+        &[(200, JSON, "Object")],
+        &[],
+    ),
+    get(
+        "/livez",
+        "The process answers",
+        &[(200, JSON, "Object")],
+        &[],
+    ),
+    get(
+        "/readyz",
+        "Database and log are usable",
+        &[(200, JSON, "Object")],
+        &[],
+    ),
 ];
 
 /// The whole document.
@@ -138,21 +288,32 @@ fn describe(operation: &Operation) -> Value {
     }
     let mut responses = Map::new();
     for (status, media, schema) in operation.gives {
-        let content = json!({*media: {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
-        responses.insert(status.to_string(), json!({"description": "Success", "content": content}));
+        let content =
+            json!({*media: {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
+        responses.insert(
+            status.to_string(),
+            json!({"description": "Success", "content": content}),
+        );
     }
     for status in operation.problems.iter().chain(&[405, 500]) {
         let content = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
-        responses.insert(status.to_string(), json!({"description": "Problem", "content": content}));
+        responses.insert(
+            status.to_string(),
+            json!({"description": "Problem", "content": content}),
+        );
     }
     let id = format!("{} {}", operation.method, operation.path);
-    let mut described = json!({"operationId": id, "summary": operation.summary, "responses": responses});
+    let mut described =
+        json!({"operationId": id, "summary": operation.summary, "responses": responses});
     if !parameters.is_empty() {
         described["parameters"] = parameters.into();
     }
     if !operation.takes.is_empty() {
-        let content: Map<_, _> =
-            operation.takes.iter().map(|media| ((*media).to_owned(), json!({"schema": {"type": "string"}}))).collect();
+        let content: Map<_, _> = operation
+            .takes
+            .iter()
+            .map(|media| ((*media).to_owned(), json!({"schema": {"type": "string"}})))
+            .collect();
         described["requestBody"] = json!({"required": true, "content": content});
     }
     if operation.operator {
@@ -173,7 +334,8 @@ fn page_of(item: &str) -> Value {
 }
 
 fn schemas() -> Value {
-    let claims: Value = serde_json::from_str(include_str!("../../schemas/claims.schema.json")).unwrap_or_default();
+    let claims: Value =
+        serde_json::from_str(include_str!("../../schemas/claims.schema.json")).unwrap_or_default();
     let index = json!({"type": "integer", "minimum": 0});
     let level = json!({"enum": ["unilateral", "matched", "countersigned", "receipt", null]});
     json!({

@@ -1,5 +1,7 @@
 //! Errors at the edge: RFC 9457 problem details. The only place that knows which code has which HTTP status.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -7,6 +9,14 @@ use axum::{
 use serde::Serialize;
 
 use crate::code::Fault;
+
+/// Titles by code.
+static TITLES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+    crate::code::registry()
+        .into_iter()
+        .map(|r| (r.code, r.title))
+        .collect()
+});
 
 /// Longest that a client is told to wait, seconds.
 const LONGEST_WAIT_S: u64 = 3600;
@@ -29,9 +39,15 @@ pub struct Problem {
 impl From<&Fault> for Problem {
     fn from(fault: &Fault) -> Self {
         let status = status_of(fault.code());
-        let title = crate::code::registry().iter().find(|r| r.code == fault.code()).map_or("Error", |r| r.title);
+        let title = TITLES.get(fault.code()).copied().unwrap_or("Error");
         // What went wrong inside is for the service's log.
-        let detail = if status == StatusCode::INTERNAL_SERVER_ERROR { title.to_owned() } else { fault.detail().to_owned() };
+        let inside =
+            status == StatusCode::INTERNAL_SERVER_ERROR || fault.code().starts_with("store.");
+        let detail = if inside {
+            title.to_owned()
+        } else {
+            fault.detail().to_owned()
+        };
         Self {
             r#type: format!("/v1/errors#{}", fault.code()),
             title: title.to_owned(),
@@ -52,13 +68,19 @@ pub struct Failed {
 impl Failed {
     /// With a wait in seconds.
     pub fn retry_after(fault: Fault, seconds: u64) -> Self {
-        Self { fault, retry_after_s: Some(seconds) }
+        Self {
+            fault,
+            retry_after_s: Some(seconds),
+        }
     }
 }
 
 impl<F: Into<Fault>> From<F> for Failed {
     fn from(fault: F) -> Self {
-        Self { fault: fault.into(), retry_after_s: None }
+        Self {
+            fault: fault.into(),
+            retry_after_s: None,
+        }
     }
 }
 
@@ -66,16 +88,34 @@ impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let problem = Problem::from(&self.fault);
         let status = status_of(self.fault.code());
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(code = self.fault.code(), detail = self.fault.detail(), "internal error");
+        if status.is_server_error()
+            && (status == StatusCode::INTERNAL_SERVER_ERROR
+                || self.fault.code().starts_with("store."))
+        {
+            tracing::error!(
+                code = self.fault.code(),
+                detail = self.fault.detail(),
+                "internal error"
+            );
         }
         let body = serde_json::to_vec(&problem).unwrap_or_default();
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response = (
+            status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            body,
+        )
+            .into_response();
         let headers = response.headers_mut();
         // A problem is never cached, whatever the route says of its successes.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            let wait = self.retry_after_s.unwrap_or_else(|| default_wait_s(self.fault.code())).clamp(1, LONGEST_WAIT_S);
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            let wait = self
+                .retry_after_s
+                .unwrap_or_else(|| default_wait_s(self.fault.code()))
+                .clamp(1, LONGEST_WAIT_S);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -98,24 +138,43 @@ fn default_wait_s(code: &str) -> u64 {
 pub fn status_of(code: &str) -> StatusCode {
     let (family, name) = code.split_once('.').unwrap_or((code, ""));
     match (family, name) {
-        ("report", "too_large") | ("request", "body_too_large" | "too_many_lines") => StatusCode::PAYLOAD_TOO_LARGE,
+        ("report", "too_large") | ("request", "body_too_large" | "too_many_lines") => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         ("report", "unknown") | ("log", "leaf_unknown" | "tile_unknown") => StatusCode::NOT_FOUND,
-        ("report", "trade_already_reported" | "jti_conflict" | "supersedes_wrong") => StatusCode::CONFLICT,
+        ("report", "trade_already_reported" | "jti_conflict" | "supersedes_wrong")
+        | ("policy", "version_wrong") => StatusCode::CONFLICT,
         (
             "report",
-            "malformed" | "header_invalid" | "alg_unsupported" | "typ_wrong" | "kid_mismatch" | "duplicate_member"
-            | "unknown_member" | "member_missing" | "member_invalid" | "number_out_of_range" | "did_invalid",
+            "malformed"
+            | "header_invalid"
+            | "alg_unsupported"
+            | "typ_wrong"
+            | "kid_mismatch"
+            | "duplicate_member"
+            | "unknown_member"
+            | "member_missing"
+            | "member_invalid"
+            | "number_out_of_range"
+            | "did_invalid",
         )
         | ("request", "parameter_invalid" | "body_unreadable")
         | ("did", _)
         | ("token", "nonce_unknown") => StatusCode::BAD_REQUEST,
         // Well-formed, but a signature or a rule fails.
-        ("report", _) | ("policy", _) | ("token", "holder_unproven") => StatusCode::UNPROCESSABLE_ENTITY,
-        ("quota", _) => StatusCode::TOO_MANY_REQUESTS,
-        ("ingest", _) | ("store", "unavailable") | ("log", "not_published" | "closed") | ("epoch", "running") => {
-            StatusCode::SERVICE_UNAVAILABLE
+        ("report", _) | ("policy", _) | ("token", "holder_unproven") => {
+            StatusCode::UNPROCESSABLE_ENTITY
         }
-        ("epoch" | "agent", "unknown") | ("request", "not_found") | ("status", "list_unknown") => StatusCode::NOT_FOUND,
+        ("quota", _) => StatusCode::TOO_MANY_REQUESTS,
+        ("ingest", _)
+        | ("store", "unavailable")
+        | ("log", "not_published" | "closed" | "clock_behind")
+        | ("epoch", "running") => StatusCode::SERVICE_UNAVAILABLE,
+        ("epoch" | "agent", "unknown") | ("request", "not_found") | ("status", "list_unknown") => {
+            StatusCode::NOT_FOUND
+        }
+        ("epoch", "as_of_in_future") => StatusCode::UNPROCESSABLE_ENTITY,
+        ("epoch", "other_code") => StatusCode::SERVICE_UNAVAILABLE,
         ("epoch", _) => StatusCode::CONFLICT,
         ("auth", "forbidden") => StatusCode::FORBIDDEN,
         ("auth", _) => StatusCode::UNAUTHORIZED,

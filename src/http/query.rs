@@ -41,7 +41,10 @@ impl Parameters {
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Fault> {
         match self.0.keys().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
-            Some(name) => Err(invalid(&format!("{name:.40} is not one of {}", known.join(", ")))),
+            Some(name) => Err(invalid(&format!(
+                "{name:.40} is not one of {}",
+                known.join(", ")
+            ))),
         }
     }
 
@@ -53,7 +56,9 @@ impl Parameters {
         let parse = |text: &String| text.parse::<u64>().ok().filter(|n| *n <= 1 << 53);
         match self.0.get(name) {
             None => Ok(None),
-            Some(text) => parse(text).map(Some).ok_or_else(|| invalid(&format!("{name} takes a whole number up to 2^53"))),
+            Some(text) => parse(text)
+                .map(Some)
+                .ok_or_else(|| invalid(&format!("{name} takes a whole number up to 2^53"))),
         }
     }
 
@@ -73,7 +78,9 @@ impl Parameters {
 
     /// The position that a cursor stands for.
     pub(super) fn cursor(&self) -> Result<Option<u64>, Fault> {
-        let Some(text) = self.0.get("cursor") else { return Ok(None) };
+        let Some(text) = self.0.get("cursor") else {
+            return Ok(None);
+        };
         b64::url_decode(text)
             .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
             .map(|bytes| Some(u64::from_be_bytes(bytes)))
@@ -99,7 +106,10 @@ pub(super) fn report_id(text: &str) -> Result<ReportId, Fault> {
 
 /// A decimal number from a path.
 pub(super) fn number(text: &str) -> Result<u64, Fault> {
-    text.parse().ok().filter(|n| *n <= 1 << 53).ok_or_else(|| invalid("a whole number belongs here"))
+    text.parse()
+        .ok()
+        .filter(|n| *n <= 1 << 53)
+        .ok_or_else(|| invalid("a whole number belongs here"))
 }
 
 pub(super) fn invalid(detail: &str) -> Fault {

@@ -22,7 +22,8 @@ use super::{
 use crate::{
     app::App,
     code::{Code, Fault},
-    epoch, ingest,
+    epoch,
+    ingest::{self, quota::client},
     store::{ReportFilter, StoredReport},
     token::bundle::{entry_proof, published},
 };
@@ -32,7 +33,7 @@ const SINGLE_BYTES: usize = 64 * 1024;
 const BULK_BYTES: usize = 32 * 1024 * 1024;
 const BULK_LINES: usize = 10_000;
 /// Reports with the same document that are looked at when a level is shown.
-const QUOTED: u32 = 50;
+const QUOTED: u32 = 8;
 
 /// `POST /v1/reports`: one JWS (`application/jwt`) or one a line (`application/x-ndjson`).
 pub(super) async fn submit(
@@ -41,41 +42,68 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failed> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     match kind.as_str() {
         "application/jwt" => submit_one(&api, peer, body).await,
         "application/x-ndjson" => submit_many(&api, peer, body).await,
-        _ => Err(Fault::new(Code::MediaType, "application/jwt (one report) or application/x-ndjson (one a line)").into()),
+        _ => Err(Fault::new(
+            Code::MediaType,
+            "application/jwt (one report) or application/x-ndjson (one a line)",
+        )
+        .into()),
     }
 }
 
 async fn submit_one(api: &Arc<Api>, peer: SocketAddr, body: Body) -> Result<Response, Failed> {
     take(api, peer, 1)?;
     let jws = text(body, SINGLE_BYTES).await?;
-    let receipt = ingest::submit_one(&api.app.log, jws.trim_end().to_owned()).await?;
-    let status = if receipt.admitted.new { StatusCode::CREATED } else { StatusCode::OK };
-    let location = format!("/v1/reports/{}", receipt.admitted.id);
+    let (admitted, proof) = ingest::submit_one(&api.app, jws.trim_end().to_owned()).await?;
+    let status = if admitted.new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let location = format!("/v1/reports/{}", admitted.id);
     let body = json!({
-        "report_id": receipt.admitted.id.to_string(),
-        "leaf_index": receipt.admitted.index,
-        "receipt": receipt.proof,
+        "report_id": admitted.id.to_string(),
+        "leaf_index": admitted.index,
+        "receipt": proof,
         "witnessed": false,
     });
     Ok((status, [(header::LOCATION, location)], Json(body)).into_response())
 }
 
 async fn submit_many(api: &Arc<Api>, peer: SocketAddr, body: Body) -> Result<Response, Failed> {
+    // Whole bodies are held in memory: only so many at a time.
+    let busy = || Fault::new(Code::QueueFull, "too many bulk submissions at a time");
+    let _place = api.bulk.try_acquire().map_err(|_| busy())?;
     let text = text(body, BULK_BYTES).await?;
-    let lines: Vec<String> = text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect();
-    if lines.len() > BULK_LINES {
-        return Err(Fault::new(Code::TooManyLines, format!("{} lines; at most {BULK_LINES}", lines.len())).into());
+    let count = text.trim_end().lines().take(BULK_LINES + 1).count();
+    if count > BULK_LINES {
+        return Err(Fault::new(Code::TooManyLines, format!("more than {BULK_LINES} lines")).into());
     }
-    take(api, peer, u32::try_from(lines.len()).unwrap_or(u32::MAX))?;
+    take(api, peer, u32::try_from(count).unwrap_or(u32::MAX))?;
+    let lines: Vec<String> = text
+        .trim_end()
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    drop(text);
     let mut out = String::new();
     for answer in ingest::submit_many(&api.app.log, lines).await? {
         let line = match &answer {
-            Ok(receipt) => json!({"report_id": receipt.admitted.id.to_string(), "leaf_index": receipt.admitted.index}),
+            Ok(receipt) => {
+                json!({"report_id": receipt.admitted.id.to_string(), "leaf_index": receipt.admitted.index})
+            }
             Err(fault) => json!(Problem::from(fault)),
         };
         out.push_str(&line.to_string());
@@ -85,7 +113,7 @@ async fn submit_many(api: &Arc<Api>, peer: SocketAddr, body: Body) -> Result<Res
 }
 
 fn take(api: &Api, peer: SocketAddr, reports: u32) -> Result<(), Failed> {
-    api.quota.take(peer.ip(), reports).map_err(|wait| {
+    api.quota.take(&client(peer.ip()), reports).map_err(|wait| {
         let detail = format!("an address may send {} reports a minute", api.quota.burst());
         Failed::retry_after(Fault::new(Code::QuotaAddress, detail), wait.as_secs() + 1)
     })
@@ -93,13 +121,19 @@ fn take(api: &Api, peer: SocketAddr, reports: u32) -> Result<(), Failed> {
 
 async fn text(body: Body, limit: usize) -> Result<String, Fault> {
     let bytes = axum::body::to_bytes(body, limit).await.map_err(|error| {
-        if std::error::Error::source(&error).is_some_and(|e| e.is::<http_body_util::LengthLimitError>()) {
+        if std::error::Error::source(&error)
+            .is_some_and(|e| e.is::<http_body_util::LengthLimitError>())
+        {
             Fault::new(Code::BodyTooLarge, format!("at most {limit} bytes"))
         } else {
-            Fault::new(Code::BodyUnreadable, "the connection broke before the body was complete")
+            Fault::new(
+                Code::BodyUnreadable,
+                "the connection broke before the body was complete",
+            )
         }
     })?;
-    String::from_utf8(bytes.into()).map_err(|_| Fault::new(Code::BodyUnreadable, "the body is not UTF-8"))
+    String::from_utf8(bytes.into())
+        .map_err(|_| Fault::new(Code::BodyUnreadable, "the body is not UTF-8"))
 }
 
 /// A report as the API shows it.
@@ -122,23 +156,38 @@ pub(super) struct Shown {
 }
 
 /// `GET /v1/reports?subject=&reporter=&market=&trade_id=&since=&limit=&cursor=`.
-pub(super) async fn list(State(api): super::State, parameters: Parameters) -> Result<Json<Page<Shown>>, Failed> {
-    parameters.only(&["subject", "reporter", "market", "trade_id", "since", "limit", "cursor"])?;
+pub(super) async fn list(
+    State(api): super::State,
+    parameters: Parameters,
+) -> Result<Json<Page<Shown>>, Failed> {
+    parameters.only(&[
+        "subject", "reporter", "market", "trade_id", "since", "limit", "cursor",
+    ])?;
     let limit = parameters.limit()?;
-    let since = parameters.number("since")?;
+    let since = match parameters.number("since")? {
+        None => 0,
+        Some(s) => {
+            let at_ms = s
+                .checked_mul(1000)
+                .ok_or_else(|| invalid("since takes Unix seconds"))?;
+            api.app.store.index_at(at_ms).await?
+        }
+    };
     let filter = ReportFilter {
         subject: parameters.did("subject")?,
         reporter: parameters.did("reporter")?,
         market: parameters.text("market"),
         trade_id: parameters.text("trade_id"),
-        since_ms: since.map(|s| s.checked_mul(1000).ok_or_else(|| invalid("since takes Unix seconds"))).transpose()?,
-        from_index: parameters.cursor()?.unwrap_or(0),
+        from_index: parameters.cursor()?.unwrap_or(0).max(since),
         limit: limit + 1,
     };
     let mut found = api.app.store.reports(&filter).await?;
     let more = found.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let next_cursor = found.last().filter(|_| more).map(|last| cursor(last.index + 1));
+    let next_cursor = found
+        .last()
+        .filter(|_| more)
+        .map(|last| cursor(last.index + 1));
     let scope = Scope::now(&api.app).await?;
     let mut items = Vec::with_capacity(found.len());
     for stored in found {
@@ -148,13 +197,24 @@ pub(super) async fn list(State(api): super::State, parameters: Parameters) -> Re
 }
 
 /// `GET /v1/reports/{id}`.
-pub(super) async fn show(State(api): super::State, Path(id): Path<String>) -> Result<Json<Shown>, Failed> {
+pub(super) async fn show(
+    State(api): super::State,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Failed> {
     let stored = stored(&api.app, &id).await?;
-    Ok(Json(Scope::now(&api.app).await?.show(&api.app, stored, true).await?))
+    Ok(Json(
+        Scope::now(&api.app)
+            .await?
+            .show(&api.app, stored, true)
+            .await?,
+    ))
 }
 
 /// `GET /v1/reports/{id}/receipt`: a tlog-proof under the newest published checkpoint.
-pub(super) async fn receipt(State(api): super::State, Path(id): Path<String>) -> Result<Response, Failed> {
+pub(super) async fn receipt(
+    State(api): super::State,
+    Path(id): Path<String>,
+) -> Result<Response, Failed> {
     let stored = stored(&api.app, &id).await?;
     let proof = entry_proof(&api.app, stored.index, &published(&api.app)?).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], proof).into_response())
@@ -162,7 +222,32 @@ pub(super) async fn receipt(State(api): super::State, Path(id): Path<String>) ->
 
 async fn stored(app: &App, id: &str) -> Result<StoredReport, Fault> {
     let id = report_id(id)?;
-    app.store.report(&id).await?.ok_or_else(|| Fault::new(Code::ReportUnknown, format!("no report {id}")))
+    app.store
+        .report(&id)
+        .await?
+        .ok_or_else(|| Fault::new(Code::ReportUnknown, format!("no report {id}")))
+}
+
+/// Stored reports as evidence takes them.
+fn parsed(
+    lists: &[&Vec<StoredReport>],
+    covered: impl Fn(&StoredReport) -> bool,
+) -> Result<Vec<Admitted>, Fault> {
+    let stored = lists
+        .iter()
+        .flat_map(|list| list.iter())
+        .filter(|r| covered(r));
+    stored
+        .map(|r| {
+            let report = Report::parse_admitted(&r.jws)?;
+            Ok(Admitted {
+                index: r.index,
+                at_ms: r.at_ms,
+                historical: r.historical,
+                report,
+            })
+        })
+        .collect()
 }
 
 /// What evidence levels are computed over: the policies in force now and in the newest epoch.
@@ -177,36 +262,57 @@ impl Scope {
             None => None,
             Some(epoch) => {
                 let entry = epoch::entry_of(&epoch)?;
-                let (_, policy) = epoch::evidence::policy_at(app.store.as_ref(), entry.log_size).await?;
+                let (_, policy) =
+                    epoch::evidence::policy_at(app.store.as_ref(), entry.log_size).await?;
                 Some((entry.log_size, entry.as_of.saturating_mul(1000), policy))
             }
         };
-        Ok(Self { policy: app.log.shared().policy(), epoch })
+        Ok(Self {
+            policy: app.log.shared().policy(),
+            epoch,
+        })
     }
 
     async fn show(&self, app: &App, stored: StoredReport, whole: bool) -> Result<Shown, Fault> {
         let report = Report::parse_admitted(&stored.jws)?;
-        let trade = app.store.reports_of_trade(&report.trade.market, &report.trade.id, [&report.iss, &report.sub]).await?;
-        let mut all = trade;
+        let current = async |before| {
+            let trade = &report.trade;
+            app.store
+                .current_reports(&trade.market, &trade.id, [&report.iss, &report.sub], before)
+                .await
+        };
+        let (now, then) = match &self.epoch {
+            None => (current(1 << 53).await?, Vec::new()),
+            Some((log_size, ..)) => (current(1 << 53).await?, current(*log_size).await?),
+        };
         // Who else brings the same documents decides whether they lift this report.
+        let mut quoted = Vec::new();
         let digests = report.evidence.iter().filter_map(|e| match e {
             goodstanding_verify::report::Evidence::Market { sha256, .. }
             | goodstanding_verify::report::Evidence::Receipt { sha256, .. } => Some(sha256.0),
             _ => None,
         });
         for sha256 in digests {
-            all.extend(app.store.reports_with_document(&sha256, QUOTED).await?);
+            quoted.extend(app.store.reports_with_document(&sha256, QUOTED).await?);
         }
-        let mut admitted = Vec::with_capacity(all.len());
-        for other in all {
-            let report = Report::parse_admitted(&other.jws)?;
-            admitted.push(Admitted { index: other.index, at_ms: other.at_ms, historical: other.historical, report });
-        }
-        let level = self.policy.as_ref().and_then(|p| Evidence::build(&admitted, &p.policy).level_of(&stored.id));
-        let level_in_epoch = self.epoch.as_ref().and_then(|(log_size, as_of_ms, policy)| {
-            admitted.retain(|a| a.index < *log_size && a.at_ms <= *as_of_ms);
-            Evidence::build(&admitted, policy).level_of(&stored.id)
-        });
+        let (policy, epoch, id) = (self.policy.clone(), self.epoch.clone(), stored.id);
+        let (level, level_in_epoch) = ingest::blocking(move || -> Result<_, Fault> {
+            let level = match &policy {
+                Some(p) => {
+                    Evidence::build(&parsed(&[&now, &quoted], |_| true)?, &p.policy).level_of(&id)
+                }
+                None => None,
+            };
+            let level_in_epoch = match &epoch {
+                Some((log_size, as_of_ms, policy)) => {
+                    let covered = |r: &StoredReport| r.index < *log_size && r.at_ms <= *as_of_ms;
+                    Evidence::build(&parsed(&[&then, &quoted], covered)?, policy).level_of(&id)
+                }
+                None => None,
+            };
+            Ok((level, level_in_epoch))
+        })
+        .await??;
         let payload = goodstanding_verify::jws::Compact::parse(&stored.jws)?.payload_json()?;
         Ok(Shown {
             report_id: stored.id.to_string(),

@@ -25,9 +25,17 @@ pub(super) async fn openapi() -> Json<Value> {
 }
 
 pub(super) async fn nothing_here(uri: Uri) -> Response {
-    Failed::from(Fault::new(Code::RouteUnknown, format!("{:.100} is not a path of this service", uri.path()))).into_response()
+    Failed::from(Fault::new(
+        Code::RouteUnknown,
+        format!("{:.100} is not a path of this service", uri.path()),
+    ))
+    .into_response()
 }
 
 pub(super) async fn method_not_allowed() -> Response {
-    Failed::from(Fault::new(Code::MethodNotAllowed, "this path has other methods")).into_response()
+    Failed::from(Fault::new(
+        Code::MethodNotAllowed,
+        "this path has other methods",
+    ))
+    .into_response()
 }

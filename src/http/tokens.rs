@@ -1,8 +1,10 @@
 //! Tokens and what their verifiers fetch ahead of time.
 
+use std::net::SocketAddr;
+
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{ConnectInfo, Path, State},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -13,6 +15,8 @@ use super::{problem::Failed, query::number};
 use crate::{
     app::App,
     code::{Code, Fault},
+    epoch,
+    ingest::quota::{Quota, client},
     token::{bundle, issue, metadata, possession, status},
 };
 
@@ -21,48 +25,94 @@ const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store")
 const PROOF_BYTES: usize = 8192;
 
 /// `POST /v1/tokens`: a proof JWT (`application/jwt`), or JSON `{"proof": "…"}` → `{token, expires_at}`.
-pub(super) async fn issue(State(api): super::State, body: axum::body::Body) -> Result<Response, Failed> {
-    let bytes = axum::body::to_bytes(body, PROOF_BYTES)
-        .await
-        .map_err(|_| Fault::new(Code::BodyTooLarge, format!("a proof has at most {PROOF_BYTES} bytes")))?;
-    let text = String::from_utf8(bytes.into()).map_err(|_| Fault::new(Code::BodyUnreadable, "the body is not UTF-8"))?;
+pub(super) async fn issue(
+    State(api): super::State,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    body: axum::body::Body,
+) -> Result<Response, Failed> {
+    limit(&api.token_quota, &client(peer.ip()))?;
+    let bytes = axum::body::to_bytes(body, PROOF_BYTES).await.map_err(|_| {
+        Fault::new(
+            Code::BodyTooLarge,
+            format!("a proof has at most {PROOF_BYTES} bytes"),
+        )
+    })?;
+    let text = String::from_utf8(bytes.into())
+        .map_err(|_| Fault::new(Code::BodyUnreadable, "the body is not UTF-8"))?;
     let proof = match serde_json::from_str::<Value>(&text) {
-        Ok(value) => value.get("proof").and_then(Value::as_str).map(str::to_owned).unwrap_or_default(),
+        Ok(value) => value
+            .get("proof")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .unwrap_or_default(),
         Err(_) => text.trim().to_owned(),
     };
-    let agent = possession::check(&api.app, &proof)?;
+    let proven = possession::check(&api.app, &proof)?;
+    let agent = proven.agent;
+    // A nonce is used up only by an agent that can get a token at all: throwaway keys cannot exhaust the table.
+    let epoch = epoch::latest(&api.app).await?;
+    issue::statement_in(&api.app, &agent, epoch.number).await?;
+    limit(&api.agent_quota, &agent)?;
+    api.app.nonces.take(&proven.nonce, api.app.clock.now_s())?;
     let issued = issue::issue(&api.app, &agent).await?;
     Ok(([NO_STORE], Json(issued)).into_response())
 }
 
 /// `POST /oid4vci/nonce` → `{c_nonce}`.
-pub(super) async fn nonce(State(api): super::State) -> Result<Response, Failed> {
+pub(super) async fn nonce(
+    State(api): super::State,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Result<Response, Failed> {
+    limit(&api.token_quota, &client(peer.ip()))?;
     let nonce = api.app.nonces.issue(api.app.clock.now_s())?;
     Ok(([NO_STORE], Json(json!({"c_nonce": nonce}))).into_response())
+}
+
+fn limit<K: std::hash::Hash + Eq + Clone>(quota: &Quota<K>, key: &K) -> Result<(), Failed> {
+    quota.take(key, 1).map_err(|wait| {
+        let fault = Fault::new(
+            Code::QuotaTokens,
+            format!("at most {} a minute", quota.burst()),
+        );
+        Failed::retry_after(fault, wait.as_secs() + 1)
+    })
 }
 
 /// `GET /v1/trust-bundle`.
 pub(super) async fn trust_bundle(State(api): super::State) -> Result<Response, Failed> {
     let jws = bundle::trust_bundle(&api.app).await?;
-    let headers = [(header::CONTENT_TYPE, "application/trust-bundle+jwt"), (header::CACHE_CONTROL, "public, max-age=60")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/trust-bundle+jwt"),
+        (header::CACHE_CONTROL, "public, max-age=60"),
+    ];
     Ok((headers, jws).into_response())
 }
 
 /// `GET /v1/status-lists`: the aggregation.
 pub(super) async fn status_lists(State(api): super::State) -> Result<Json<Value>, Failed> {
-    Ok(Json(json!({"status_lists": status::all_lists(&api.app).await?})))
+    Ok(Json(
+        json!({"status_lists": status::all_lists(&api.app).await?}),
+    ))
 }
 
 /// `GET /v1/status-lists/{n}`.
-pub(super) async fn status_list(State(api): super::State, Path(n): Path<String>) -> Result<Response, Failed> {
+pub(super) async fn status_list(
+    State(api): super::State,
+    Path(n): Path<String>,
+) -> Result<Response, Failed> {
     let jws = status::signed_list(&api.app, number(&n)?).await?;
-    let headers = [(header::CONTENT_TYPE, "application/statuslist+jwt"), (header::CACHE_CONTROL, "public, max-age=60")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/statuslist+jwt"),
+        (header::CACHE_CONTROL, "public, max-age=60"),
+    ];
     Ok((headers, jws).into_response())
 }
 
 /// `GET /.well-known/jwt-vc-issuer`.
 pub(super) async fn issuer_metadata(State(api): super::State) -> Result<Json<Value>, Failed> {
-    Ok(Json(json!({"issuer": api.app.issuer, "jwks": {"keys": keys(&api.app).await?}})))
+    Ok(Json(
+        json!({"issuer": api.app.issuer, "jwks": {"keys": keys(&api.app).await?}}),
+    ))
 }
 
 /// `GET /.well-known/jwks.json`.
@@ -74,7 +124,9 @@ pub(super) async fn jwks(State(api): super::State) -> Result<Json<Value>, Failed
 async fn keys(app: &App) -> Result<Vec<Value>, Fault> {
     let mut keys: Vec<(String, Value)> = Vec::new();
     for (_, bytes) in app.store.events("key", 1 << 53).await? {
-        let Body::Key(key) = Entry::parse(&bytes)?.body else { continue };
+        let Body::Key(key) = Entry::parse(&bytes)?.body else {
+            continue;
+        };
         if key.usage != KeyUse::Token {
             continue;
         }
@@ -94,6 +146,9 @@ async fn keys(app: &App) -> Result<Vec<Value>, Fault> {
 
 /// `GET /vct/agent-reputation/1`.
 pub(super) async fn type_metadata(State(api): super::State) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=3600")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "public, max-age=3600"),
+    ];
     (headers, metadata::document(&api.app.issuer)).into_response()
 }

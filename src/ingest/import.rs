@@ -109,7 +109,10 @@ impl Summary {
         let refused = self.refused.entry(code.to_owned()).or_default();
         refused.count += 1;
         if refused.examples.len() < EXAMPLES {
-            refused.examples.push(Example { line, detail: detail.to_owned() });
+            refused.examples.push(Example {
+                line,
+                detail: detail.to_owned(),
+            });
         }
     }
 
@@ -168,11 +171,20 @@ pub async fn name_agents(app: &App, agents: &Agents) -> Result<(), Fault> {
         match known.get(alias) {
             None => fresh.push((alias.to_owned(), did)),
             Some(have) if *have == did => {}
-            Some(have) => return Err(Fault::new(Code::AliasTaken, format!("{alias} is {have} here, not {did}"))),
+            Some(have) => {
+                return Err(Fault::new(
+                    Code::AliasTaken,
+                    format!("{alias} is {have} here, not {did}"),
+                ));
+            }
         }
     }
     fresh.sort();
-    if fresh.is_empty() { Ok(()) } else { app.log.set_aliases(fresh).await }
+    if fresh.is_empty() {
+        Ok(())
+    } else {
+        app.log.set_aliases(fresh).await
+    }
 }
 
 /// Signs every row of a file and puts the reports into an open data directory's log, checked like any that come over
@@ -190,7 +202,10 @@ pub async fn into_log(
     let mut summary = Summary::default();
     let work = move |row: &Row| {
         let historical_ms = historical.then(|| row.time * 1000);
-        (row.line, agents.sign(row).and_then(|jws| check(jws, historical_ms)))
+        (
+            row.line,
+            agents.sign(row).and_then(|jws| check(jws, historical_ms)),
+        )
     };
     let take = async |chunk: Vec<(u64, Result<Submission, Fault>)>| {
         let (lines, checked): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
@@ -217,7 +232,10 @@ fn count(summary: &mut Summary, line: u64, answer: Answer) -> Result<(), Fault> 
 
 /// Whether a code speaks of the service and not of the report: every further row would meet the same.
 pub fn is_systemic(code: &str) -> bool {
-    matches!(code.split_once('.').map_or(code, |(area, _)| area), "store" | "log" | "ingest" | "internal" | "data")
+    matches!(
+        code.split_once('.').map_or(code, |(area, _)| area),
+        "store" | "log" | "ingest" | "internal" | "data"
+    )
 }
 
 #[cfg(test)]
@@ -229,7 +247,13 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "{}", COLUMNS.join(",")).unwrap();
         for i in 0..rows {
-            writeln!(file, "{},t{i},m,purchase,a{},b,buyer,1,USD,,,fulfilled,9000,,,,,,,,,,", 1_767_270_671 + i, i % 7).unwrap();
+            writeln!(
+                file,
+                "{},t{i},m,purchase,a{},b,buyer,1,USD,,,fulfilled,9000,,,,,,,,,,",
+                1_767_270_671 + i,
+                i % 7
+            )
+            .unwrap();
         }
         file
     }
@@ -245,15 +269,26 @@ mod tests {
     async fn chunks_come_in_order_and_a_fault_ends_them() {
         let file = file(25);
         let mut seen = Vec::new();
-        chunks(file.path(), 10, |row| row.line, async |lines| {
-            seen.push(lines);
-            Ok(())
-        })
+        chunks(
+            file.path(),
+            10,
+            |row| row.line,
+            async |lines| {
+                seen.push(lines);
+                Ok(())
+            },
+        )
         .await
         .unwrap();
         assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 5]);
         assert!(seen.concat().into_iter().eq(2..27));
-        let stop = chunks(file.path(), 1, |row| row.line, async |_| Err(Fault::new(Code::LogClosed, "closed"))).await;
+        let stop = chunks(
+            file.path(),
+            1,
+            |row| row.line,
+            async |_| Err(Fault::new(Code::LogClosed, "closed")),
+        )
+        .await;
         assert!(stop.unwrap_err().is(Code::LogClosed));
     }
 
@@ -265,8 +300,20 @@ mod tests {
         for line in 0..5 {
             summary.refuse(line, "report.too_old", "old");
         }
-        assert_eq!((summary.rows, summary.new, summary.already_there, summary.refusals()), (7, 1, 1, 5));
+        assert_eq!(
+            (
+                summary.rows,
+                summary.new,
+                summary.already_there,
+                summary.refusals()
+            ),
+            (7, 1, 1, 5)
+        );
         assert_eq!(summary.refused["report.too_old"].examples.len(), 3);
-        assert!(is_systemic("store.unavailable") && is_systemic("internal") && !is_systemic("report.too_old"));
+        assert!(
+            is_systemic("store.unavailable")
+                && is_systemic("internal")
+                && !is_systemic("report.too_old")
+        );
     }
 }

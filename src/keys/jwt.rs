@@ -132,7 +132,8 @@ pub fn read_own<T: serde::de::DeserializeOwned + Clone>(
     validation.set_audience(&[audience]);
     // Without this a token with no `iss` at all would pass `set_issuer`.
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-    let data = jsonwebtoken::decode::<T>(jwt, &DecodingKey::from_ed_der(key.as_bytes()), &validation)?;
+    let data =
+        jsonwebtoken::decode::<T>(jwt, &DecodingKey::from_ed_der(key.as_bytes()), &validation)?;
     if data.header.typ.as_deref() != Some(typ) {
         return Err(ErrorKind::InvalidToken.into());
     }
@@ -164,9 +165,9 @@ mod tests {
     fn rfc_8037_appendix_a_signature() {
         // RFC 8037 A.4: the key of RFC 8032 TEST 1, header {"alg":"EdDSA"}.
         let seed = [
-            0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c,
-            0xc4, 0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae,
-            0x7f, 0x60,
+            0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec,
+            0x2c, 0xc4, 0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03,
+            0x1c, 0xae, 0x7f, 0x60,
         ];
         install();
         let signature = jsonwebtoken::crypto::sign(

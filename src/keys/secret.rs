@@ -81,8 +81,9 @@ impl SecretKey {
 
     /// The did:key of the public half.
     pub fn did(&self) -> Did {
-        Did::from_key_bytes(self.public().as_bytes())
-            .unwrap_or_else(|_| unreachable!("a key made from a clamped seed is never of small order"))
+        Did::from_key_bytes(self.public().as_bytes()).unwrap_or_else(|_| {
+            unreachable!("a key made from a clamped seed is never of small order")
+        })
     }
 
     /// Public key as JWK `x`, base64url.
@@ -169,20 +170,24 @@ impl KeyFile {
     /// # Errors
     /// When the file exists or cannot be written.
     pub fn create(key: &SecretKey, path: &Path) -> Result<(), Error> {
-        let io = |source| Error::Io { path: path.to_owned(), source };
+        let io = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(io)?;
-        let mut text = Zeroizing::new(
-            serde_json::to_string_pretty(&Self::of(key)).map_err(|e| io(e.into()))?,
-        );
+        let mut text =
+            Zeroizing::new(serde_json::to_string_pretty(&Self::of(key)).map_err(|e| io(e.into()))?);
         text.push('\n');
         file.write_all(text.as_bytes()).map_err(io)?;
         file.sync_all().map_err(io)?;
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::File::open(parent).and_then(|d| d.sync_all()).map_err(io)?;
+            fs::File::open(parent)
+                .and_then(|d| d.sync_all())
+                .map_err(io)?;
         }
         Ok(())
     }
@@ -192,7 +197,10 @@ impl KeyFile {
     /// # Errors
     /// When it cannot be read, is not a private Ed25519 JWK, or contradicts itself.
     pub fn read(path: &Path) -> Result<SecretKey, Error> {
-        let io = |source| Error::Io { path: path.to_owned(), source };
+        let io = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
         let malformed = || Error::Malformed(path.to_owned());
         let text = Zeroizing::new(fs::read_to_string(path).map_err(io)?);
         let file: Self = serde_json::from_str(&text).map_err(|_| malformed())?;
@@ -220,11 +228,17 @@ mod tests {
         let key = SecretKey::generate().unwrap();
         KeyFile::create(&key, &path).unwrap();
         assert_eq!(KeyFile::read(&path).unwrap().did(), key.did());
-        assert!(matches!(KeyFile::create(&key, &path), Err(Error::Io { .. })));
+        assert!(matches!(
+            KeyFile::create(&key, &path),
+            Err(Error::Io { .. })
+        ));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
     }
 
@@ -232,7 +246,10 @@ mod tests {
     fn a_file_whose_halves_disagree_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("agent.json");
-        let (one, two) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
+        let (one, two) = (
+            SecretKey::from_seed(&[1; 32]),
+            SecretKey::from_seed(&[2; 32]),
+        );
         let mut file = KeyFile::of(&one);
         file.x = two.x();
         fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
@@ -245,7 +262,13 @@ mod tests {
     fn rfc_8037_thumbprint() {
         let seed = b64::url_decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
         let key = SecretKey::from_seed(seed.as_slice().try_into().unwrap());
-        assert_eq!(key.thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-        assert_eq!(key.did().to_string(), "did:key:z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw");
+        assert_eq!(
+            key.thumbprint(),
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+        );
+        assert_eq!(
+            key.did().to_string(),
+            "did:key:z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw"
+        );
     }
 }

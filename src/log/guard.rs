@@ -36,7 +36,8 @@ impl HeadGuard {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.fault(Code::StoreCorrupt, &error)),
         };
-        let signed = SignedCheckpoint::parse(&text).map_err(|e| self.fault(Code::StoreCorrupt, &e))?;
+        let signed =
+            SignedCheckpoint::parse(&text).map_err(|e| self.fault(Code::StoreCorrupt, &e))?;
         Ok(Some(signed.checkpoint().clone()))
     }
 

@@ -19,7 +19,11 @@ impl TilePath {
         let (level, rest) = path.split_once('/')?;
         let level = match level {
             "entries" => None,
-            _ => Some(decimal(level)?).filter(|l| *l < 64).map(u8::try_from)?.ok().map(Some)?,
+            _ => Some(decimal(level)?)
+                .filter(|l| *l < 64)
+                .map(u8::try_from)?
+                .ok()
+                .map(Some)?,
         };
         let (number, width) = match rest.split_once(".p/") {
             Some((number, width)) => {
@@ -28,7 +32,11 @@ impl TilePath {
             }
             None => (rest, TILE_WIDTH),
         };
-        Some(Self { level, n: parse_number(number)?, width })
+        Some(Self {
+            level,
+            n: parse_number(number)?,
+            width,
+        })
     }
 
     /// The tile asked for, if it is a hash tile.
@@ -75,7 +83,11 @@ fn parse_number(text: &str) -> Option<u64> {
     let mut n = 0_u64;
     let mut groups = text.split('/').peekable();
     while let Some(group) = groups.next() {
-        let digits = if groups.peek().is_some() { group.strip_prefix('x')? } else { group };
+        let digits = if groups.peek().is_some() {
+            group.strip_prefix('x')?
+        } else {
+            group
+        };
         if digits.len() != 3 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
@@ -104,10 +116,18 @@ mod tests {
 
     #[test]
     fn the_examples_of_tlog_tiles() {
-        let path = TilePath { level: Some(0), n: 1_234_067, width: 256 };
+        let path = TilePath {
+            level: Some(0),
+            n: 1_234_067,
+            width: 256,
+        };
         assert_eq!(path.to_string(), "0/x001/x234/067");
         assert_eq!(TilePath::parse("0/x001/x234/067"), Some(path));
-        let partial = TilePath { level: None, n: 273, width: 112 };
+        let partial = TilePath {
+            level: None,
+            n: 273,
+            width: 112,
+        };
         assert_eq!(partial.to_string(), "entries/273.p/112");
         assert_eq!(TilePath::parse("entries/273.p/112"), Some(partial));
     }
@@ -115,8 +135,26 @@ mod tests {
     #[test]
     fn other_spellings_name_nothing() {
         for bad in [
-            "", "0", "0/", "00/000", "64/000", "-1/000", "0/0", "0/0000", "0/x000/001", "0/001.p/0", "0/001.p/256",
-            "0/001.p/01", "0/001.p/", "0/x001", "0/001/002", "0/+01", "0/001/", "entries/", "data/000", "0/999999999999999999999",
+            "",
+            "0",
+            "0/",
+            "00/000",
+            "64/000",
+            "-1/000",
+            "0/0",
+            "0/0000",
+            "0/x000/001",
+            "0/001.p/0",
+            "0/001.p/256",
+            "0/001.p/01",
+            "0/001.p/",
+            "0/x001",
+            "0/001/002",
+            "0/+01",
+            "0/001/",
+            "entries/",
+            "data/000",
+            "0/999999999999999999999",
             "0/x018/x446/x744/x073/x709/x551/616",
         ] {
             assert_eq!(TilePath::parse(bad), None, "{bad}");
@@ -126,9 +164,17 @@ mod tests {
     #[test]
     fn the_reference_entry_bundle() {
         let leaves: [&[u8]; 8] = [
-            b"", &[0x00], &[0x10], &[0x20, 0x21], &[0x30, 0x31], &[0x40, 0x41, 0x42, 0x43],
+            b"",
+            &[0x00],
+            &[0x10],
+            &[0x20, 0x21],
+            &[0x30, 0x31],
+            &[0x40, 0x41, 0x42, 0x43],
             &[0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57],
-            &[0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f],
+            &[
+                0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d,
+                0x6e, 0x6f,
+            ],
         ];
         let hex: String = bundle(leaves).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(

@@ -1,13 +1,13 @@
 //! What a batch becomes: a pure function of the log's state, the store's answers and the items.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     did::Did,
     entry::{Body, Entry},
     merkle::leaf_hash,
-    report::{Report, ReportId, TimeLimits},
+    report::{Evidence, Report, ReportId, Role, TimeLimits},
 };
 
 use super::{
@@ -43,6 +43,8 @@ pub struct Candidate {
     pub reached: bool,
     /// What the store knows.
     pub facts: AdmissionFacts,
+    /// Digests of its documents that came with a report before.
+    pub used_documents: Vec<[u8; 32]>,
 }
 
 /// An admitted report.
@@ -70,20 +72,26 @@ pub struct Planned {
 }
 
 /// Rules of admission that the policy sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Age and skew limits.
     pub times: TimeLimits,
     /// Unilateral reports a day of a key that no flow reaches.
     pub unilateral_per_day: u64,
+    /// Keys of marketplaces and payment rails whose word counts.
+    pub attestors: Vec<Did>,
 }
 
 impl Rules {
     /// The admission part of a policy.
     pub fn of(policy: &Policy) -> Self {
         Self {
-            times: TimeLimits { max_age_s: policy.admission.max_age_s, max_skew_s: policy.admission.max_skew_s },
+            times: TimeLimits {
+                max_age_s: policy.admission.max_age_s,
+                max_skew_s: policy.admission.max_skew_s,
+            },
             unilateral_per_day: policy.admission.unilateral_per_day,
+            attestors: policy.attestors.clone(),
         }
     }
 }
@@ -93,22 +101,39 @@ impl Rules {
 struct Overlay<'a> {
     ids: HashMap<ReportId, u64>,
     jtis: HashMap<(Did, &'a str), ReportId>,
-    current: HashMap<(Did, Did, &'a str, &'a str), (u64, ReportId)>,
+    current: HashMap<(Did, Did, &'a str, &'a str), (u64, ReportId, Role)>,
     alone: HashMap<Did, u64>,
+    documents: HashSet<[u8; 32]>,
 }
 
 /// Plans a batch of reports at log time `now_ms` or later.
-pub fn plan_reports(state: &State, candidates: &[Candidate], rules: &Rules, now_ms: u64, signer: &LogSigner) -> Planned {
+pub fn plan_reports(
+    state: &State,
+    candidates: &[Candidate],
+    rules: &Rules,
+    now_ms: u64,
+    signer: &LogSigner,
+) -> Planned {
     let mut overlay = Overlay::default();
     let (mut entries, mut reports, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
     let mut at_ms = state.at_ms;
     let mut index = state.edge.size();
     for candidate in candidates {
         let at = at_ms.max(candidate.historical_ms.unwrap_or(now_ms));
-        let verdict = admit(candidate, &overlay, rules, at);
+        let verdict = match candidate.historical_ms.filter(|ms| *ms > now_ms) {
+            // Log time never goes back: one row from the future would make every later report look old.
+            Some(ms) => Err(Fault::new(
+                Code::HistoricalFuture,
+                format!("{} s is later than now", ms / 1000),
+            )),
+            None => admit(candidate, &overlay, rules, at),
+        };
         if let Ok(Verdict::New { supersedes, alone }) = verdict {
             let report = &candidate.report;
-            let body = Body::Report { id: report.id, historical: candidate.historical_ms.is_some() };
+            let body = Body::Report {
+                id: report.id,
+                historical: candidate.historical_ms.is_some(),
+            };
             let bytes = match (Entry { at, body }).to_bytes() {
                 Ok(bytes) => bytes,
                 Err(error) => {
@@ -116,7 +141,12 @@ pub fn plan_reports(state: &State, candidates: &[Candidate], rules: &Rules, now_
                     continue;
                 }
             };
-            entries.push(NewEntry { index, at_ms: at, kind: "report", bytes });
+            entries.push(NewEntry {
+                index,
+                at_ms: at,
+                kind: "report",
+                bytes,
+            });
             reports.push(NewReport {
                 index,
                 at_ms: at,
@@ -125,6 +155,7 @@ pub fn plan_reports(state: &State, candidates: &[Candidate], rules: &Rules, now_
                 subject: report.sub,
                 market: report.trade.market.clone(),
                 trade_id: report.trade.id.clone(),
+                role: report.trade.role,
                 jti: report.jti.clone(),
                 historical: candidate.historical_ms.is_some(),
                 alone,
@@ -134,15 +165,31 @@ pub fn plan_reports(state: &State, candidates: &[Candidate], rules: &Rules, now_
             });
             overlay.ids.insert(report.id, index);
             overlay.jtis.insert((report.iss, &report.jti), report.id);
-            let trade = (report.iss, report.sub, report.trade.market.as_str(), report.trade.id.as_str());
-            overlay.current.insert(trade, (index, report.id));
+            let trade = (
+                report.iss,
+                report.sub,
+                report.trade.market.as_str(),
+                report.trade.id.as_str(),
+            );
+            overlay
+                .current
+                .insert(trade, (index, report.id, report.trade.role));
+            overlay.documents.extend(single_use_documents(report));
             *overlay.alone.entry(report.iss).or_default() += u64::from(alone);
-            verdicts.push(Ok(Admitted { index, id: report.id, new: true }));
+            verdicts.push(Ok(Admitted {
+                index,
+                id: report.id,
+                new: true,
+            }));
             at_ms = at;
             index += 1;
         } else {
             verdicts.push(match verdict {
-                Ok(Verdict::Same(index)) => Ok(Admitted { index, id: candidate.report.id, new: false }),
+                Ok(Verdict::Same(index)) => Ok(Admitted {
+                    index,
+                    id: candidate.report.id,
+                    new: false,
+                }),
                 Ok(Verdict::New { .. }) => unreachable!("handled above"),
                 Err(fault) => Err(fault),
             });
@@ -169,7 +216,15 @@ pub fn plan_event(
         kind: body.kind(),
         bytes: Entry { at, body }.to_bytes()?,
     };
-    Ok(finish(state, vec![entry], Vec::new(), epoch, at, Vec::new(), signer))
+    Ok(finish(
+        state,
+        vec![entry],
+        Vec::new(),
+        epoch,
+        at,
+        Vec::new(),
+        signer,
+    ))
 }
 
 fn finish(
@@ -181,37 +236,73 @@ fn finish(
     verdicts: Vec<Result<Admitted, Fault>>,
     signer: &LogSigner,
 ) -> Planned {
-    let mut after = State { edge: state.edge.clone(), at_ms, begun: true };
+    let mut after = State {
+        edge: state.edge.clone(),
+        at_ms,
+        begun: true,
+    };
     let mut touched = Touched::new();
     if entries.is_empty() {
-        return Planned { commit: None, state: state.clone(), touched, verdicts };
+        return Planned {
+            commit: None,
+            state: state.clone(),
+            touched,
+            verdicts,
+        };
     }
-    after.edge.append(entries.iter().map(|e| leaf_hash(&e.bytes)), &mut touched);
+    after
+        .edge
+        .append(entries.iter().map(|e| leaf_hash(&e.bytes)), &mut touched);
     let (size, root) = (after.edge.size(), after.edge.root());
-    let mut tiles: Vec<_> = touched.iter().map(|(id, tile)| (Tree::Log, *id, tile.clone())).collect();
+    let mut tiles: Vec<_> = touched
+        .iter()
+        .map(|(id, tile)| (Tree::Log, *id, tile.clone()))
+        .collect();
     let epoch = epoch.map(|(mut epoch, score_tiles)| {
         // The entry's place is known only now.
         epoch.index = state.edge.size();
-        tiles.extend(score_tiles.into_iter().map(|(id, tile)| (Tree::Epoch(epoch.number), id, tile)));
+        tiles.extend(
+            score_tiles
+                .into_iter()
+                .map(|(id, tile)| (Tree::Epoch(epoch.number), id, tile)),
+        );
         epoch
     });
     let commit = Commit {
         expected: state.begun.then(|| (state.edge.size(), state.edge.root())),
-        head: Head { size, root, at_ms, note: signer.checkpoint(size, &root) },
+        head: Head {
+            size,
+            root,
+            at_ms,
+            note: signer.checkpoint(size, &root),
+        },
         entries,
         reports,
         tiles,
         epoch,
     };
-    Planned { commit: Some(commit), state: after, touched, verdicts }
+    Planned {
+        commit: Some(commit),
+        state: after,
+        touched,
+        verdicts,
+    }
 }
 
 enum Verdict {
     Same(u64),
-    New { supersedes: Option<u64>, alone: bool },
+    New {
+        supersedes: Option<u64>,
+        alone: bool,
+    },
 }
 
-fn admit(candidate: &Candidate, overlay: &Overlay<'_>, rules: &Rules, at_ms: u64) -> Result<Verdict, Fault> {
+fn admit(
+    candidate: &Candidate,
+    overlay: &Overlay<'_>,
+    rules: &Rules,
+    at_ms: u64,
+) -> Result<Verdict, Fault> {
     let Candidate { report, facts, .. } = candidate;
     if let Some(index) = facts.same.or_else(|| overlay.ids.get(&report.id).copied()) {
         return Ok(Verdict::Same(index));
@@ -219,15 +310,28 @@ fn admit(candidate: &Candidate, overlay: &Overlay<'_>, rules: &Rules, at_ms: u64
     if candidate.historical_ms.is_none() {
         report.check_times(at_ms / 1000, &rules.times)?;
     }
-    if let Some(other) = facts.jti.or_else(|| overlay.jtis.get(&(report.iss, report.jti.as_str())).copied()) {
-        return Err(Fault::new(Code::JtiConflict, format!("report {other} has the same jti")));
+    if let Some(other) = facts.jti.or_else(|| {
+        overlay
+            .jtis
+            .get(&(report.iss, report.jti.as_str()))
+            .copied()
+    }) {
+        return Err(Fault::new(
+            Code::JtiConflict,
+            format!("report {other} has the same jti"),
+        ));
     }
     let supersedes = superseded(report, overlay, facts)?;
-    let alone = !is_attested(report) && !facts.counterparty_reported && !counterparty_in(overlay, report);
+    let answered = facts.counterparty_reported || counterparty_in(overlay, report);
+    // Changing one's mind again and again costs, also on a trade that both sides have reported.
+    let alone = !is_attested(candidate, overlay, rules) && (!answered || supersedes.is_some());
     if alone && !candidate.reached && candidate.historical_ms.is_none() {
         let so_far = facts.alone + overlay.alone.get(&report.iss).copied().unwrap_or(0);
         if so_far >= rules.unilateral_per_day {
-            let detail = format!("{so_far} of {} unilateral reports in 24 hours", rules.unilateral_per_day);
+            let detail = format!(
+                "{so_far} of {} unilateral reports in 24 hours",
+                rules.unilateral_per_day
+            );
             return Err(Fault::new(Code::QuotaUnilateral, detail));
         }
     }
@@ -235,32 +339,56 @@ fn admit(candidate: &Candidate, overlay: &Overlay<'_>, rules: &Rules, at_ms: u64
 }
 
 /// The index of the report that this one replaces, after checking that it may.
-fn superseded(report: &Report, overlay: &Overlay<'_>, facts: &AdmissionFacts) -> Result<Option<u64>, Fault> {
-    let trade = (report.iss, report.sub, report.trade.market.as_str(), report.trade.id.as_str());
-    let current = overlay.current.get(&trade).copied().or(facts.current);
+fn superseded(
+    report: &Report,
+    overlay: &Overlay<'_>,
+    facts: &AdmissionFacts,
+) -> Result<Option<u64>, Fault> {
+    let trade = (
+        report.iss,
+        report.sub,
+        report.trade.market.as_str(),
+        report.trade.id.as_str(),
+    );
+    let current = overlay
+        .current
+        .get(&trade)
+        .map(|(index, id, _)| (*index, *id))
+        .or(facts.current);
     match (current, report.supersedes) {
         (None, None) => Ok(None),
         (Some((index, id)), Some(named)) if id == named => Ok(Some(index)),
-        (Some((_, id)), None) => Err(Fault::new(Code::TradeAlreadyReported, format!("the current report is {id}"))),
+        (Some((_, id)), None) => Err(Fault::new(
+            Code::TradeAlreadyReported,
+            format!("the current report is {id}"),
+        )),
         (Some((_, id)), Some(named)) => {
             let detail = format!("supersedes names {named}, the current report is {id}");
             // A report that lost the race to supersede is told the same as one that never tried.
             Err(Fault::new(Code::TradeAlreadyReported, detail))
         }
-        (None, Some(named)) => {
-            Err(Fault::new(Code::SupersedesWrong, format!("{named} is not a report of this reporter on this trade")))
-        }
+        (None, Some(named)) => Err(Fault::new(
+            Code::SupersedesWrong,
+            format!("{named} is not a report of this reporter on this trade"),
+        )),
     }
 }
 
 fn counterparty_in(overlay: &Overlay<'_>, report: &Report) -> bool {
-    let theirs = (report.sub, report.iss, report.trade.market.as_str(), report.trade.id.as_str());
-    overlay.current.contains_key(&theirs)
+    let theirs = (
+        report.sub,
+        report.iss,
+        report.trade.market.as_str(),
+        report.trade.id.as_str(),
+    );
+    overlay
+        .current
+        .get(&theirs)
+        .is_some_and(|(_, _, role)| *role != report.trade.role)
 }
 
 /// Digests of the documents that can lift one report only.
-fn single_use_documents(report: &Report) -> Vec<[u8; 32]> {
-    use goodstanding_verify::report::Evidence;
+pub(super) fn single_use_documents(report: &Report) -> Vec<[u8; 32]> {
     let digests = report.evidence.iter().filter_map(|e| match e {
         Evidence::Market { sha256, .. } | Evidence::Receipt { sha256, .. } => Some(sha256.0),
         Evidence::Terms(_) | Evidence::Hash(_) => None,
@@ -268,12 +396,22 @@ fn single_use_documents(report: &Report) -> Vec<[u8; 32]> {
     digests.collect()
 }
 
-/// Whether the report brings more than its author's word.
-fn is_attested(report: &Report) -> bool {
-    use goodstanding_verify::report::Evidence;
-    report.evidence.iter().any(|e| match e {
+/// Whether the report brings more than its author's word: terms name their trade; another document counts the first time only.
+fn is_attested(candidate: &Candidate, overlay: &Overlay<'_>, rules: &Rules) -> bool {
+    let report = &candidate.report;
+    let fresh = |sha256: &[u8; 32]| {
+        !candidate.used_documents.contains(sha256) && !overlay.documents.contains(sha256)
+    };
+    report.evidence.iter().any(|evidence| match evidence {
         Evidence::Terms(_) => true,
-        Evidence::Receipt { signer, .. } => *signer == Some(report.sub),
-        Evidence::Market { .. } | Evidence::Hash(_) => false,
+        Evidence::Receipt {
+            signer: Some(signer),
+            sha256,
+            ..
+        } => (*signer == report.sub || rules.attestors.contains(signer)) && fresh(&sha256.0),
+        Evidence::Market { attestor, sha256 } => {
+            rules.attestors.contains(attestor) && fresh(&sha256.0)
+        }
+        Evidence::Receipt { signer: None, .. } | Evidence::Hash(_) => false,
     })
 }

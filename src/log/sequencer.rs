@@ -26,9 +26,11 @@ use tokio::{
 };
 
 use super::{
-    plan::{Admitted, Candidate, Planned, Rules, State, plan_event, plan_reports},
+    plan::{
+        Admitted, Candidate, Planned, Rules, State, plan_event, plan_reports, single_use_documents,
+    },
     sign::{LogSigner, proof_text},
-    tree::{Edge, Touched, inclusion_path},
+    tree::{Edge, Touched, inclusion_path, tiles_for_proof},
 };
 use crate::{
     clock::Clock,
@@ -45,6 +47,8 @@ const LINGER: Duration = Duration::from_millis(5);
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// The window of the unilateral quota.
 const DAY_MS: u64 = 86_400_000;
+/// How far log time may be ahead of the clock before nothing is admitted any more.
+const MOST_AHEAD_MS: u64 = 60_000;
 
 /// A report on its way to the log: bytes and signature are checked already.
 #[derive(Debug)]
@@ -57,25 +61,72 @@ pub struct Submission {
     pub historical_ms: Option<u64>,
 }
 
-/// A durable report and its receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A durable report, and what its receipt is made of.
+#[derive(Clone, Debug)]
 pub struct Receipt {
     /// Where the report stands.
     pub admitted: Admitted,
-    /// tlog-proof under a signed checkpoint that covers it; only when it was asked for.
-    pub proof: Option<String>,
+    /// A signed head that covers it, and the tiles that the batch changed. Only when it was asked for.
+    pub under: Option<Arc<SignedTree>>,
+}
+
+/// A signed head with the tiles at hand when it was signed: enough to prove the newest entries without reading.
+#[derive(Debug)]
+pub struct SignedTree {
+    head: Head,
+    tiles: Touched,
+}
+
+impl SignedTree {
+    /// tlog-proof of an entry. Built by the caller and not by the writer, whose time is everybody's.
+    ///
+    /// # Errors
+    /// `store.corrupt` when a tile is missing.
+    pub async fn prove(&self, index: u64, store: &dyn Store) -> Result<String, Fault> {
+        let size = self.head.size;
+        let mut missing = Touched::new();
+        for id in tiles_for_proof(index, size) {
+            if !self.tiles.contains_key(&id)
+                && let Some(tile) = store.tile(Tree::Log, id).await?
+            {
+                missing.insert(id, tile);
+            }
+        }
+        let path = inclusion_path(index, size, |id| {
+            self.tiles.get(&id).or_else(|| missing.get(&id)).cloned()
+        })
+        .map_err(|id| Fault::new(Code::StoreCorrupt, format!("tile {id:?} is missing")))?;
+        Ok(proof_text(index, path, &self.head.note))
+    }
 }
 
 /// Answer to a submission.
 pub type Answer = Result<Receipt, Fault>;
 
 enum Job {
-    Reports { submissions: Vec<Submission>, proofs: bool, answer: oneshot::Sender<Vec<Answer>> },
-    Event { event: Box<Event>, answer: oneshot::Sender<Result<u64, Fault>> },
-    Publish { answer: oneshot::Sender<Result<(), Fault>> },
-    Aliases { aliases: Vec<(String, Did)>, answer: oneshot::Sender<Result<(), Fault>> },
-    Token { token: IssuedToken, answer: oneshot::Sender<Result<bool, Fault>> },
-    Stop { answer: oneshot::Sender<()> },
+    Reports {
+        submissions: Vec<Submission>,
+        proofs: bool,
+        answer: oneshot::Sender<Vec<Answer>>,
+    },
+    Event {
+        event: Box<Event>,
+        answer: oneshot::Sender<Result<u64, Fault>>,
+    },
+    Publish {
+        answer: oneshot::Sender<Result<(), Fault>>,
+    },
+    Aliases {
+        aliases: Vec<(String, Did)>,
+        answer: oneshot::Sender<Result<(), Fault>>,
+    },
+    Token {
+        token: IssuedToken,
+        answer: oneshot::Sender<Result<bool, Fault>>,
+    },
+    Stop {
+        answer: oneshot::Sender<()>,
+    },
 }
 
 /// An entry that is not a report.
@@ -135,9 +186,18 @@ impl Handle {
     ///
     /// # Errors
     /// `ingest.queue_full` when the queue has no room within `patience`; per report otherwise.
-    pub async fn submit(&self, submissions: Vec<Submission>, proofs: bool, patience: Duration) -> Result<Vec<Answer>, Fault> {
+    pub async fn submit(
+        &self,
+        submissions: Vec<Submission>,
+        proofs: bool,
+        patience: Duration,
+    ) -> Result<Vec<Answer>, Fault> {
         let (answer, answered) = oneshot::channel();
-        let job = Job::Reports { submissions, proofs, answer };
+        let job = Job::Reports {
+            submissions,
+            proofs,
+            answer,
+        };
         match self.jobs.send_timeout(job, patience).await {
             Ok(()) => answered.await.map_err(|_| closed()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
@@ -152,7 +212,11 @@ impl Handle {
     /// # Errors
     /// When the log is closed or the store unavailable.
     pub async fn log(&self, event: Event) -> Result<u64, Fault> {
-        self.ask(|answer| Job::Event { event: Box::new(event), answer }).await?
+        self.ask(|answer| Job::Event {
+            event: Box::new(event),
+            answer,
+        })
+        .await?
     }
 
     /// Publishes the newest head now, without waiting for the second to pass.
@@ -215,7 +279,13 @@ struct Sequencer {
 ///
 /// # Errors
 /// When the store is unavailable, contradicts itself, or is behind the head guard.
-pub async fn start(store: Arc<dyn Store>, signer: LogSigner, clock: Clock, guard: HeadGuard, queue: usize) -> Result<Handle, Fault> {
+pub async fn start(
+    store: Arc<dyn Store>,
+    signer: LogSigner,
+    clock: Clock,
+    guard: HeadGuard,
+    queue: usize,
+) -> Result<Handle, Fault> {
     let published = store.published().await?;
     let (published_tx, published_rx) = watch::channel(published);
     let (head_tx, head_rx) = watch::channel(None);
@@ -238,8 +308,12 @@ pub async fn start(store: Arc<dyn Store>, signer: LogSigner, clock: Clock, guard
     };
     sequencer.reload().await?;
     sequencer.check_guard().await?;
+    sequencer.renew_guard()?;
     let (jobs, queued) = mpsc::channel(queue.max(1));
-    #[expect(clippy::disallowed_methods, reason = "the one long-lived task; its handle's stop() waits for it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one long-lived task; its handle's stop() waits for it"
+    )]
     tokio::spawn(sequencer.run(queued));
     Ok(Handle { jobs, shared })
 }
@@ -273,10 +347,26 @@ impl Sequencer {
     }
 
     /// Handles one job, and gathers a batch if it is reports. Returns the one to tell when it was asked to stop.
-    async fn handle(&mut self, job: Job, jobs: &mut mpsc::Receiver<Job>) -> Option<oneshot::Sender<()>> {
+    async fn handle(
+        &mut self,
+        job: Job,
+        jobs: &mut mpsc::Receiver<Job>,
+    ) -> Option<oneshot::Sender<()>> {
         match job {
-            Job::Reports { submissions, proofs, answer } => {
-                let (batch, next) = gather(Pending { submissions, proofs, answer }, jobs).await;
+            Job::Reports {
+                submissions,
+                proofs,
+                answer,
+            } => {
+                let (batch, next) = gather(
+                    Pending {
+                        submissions,
+                        proofs,
+                        answer,
+                    },
+                    jobs,
+                )
+                .await;
                 self.write_reports(batch).await;
                 // A job of another kind ended the gathering; it comes next, in its order.
                 match next {
@@ -310,7 +400,10 @@ impl Sequencer {
         let mut want_proofs = Vec::new();
         for pending in batch {
             counts.push((pending.submissions.len(), pending.answer));
-            want_proofs.extend(std::iter::repeat_n(pending.proofs, pending.submissions.len()));
+            want_proofs.extend(std::iter::repeat_n(
+                pending.proofs,
+                pending.submissions.len(),
+            ));
             all.extend(pending.submissions);
         }
         let mut answers = match self.try_write_reports(all, &want_proofs).await {
@@ -324,10 +417,23 @@ impl Sequencer {
         }
     }
 
-    async fn try_write_reports(&mut self, submissions: Vec<Submission>, want_proofs: &[bool]) -> Result<Vec<Answer>, Fault> {
-        let policy = self.shared.policy().ok_or_else(|| Fault::new(Code::LogClosed, "the log has no policy yet"))?;
-        let reached = self.shared.reached.read().map(|r| r.clone()).unwrap_or_default();
+    async fn try_write_reports(
+        &mut self,
+        submissions: Vec<Submission>,
+        want_proofs: &[bool],
+    ) -> Result<Vec<Answer>, Fault> {
+        let policy = self
+            .shared
+            .policy()
+            .ok_or_else(|| Fault::new(Code::LogClosed, "the log has no policy yet"))?;
+        let reached = self
+            .shared
+            .reached
+            .read()
+            .map(|r| r.clone())
+            .unwrap_or_default();
         let now_ms = self.clock.now_ms();
+        self.check_clock(now_ms)?;
         let queries: Vec<_> = submissions
             .iter()
             .map(|s| AdmissionQuery {
@@ -336,12 +442,22 @@ impl Sequencer {
                 subject: &s.report.sub,
                 market: &s.report.trade.market,
                 trade_id: &s.report.trade.id,
+                role: s.report.trade.role,
                 jti: &s.report.jti,
                 alone_since_ms: (s.historical_ms.is_none() && !reached.contains(&s.report.iss))
                     .then(|| now_ms.max(self.state.at_ms).saturating_sub(DAY_MS)),
             })
             .collect();
         let facts = self.store.admission_facts(&queries).await?;
+        let digests: Vec<_> = submissions
+            .iter()
+            .flat_map(|s| single_use_documents(&s.report))
+            .collect();
+        let used_documents = if digests.is_empty() {
+            digests
+        } else {
+            self.store.known_documents(&digests).await?
+        };
         let candidates: Vec<_> = submissions
             .into_iter()
             .zip(facts)
@@ -351,46 +467,58 @@ impl Sequencer {
                 jws: s.jws,
                 historical_ms: s.historical_ms,
                 facts,
+                used_documents: used_documents.clone(),
             })
             .collect();
-        let planned = plan_reports(&self.state, &candidates, &Rules::of(&policy.policy), now_ms, &self.signer);
-        let Planned { commit, state, touched, verdicts } = planned;
+        let planned = plan_reports(
+            &self.state,
+            &candidates,
+            &Rules::of(&policy.policy),
+            now_ms,
+            &self.signer,
+        );
+        let Planned {
+            commit,
+            state,
+            touched,
+            verdicts,
+        } = planned;
         if let Some(commit) = &commit {
             self.commit(commit, state).await?;
         }
-        let mut answers = Vec::with_capacity(verdicts.len());
-        for (verdict, want) in verdicts.into_iter().zip(want_proofs) {
-            answers.push(match verdict {
-                Ok(admitted) if *want => self.prove(admitted, &touched).await,
-                Ok(admitted) => Ok(Receipt { admitted, proof: None }),
-                Err(fault) => Err(fault),
-            });
-        }
-        Ok(answers)
+        let signed = want_proofs
+            .contains(&true)
+            .then(|| self.signed_tree(touched))
+            .flatten();
+        let receipt = |admitted, want: &bool| Receipt {
+            admitted,
+            under: signed.clone().filter(|_| *want),
+        };
+        Ok(verdicts
+            .into_iter()
+            .zip(want_proofs)
+            .map(|(verdict, want)| verdict.map(|a| receipt(a, want)))
+            .collect())
     }
 
-    async fn prove(&self, admitted: Admitted, touched: &Touched) -> Answer {
-        let Some(head) = self.head.borrow().clone() else { return Err(closed()) };
-        // A new entry's tiles are all at hand; an old one's come from the store.
-        let mut known = touched.clone();
-        for id in super::tree::tiles_for_proof(admitted.index, head.size) {
-            if !known.contains_key(&id) {
-                if let Some(tile) = self.state.edge.tile(id) {
-                    known.insert(id, tile);
-                } else if let Some(tile) = self.store.tile(Tree::Log, id).await? {
-                    known.insert(id, tile);
-                }
+    /// The newest head with the tiles of its edge and those that the batch filled.
+    fn signed_tree(&self, mut tiles: Touched) -> Option<Arc<SignedTree>> {
+        let head = self.head.borrow().clone()?;
+        for id in tiles_for_proof(head.size.saturating_sub(1), head.size) {
+            if let Some(tile) = self.state.edge.tile(id) {
+                tiles.insert(id, tile);
             }
         }
-        let path = inclusion_path(admitted.index, head.size, |id| known.get(&id).cloned())
-            .map_err(|id| Fault::new(Code::StoreCorrupt, format!("tile {id:?} is missing")))?;
-        Ok(Receipt { admitted, proof: Some(proof_text(admitted.index, path, &head.note)) })
+        Some(Arc::new(SignedTree { head, tiles }))
     }
 
     async fn write_event(&mut self, event: Event) -> Result<u64, Fault> {
         let Event { body, at_ms, epoch } = event;
-        if let Body::Epoch(new) = &body {
-            self.check_epoch(new.number, new.as_of).await?;
+        // What is logged stays: an entry that could not be read back would keep the log from ever starting again.
+        match &body {
+            Body::Epoch(new) => self.check_epoch(new.number, new.as_of).await?,
+            Body::Policy { version, policy } => self.check_policy(*version, policy)?,
+            _ => {}
         }
         let is_policy = matches!(body, Body::Policy { .. });
         let is_epoch = epoch.is_some();
@@ -403,10 +531,35 @@ impl Sequencer {
         if is_policy {
             self.load_policy().await?;
         }
-        if is_epoch {
+        if is_policy || is_epoch {
             self.load_reached().await?;
         }
         Ok(index)
+    }
+
+    /// A clock that was set back far would make log time stand still; a minute of drift is tolerated as in reports.
+    fn check_clock(&self, now_ms: u64) -> Result<(), Fault> {
+        let ahead_ms = self.state.at_ms.saturating_sub(now_ms);
+        if ahead_ms > MOST_AHEAD_MS {
+            let detail = format!(
+                "the newest entry is {} s ahead of this machine's clock",
+                ahead_ms / 1000
+            );
+            return Err(Fault::new(Code::ClockBehind, detail));
+        }
+        Ok(())
+    }
+
+    fn check_policy(&self, version: u64, policy: &serde_json::Value) -> Result<(), Fault> {
+        Policy::parse(policy)?;
+        let current = self.shared.policy().map_or(0, |current| current.version);
+        if version != current + 1 {
+            return Err(Fault::new(
+                Code::PolicyVersion,
+                format!("version {version} after {current}"),
+            ));
+        }
+        Ok(())
     }
 
     /// Epochs are numbered without gaps and `as_of` never goes back.
@@ -415,14 +568,25 @@ impl Sequencer {
             None => (0, 0),
             Some(epoch) => match Entry::parse(&epoch.entry)?.body {
                 Body::Epoch(entry) => (entry.number, entry.as_of),
-                _ => return Err(Fault::new(Code::StoreCorrupt, "an epoch row does not point at an epoch entry")),
+                _ => {
+                    return Err(Fault::new(
+                        Code::StoreCorrupt,
+                        "an epoch row does not point at an epoch entry",
+                    ));
+                }
             },
         };
         if number != last + 1 {
-            return Err(Fault::new(Code::EpochRunning, format!("epoch {last} was logged meanwhile")));
+            return Err(Fault::new(
+                Code::EpochRunning,
+                format!("epoch {last} was logged meanwhile"),
+            ));
         }
         if as_of < last_as_of {
-            return Err(Fault::new(Code::EpochAsOf, format!("epoch {last} has as_of {last_as_of}, this one {as_of}")));
+            return Err(Fault::new(
+                Code::EpochAsOf,
+                format!("epoch {last} has as_of {last_as_of}, this one {as_of}"),
+            ));
         }
         Ok(())
     }
@@ -438,7 +602,11 @@ impl Sequencer {
             Err(error) => {
                 tracing::error!(%error, log.size = commit.head.size, "commit failed or its outcome is unknown; reloading");
                 self.reload().await?;
-                let landed = self.head.borrow().as_ref().is_some_and(|h| *h == commit.head);
+                let landed = self
+                    .head
+                    .borrow()
+                    .as_ref()
+                    .is_some_and(|h| *h == commit.head);
                 if landed { Ok(()) } else { Err(error.into()) }
             }
         }
@@ -451,11 +619,20 @@ impl Sequencer {
             None => State::default(),
             Some(head) => {
                 let edge = load_edge(self.store.as_ref(), head.size).await?;
-                if edge.root() != head.root || self.signer.checkpoint(head.size, &head.root) != head.note {
-                    let detail = format!("the tiles of size {} do not add up to the signed root", head.size);
+                if edge.root() != head.root
+                    || self.signer.checkpoint(head.size, &head.root) != head.note
+                {
+                    let detail = format!(
+                        "the tiles of size {} do not add up to the signed root",
+                        head.size
+                    );
                     return Err(Fault::new(Code::StoreCorrupt, detail));
                 }
-                State { edge, at_ms: head.at_ms, begun: true }
+                State {
+                    edge,
+                    at_ms: head.at_ms,
+                    begun: true,
+                }
             }
         };
         self.head.send_replace(head);
@@ -467,19 +644,36 @@ impl Sequencer {
     async fn check_guard(&self) -> Result<(), Fault> {
         let size = self.state.edge.size();
         let published = self.published.borrow().clone();
-        let published = published.map(|p| SignedCheckpoint::parse(&p.note).map(|s| s.checkpoint().clone())).transpose()?;
+        let published = published
+            .map(|p| SignedCheckpoint::parse(&p.note).map(|s| s.checkpoint().clone()))
+            .transpose()?;
         for promised in self.guard.read()?.into_iter().chain(published) {
             let promised_size = promised.size;
             if size < promised_size {
-                let detail = format!("the database ends at {size} entries, but {promised_size} were published; restore a newer copy of it");
+                let detail = format!(
+                    "the database ends at {size} entries, but {promised_size} were published; restore a newer copy of it"
+                );
                 return Err(Fault::new(Code::LogBehindGuard, detail));
             }
             if load_edge(self.store.as_ref(), promised_size).await?.root() != promised.root {
-                let detail = format!("the database has another tree of {promised_size} entries than the one that was published");
+                let detail = format!(
+                    "the database has another tree of {promised_size} entries than the one that was published"
+                );
                 return Err(Fault::new(Code::LogBehindGuard, detail));
             }
         }
         Ok(())
+    }
+
+    /// After a crash between publishing in the database and in the guard, the guard catches up.
+    fn renew_guard(&self) -> Result<(), Fault> {
+        let published = self.published.borrow().clone();
+        match published {
+            Some(published) if self.guard.read()?.is_none_or(|g| g.size < published.size) => {
+                self.guard.write(&published)
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn load_policy(&mut self) -> Result<(), Fault> {
@@ -487,10 +681,17 @@ impl Sequencer {
         let current = match entries.last() {
             None => None,
             Some((index, bytes)) => match Entry::parse(bytes)?.body {
-                Body::Policy { version, policy } => {
-                    Some(Arc::new(CurrentPolicy { index: *index, version, policy: Policy::parse(&policy)? }))
+                Body::Policy { version, policy } => Some(Arc::new(CurrentPolicy {
+                    index: *index,
+                    version,
+                    policy: Policy::parse(&policy)?,
+                })),
+                _ => {
+                    return Err(Fault::new(
+                        Code::StoreCorrupt,
+                        "a policy row is not a policy entry",
+                    ));
                 }
-                _ => return Err(Fault::new(Code::StoreCorrupt, "a policy row is not a policy entry")),
             },
         };
         if let Ok(mut slot) = self.shared.policy.write() {
@@ -515,17 +716,31 @@ impl Sequencer {
     fn publish_due(&self) -> Option<Instant> {
         let head = self.head.borrow().as_ref().map(|h| h.size)?;
         let published = self.published.borrow().as_ref().map(|p| p.size);
-        (Some(head) != published).then(|| self.last_publish.map_or_else(Instant::now, |last| last + PUBLISH_EVERY))
+        (Some(head) != published).then(|| {
+            self.last_publish
+                .map_or_else(Instant::now, |last| last + PUBLISH_EVERY)
+        })
     }
 
     /// Makes the newest head the published one: database, then guard, then the world.
     async fn publish(&mut self) -> Result<(), Fault> {
-        let Some(head) = self.head.borrow().clone() else { return Ok(()) };
-        if self.published.borrow().as_ref().is_some_and(|p| p.size == head.size) {
+        let Some(head) = self.head.borrow().clone() else {
+            return Ok(());
+        };
+        if self
+            .published
+            .borrow()
+            .as_ref()
+            .is_some_and(|p| p.size == head.size)
+        {
             return Ok(());
         }
         self.last_publish = Some(Instant::now());
-        let checkpoint = Published { size: head.size, published_ms: self.clock.now_ms(), note: head.note };
+        let checkpoint = Published {
+            size: head.size,
+            published_ms: self.clock.now_ms(),
+            note: head.note,
+        };
         self.store.publish(&checkpoint).await?;
         self.guard.write(&checkpoint)?;
         self.published.send_replace(Some(checkpoint));
@@ -537,13 +752,17 @@ impl Sequencer {
 async fn load_edge(store: &dyn Store, size: u64) -> Result<Edge, Fault> {
     let mut tiles = Touched::new();
     // The edge of a tree is what the proof of its last leaf needs.
-    for id in super::tree::tiles_for_proof(size.saturating_sub(1), size) {
+    for id in tiles_for_proof(size.saturating_sub(1), size) {
         if let Some(tile) = store.tile(Tree::Log, id).await? {
             tiles.insert(id, tile);
         }
     }
-    Edge::load(size, |id| tiles.get(&id).cloned())
-        .map_err(|id| Fault::new(Code::StoreCorrupt, format!("tile {id:?} is missing or too short")))
+    Edge::load(size, |id| tiles.get(&id).cloned()).map_err(|id| {
+        Fault::new(
+            Code::StoreCorrupt,
+            format!("tile {id:?} is missing or too short"),
+        )
+    })
 }
 
 struct Pending {
@@ -559,9 +778,17 @@ async fn gather(first: Pending, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Pending>
     let deadline = Instant::now() + LINGER;
     while count < BATCH {
         match tokio::time::timeout_at(deadline, jobs.recv()).await {
-            Ok(Some(Job::Reports { submissions, proofs, answer })) => {
+            Ok(Some(Job::Reports {
+                submissions,
+                proofs,
+                answer,
+            })) => {
                 count += submissions.len();
-                batch.push(Pending { submissions, proofs, answer });
+                batch.push(Pending {
+                    submissions,
+                    proofs,
+                    answer,
+                });
             }
             Ok(Some(other)) => return (batch, Some(other)),
             Ok(None) | Err(_) => break,

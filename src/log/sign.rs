@@ -21,7 +21,11 @@ impl LogSigner {
     /// A signer for `origin`.
     pub fn new(origin: &str, key: SecretKey) -> Self {
         let key_id = key_id(origin, KeyKind::Ed25519, key.public().as_bytes());
-        Self { origin: origin.to_owned(), key, key_id }
+        Self {
+            origin: origin.to_owned(),
+            key,
+            key_id,
+        }
     }
 
     /// The log's origin.
@@ -50,13 +54,23 @@ impl LogSigner {
         let text = format!("{}\n{size}\n{}\n", self.origin, b64::std_encode(root));
         let mut blob = self.key_id.to_vec();
         blob.extend_from_slice(&self.key.sign(text.as_bytes()));
-        format!("{text}\n\u{2014} {} {}\n", self.origin, b64::std_encode(&blob))
+        format!(
+            "{text}\n\u{2014} {} {}\n",
+            self.origin,
+            b64::std_encode(&blob)
+        )
     }
 }
 
 /// A tlog-proof as text: the path of leaf `index` under a signed checkpoint.
 pub fn proof_text(index: u64, path: Vec<Hash>, checkpoint: &str) -> String {
-    TlogProof { extra: None, index, path, checkpoint: checkpoint.to_owned() }.to_string()
+    TlogProof {
+        extra: None,
+        index,
+        path,
+        checkpoint: checkpoint.to_owned(),
+    }
+    .to_string()
 }
 
 #[cfg(test)]
@@ -66,7 +80,10 @@ mod tests {
     #[test]
     fn the_reference_log_key_and_checkpoint() {
         let signer = LogSigner::new("log.example/rep", SecretKey::from_seed(&[1; 32]));
-        assert_eq!(signer.vkey(), "log.example/rep+d7beed62+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c");
+        assert_eq!(
+            signer.vkey(),
+            "log.example/rep+d7beed62+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"
+        );
         assert!(signer.verifier().is_ok());
         let root = b64::std_decode("XcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=").unwrap();
         assert_eq!(

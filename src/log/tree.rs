@@ -91,7 +91,10 @@ impl Edge {
     /// The stored hashes of a tile of the edge; `None` for any other tile, and for one without hashes.
     pub fn tile(&self, id: TileId) -> Option<Tile> {
         let is_edge = edge_tiles(self.size).any(|edge| edge == id);
-        self.levels.get(usize::from(id.level)).filter(|tile| is_edge && !tile.is_empty()).cloned()
+        self.levels
+            .get(usize::from(id.level))
+            .filter(|tile| is_edge && !tile.is_empty())
+            .cloned()
     }
 
     /// Appends leaf hashes and records every tile that came to be or grew.
@@ -103,7 +106,11 @@ impl Edge {
         }
         // Incomplete tiles once, at the end; those of levels that nothing reached are as they were.
         for id in edge_tiles(self.size).filter(|id| Some(id.level) <= highest) {
-            if let Some(tile) = self.levels.get(usize::from(id.level)).filter(|t| !t.is_empty()) {
+            if let Some(tile) = self
+                .levels
+                .get(usize::from(id.level))
+                .filter(|t| !t.is_empty())
+            {
                 touched.insert(id, tile.clone());
             }
         }
@@ -120,7 +127,10 @@ impl Edge {
             return level;
         }
         let full = std::mem::take(&mut self.levels[l]);
-        let n = self.size.checked_shr(TILE_BITS * (u32::from(level) + 1)).unwrap_or(0);
+        let n = self
+            .size
+            .checked_shr(TILE_BITS * (u32::from(level) + 1))
+            .unwrap_or(0);
         let highest = root_of(&full).map_or(level, |root| self.push(level + 1, root, touched));
         touched.insert(TileId { level, n }, full);
         highest
@@ -128,7 +138,11 @@ impl Edge {
 
     /// RFC 6962 root; SHA-256("") of the empty tree.
     pub fn root(&self) -> Hash {
-        self.virtual_nodes().last().copied().flatten().unwrap_or(merkle::EMPTY_ROOT)
+        self.virtual_nodes()
+            .last()
+            .copied()
+            .flatten()
+            .unwrap_or(merkle::EMPTY_ROOT)
     }
 
     /// `result[l]` = the root of everything at and below the incomplete tile of level `l`: the node that stands for it in level `l + 1`.
@@ -154,20 +168,29 @@ fn edge_width(size: u64, level: u8) -> usize {
 
 /// The last tile of every level of a tree of `size` leaves, its width possibly zero.
 fn edge_tiles(size: u64) -> impl Iterator<Item = TileId> {
-    (0..MAX_LEVELS).take_while(move |l| size >> (TILE_BITS * l) > 0).map(move |l| TileId {
-        // l < 8
-        level: u8::try_from(l).unwrap_or(u8::MAX),
-        n: size.checked_shr(TILE_BITS * (l + 1)).unwrap_or(0),
-    })
+    (0..MAX_LEVELS)
+        .take_while(move |l| size >> (TILE_BITS * l) > 0)
+        .map(move |l| TileId {
+            // l < 8
+            level: u8::try_from(l).unwrap_or(u8::MAX),
+            n: size.checked_shr(TILE_BITS * (l + 1)).unwrap_or(0),
+        })
 }
 
 /// The tiles one needs to prove leaf `index` in a tree of `size` leaves: its own at each level, and the right edge.
 pub fn tiles_for_proof(index: u64, size: u64) -> Vec<TileId> {
-    let mut ids: Vec<TileId> = edge_tiles(size).filter(|id| edge_width(size, id.level) > 0).collect();
+    let mut ids: Vec<TileId> = edge_tiles(size)
+        .filter(|id| edge_width(size, id.level) > 0)
+        .collect();
     for edge in edge_tiles(size) {
-        let n = index.checked_shr(TILE_BITS * (u32::from(edge.level) + 1)).unwrap_or(0);
+        let n = index
+            .checked_shr(TILE_BITS * (u32::from(edge.level) + 1))
+            .unwrap_or(0);
         if n < edge.n {
-            ids.push(TileId { level: edge.level, n });
+            ids.push(TileId {
+                level: edge.level,
+                n,
+            });
         }
     }
     ids
@@ -195,11 +218,18 @@ pub fn inclusion_path(
             nodes.extend(l.checked_sub(1).and_then(|below| virtual_nodes[below]));
             nodes
         } else {
-            let id = TileId { level: id.level, n: at };
+            let id = TileId {
+                level: id.level,
+                n: at,
+            };
             tile(id).filter(|t| t.len() == TILE_WIDTH).ok_or(id)?
         };
         if nodes.len() > 1 {
-            path.extend_from_slice(MerkleTree::<Rfc6962>::from_leaves(&nodes).proof(&[within]).proof_hashes());
+            path.extend_from_slice(
+                MerkleTree::<Rfc6962>::from_leaves(&nodes)
+                    .proof(&[within])
+                    .proof_hashes(),
+            );
         }
     }
     Ok(path)
@@ -231,7 +261,9 @@ mod tests {
     }
 
     fn leaves(n: u64) -> Vec<Hash> {
-        (0..n).map(|i| leaf_hash(i.to_string().as_bytes())).collect()
+        (0..n)
+            .map(|i| leaf_hash(i.to_string().as_bytes()))
+            .collect()
     }
 
     /// ct-merkle's root over the same leaves, an independent implementation.
@@ -269,13 +301,25 @@ mod tests {
         let all = leaves(66_100);
         let mut grown = Grown::default();
         let mut done = 0_usize;
-        for size in [255_u64, 256, 257, 511, 512, 513, 2560, 65_279, 65_280, 65_535, 65_536, 65_537, 65_792, 66_100] {
+        for size in [
+            255_u64, 256, 257, 511, 512, 513, 2560, 65_279, 65_280, 65_535, 65_536, 65_537, 65_792,
+            66_100,
+        ] {
             let to = usize::try_from(size).unwrap();
             grown.grow(&all[done..to]);
             done = to;
             let root = merkle::root(&all[..to]);
             assert_eq!(grown.edge.root(), root, "size {size}");
-            for index in [0, 1, 255, 256, 12_345, size / 2, size.saturating_sub(257), size - 1] {
+            for index in [
+                0,
+                1,
+                255,
+                256,
+                12_345,
+                size / 2,
+                size.saturating_sub(257),
+                size - 1,
+            ] {
                 if index < size {
                     let path = grown.path(index, size);
                     let leaf = all[usize::try_from(index).unwrap()];
@@ -291,7 +335,14 @@ mod tests {
         for size in [1_u64, 2, 255, 256, 300, 65_535, 65_536] {
             let root = merkle::root(&all[..usize::try_from(size).unwrap()]);
             let path = grown.path(size - 1, size);
-            verify_inclusion(size - 1, size, &all[usize::try_from(size - 1).unwrap()], &path, &root).unwrap();
+            verify_inclusion(
+                size - 1,
+                size,
+                &all[usize::try_from(size - 1).unwrap()],
+                &path,
+                &root,
+            )
+            .unwrap();
         }
     }
 
@@ -315,7 +366,13 @@ mod tests {
         let all = leaves(70_000);
         let mut grown = Grown::default();
         grown.grow(&all);
-        for (index, size) in [(0, 70_000), (69_999, 70_000), (12_345, 65_536), (0, 1), (65_535, 65_536)] {
+        for (index, size) in [
+            (0, 70_000),
+            (69_999, 70_000),
+            (12_345, 65_536),
+            (0, 1),
+            (65_535, 65_536),
+        ] {
             let announced = tiles_for_proof(index, size);
             inclusion_path(index, size, |id| {
                 announced.contains(&id).then(|| grown.tiles[&id].clone())
@@ -328,7 +385,9 @@ mod tests {
     fn a_missing_or_short_tile_is_named() {
         let mut grown = Grown::default();
         grown.grow(&leaves(300));
-        let missing = inclusion_path(3, 300, |id| (id.level != 0 || id.n != 0).then(|| grown.tiles[&id].clone()));
+        let missing = inclusion_path(3, 300, |id| {
+            (id.level != 0 || id.n != 0).then(|| grown.tiles[&id].clone())
+        });
         assert_eq!(missing, Err(TileId { level: 0, n: 0 }));
         let short = Edge::load(300, |id| Some(grown.tiles[&id][..1].to_vec()));
         assert_eq!(short, Err(TileId { level: 0, n: 1 }));

@@ -60,8 +60,12 @@ pub trait Store: Send + Sync + 'static {
     /// The newest published checkpoint.
     async fn published(&self) -> Result<Option<Published>, Error>;
 
-    /// What the store knows that bears on admitting these reports: one answer each, in order.
-    async fn admission_facts(&self, asked: &[AdmissionQuery<'_>]) -> Result<Vec<AdmissionFacts>, Error>;
+    /// What the store knows that bears on admitting these reports: one answer each, in order. Called by the writer, on
+    /// its own connection, so that slow readers cannot hold it up.
+    async fn admission_facts(
+        &self,
+        asked: &[AdmissionQuery<'_>],
+    ) -> Result<Vec<AdmissionFacts>, Error>;
 
     /// A tile's hashes at the newest width.
     async fn tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error>;
@@ -81,11 +85,27 @@ pub trait Store: Send + Sync + 'static {
     /// Reports that match a filter, ascending by index.
     async fn reports(&self, filter: &ReportFilter) -> Result<Vec<StoredReport>, Error>;
 
-    /// Every report of one trade, superseded ones included, ascending by index.
-    async fn reports_of_trade(&self, market: &str, trade_id: &str, parties: [&Did; 2]) -> Result<Vec<StoredReport>, Error>;
+    /// Either party's newest report with index below `before` on one trade: at most two.
+    async fn current_reports(
+        &self,
+        market: &str,
+        trade_id: &str,
+        parties: [&Did; 2],
+        before: u64,
+    ) -> Result<Vec<StoredReport>, Error>;
+
+    /// The smallest index whose entry has log time at or after `at_ms`; the size of the log if there is none.
+    async fn index_at(&self, at_ms: u64) -> Result<u64, Error>;
+
+    /// Which of these attestations and receipts came with a report before. Called by the writer.
+    async fn known_documents(&self, digests: &[[u8; 32]]) -> Result<Vec<[u8; 32]>, Error>;
 
     /// The first reports that bring this attestation or receipt, ascending by index, at most `limit`.
-    async fn reports_with_document(&self, sha256: &[u8; 32], limit: u32) -> Result<Vec<StoredReport>, Error>;
+    async fn reports_with_document(
+        &self,
+        sha256: &[u8; 32],
+        limit: u32,
+    ) -> Result<Vec<StoredReport>, Error>;
 
     /// The newest report of all.
     async fn newest_report(&self) -> Result<Option<StoredReport>, Error>;
@@ -97,10 +117,20 @@ pub trait Store: Send + Sync + 'static {
     async fn epochs(&self, before: u64, limit: u32) -> Result<Vec<StoredEpoch>, Error>;
 
     /// Statements of an epoch from leaf `from` on, ascending.
-    async fn statements(&self, epoch: u64, from: u64, limit: u32) -> Result<Vec<StoredStatement>, Error>;
+    async fn statements(
+        &self,
+        epoch: u64,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredStatement>, Error>;
 
     /// An agent's statements with epoch below `before`, newest first.
-    async fn statements_of(&self, agent: &Did, before: u64, limit: u32) -> Result<Vec<StoredStatement>, Error>;
+    async fn statements_of(
+        &self,
+        agent: &Did,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredStatement>, Error>;
 
     /// Agents that flow reached in the newest epoch.
     async fn reached(&self) -> Result<Vec<Did>, Error>;

@@ -1,6 +1,10 @@
 //! What goes into the store and what comes out of it.
 
-use goodstanding_verify::{did::Did, merkle::Hash, report::ReportId};
+use goodstanding_verify::{
+    did::Did,
+    merkle::Hash,
+    report::{ReportId, Role},
+};
 
 use super::Tree;
 use crate::log::tree::{Tile, TileId};
@@ -76,6 +80,8 @@ pub struct NewReport {
     pub market: String,
     /// Trade id.
     pub trade_id: String,
+    /// The reporter's role.
+    pub role: Role,
     /// Reporter's unique id.
     pub jti: String,
     /// Operator import.
@@ -116,6 +122,8 @@ pub struct AdmissionQuery<'a> {
     pub market: &'a str,
     /// Trade id.
     pub trade_id: &'a str,
+    /// The reporter's role.
+    pub role: Role,
     /// Reporter's unique id.
     pub jti: &'a str,
     /// Count the reporter's unilateral reports since this log time; `None` = do not count.
@@ -131,7 +139,7 @@ pub struct AdmissionFacts {
     pub jti: Option<ReportId>,
     /// The reporter's current report on the trade: index and id.
     pub current: Option<(u64, ReportId)>,
-    /// Whether the subject has reported on the trade.
+    /// Whether the subject has reported on the trade, in the other role.
     pub counterparty_reported: bool,
     /// The reporter's unilateral reports since the time asked for.
     pub alone: u64,
@@ -165,8 +173,6 @@ pub struct ReportFilter {
     pub market: Option<String>,
     /// Only of trades with this id.
     pub trade_id: Option<String>,
-    /// Only with log time at or after this, Unix milliseconds.
-    pub since_ms: Option<u64>,
     /// Only with index at or above this.
     pub from_index: u64,
     /// At most this many.

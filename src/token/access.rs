@@ -12,7 +12,9 @@ use crate::{
 const TYP: &str = "access+jwt";
 
 /// What a bearer token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Runs epochs.
@@ -52,7 +54,10 @@ pub fn grant(app: &App, subject: &str, roles: &[Role], life_s: u64) -> Result<St
         jti: b64::url_encode(&jti),
         roles: roles.to_vec(),
     };
-    app.keys.access.sign_service(TYP, &claims).map_err(|e| internal(e.to_string()))
+    app.keys
+        .access
+        .sign_service(TYP, &claims)
+        .map_err(|e| internal(e.to_string()))
 }
 
 /// Checks the `Authorization` header's value and that it has the role.
@@ -71,6 +76,9 @@ pub fn require(app: &App, authorization: Option<&str>, role: Role) -> Result<(),
     if claims.roles.contains(&role) {
         Ok(())
     } else {
-        Err(Fault::new(Code::AuthForbidden, format!("the role {role:?} is needed")))
+        Err(Fault::new(
+            Code::AuthForbidden,
+            format!("the role {role:?} is needed"),
+        ))
     }
 }

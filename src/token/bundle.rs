@@ -16,31 +16,63 @@ use crate::{
 /// Life of a bundle, seconds.
 const LIFE_S: u64 = 7 * 86_400;
 
+/// A bundle that was made, with its version.
+pub type Made = (u64, String);
+
 /// The bundle over the newest published checkpoint.
 ///
-/// `version` is the time it was made: it rises with every change without a counter to keep.
+/// `version` = entries published × 100,000 + days since 1970: it rises with every change of the log, and daily when
+/// nothing changes, so that an expired bundle can be renewed. The same version is always the same bytes from one process.
 ///
 /// # Errors
 /// `log.not_published` before the first checkpoint that covers the keys.
 pub async fn trust_bundle(app: &App) -> Result<String, Fault> {
     let published = published(app)?;
+    let version = published
+        .size
+        .saturating_mul(100_000)
+        .saturating_add(app.clock.now_s() / 86_400);
+    let mut made = app.bundle.lock().await;
+    if let Some((_, jws)) = made.as_ref().filter(|(held, _)| *held == version) {
+        return Ok(jws.clone());
+    }
+    let jws = make(app, &published, version).await?;
+    *made = Some((version, jws.clone()));
+    Ok(jws)
+}
+
+async fn make(app: &App, published: &Published, version: u64) -> Result<String, Fault> {
     let mut keys: Vec<BundleKey> = Vec::new();
     let mut proofs = Vec::new();
     for (index, bytes) in app.store.events("key", published.size).await? {
         let entry = Entry::parse(&bytes)?;
         let Body::Key(key) = entry.body else {
-            return Err(Fault::new(Code::StoreCorrupt, format!("entry {index} is not a key entry")));
+            return Err(Fault::new(
+                Code::StoreCorrupt,
+                format!("entry {index} is not a key entry"),
+            ));
         };
         let kid = key.jwk.thumbprint();
-        let held = keys.iter_mut().find(|k| k.kid == kid && k.usage == key.usage);
+        let held = keys
+            .iter_mut()
+            .find(|k| k.kid == kid && k.usage == key.usage);
         match (key.action, held) {
             (KeyAction::Add, None) => keys.push(BundleKey::new(key.jwk, key.usage, key.from)),
             (KeyAction::Retire, Some(held)) => held.to = Some(key.from),
             (KeyAction::Revoke, Some(held)) => held.revoked = Some(key.from),
-            _ => return Err(Fault::new(Code::StoreCorrupt, format!("key entry {index} does not follow from the ones before"))),
+            _ => {
+                return Err(Fault::new(
+                    Code::StoreCorrupt,
+                    format!("key entry {index} does not follow from the ones before"),
+                ));
+            }
         }
-        let text = String::from_utf8(bytes).map_err(|_| Fault::new(Code::StoreCorrupt, "an entry is not text"))?;
-        proofs.push(BundleProof { entry: text, proof: entry_proof(app, index, &published).await? });
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Fault::new(Code::StoreCorrupt, "an entry is not text"))?;
+        proofs.push(BundleProof {
+            entry: text,
+            proof: entry_proof(app, index, published).await?,
+        });
     }
     let now = app.clock.now_s();
     let document = metadata::document(&app.issuer);
@@ -48,12 +80,16 @@ pub async fn trust_bundle(app: &App) -> Result<String, Fault> {
         iss: app.issuer.clone(),
         iat: now,
         exp: now + LIFE_S,
-        version: now,
+        version,
         keys,
         log: app.signer.vkey(),
         witness_policy: format!("log {}\nquorum none\n", app.signer.vkey()),
         status: status::aggregation_uri(&app.issuer),
-        vct: vec![VctMetadata { vct: vct(&app.issuer), integrity: metadata::integrity(&document), metadata: document }],
+        vct: vec![VctMetadata {
+            vct: vct(&app.issuer),
+            integrity: metadata::integrity(&document),
+            metadata: document,
+        }],
         checkpoint: published.note.clone(),
         proofs,
     };
@@ -78,7 +114,10 @@ pub fn published(app: &App) -> Result<Published, Fault> {
 /// `log.not_published` when the checkpoint does not cover the entry, `store.corrupt` when a tile is missing.
 pub async fn entry_proof(app: &App, index: u64, published: &Published) -> Result<String, Fault> {
     if index >= published.size {
-        let detail = format!("entry {index} is beyond the published checkpoint of {} entries", published.size);
+        let detail = format!(
+            "entry {index} is beyond the published checkpoint of {} entries",
+            published.size
+        );
         return Err(Fault::new(Code::NotPublished, detail));
     }
     let path = stored_path(app, Tree::Log, index, published.size).await?;
@@ -89,13 +128,22 @@ pub async fn entry_proof(app: &App, index: u64, published: &Published) -> Result
 ///
 /// # Errors
 /// `store.corrupt` when a tile is missing.
-pub async fn stored_path(app: &App, which: Tree, index: u64, size: u64) -> Result<Vec<[u8; 32]>, Fault> {
+pub async fn stored_path(
+    app: &App,
+    which: Tree,
+    index: u64,
+    size: u64,
+) -> Result<Vec<[u8; 32]>, Fault> {
     let mut tiles = tree::Touched::new();
     for id in tree::tiles_for_proof(index, size) {
         if let Some(tile) = app.store.tile(which, id).await? {
             tiles.insert(id, tile);
         }
     }
-    tree::inclusion_path(index, size, |id| tiles.get(&id).cloned())
-        .map_err(|id| Fault::new(Code::StoreCorrupt, format!("tile {id:?} of {which:?} is missing")))
+    tree::inclusion_path(index, size, |id| tiles.get(&id).cloned()).map_err(|id| {
+        Fault::new(
+            Code::StoreCorrupt,
+            format!("tile {id:?} of {which:?} is missing"),
+        )
+    })
 }

@@ -43,13 +43,24 @@ pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
     let epoch = newest_published(app, published.size).await?;
     let stored = statement_in(app, agent, epoch.number).await?;
     let Body::Epoch(entry) = Entry::parse(&epoch.entry)?.body else {
-        return Err(Fault::new(Code::StoreCorrupt, "an epoch row does not point at an epoch entry"));
+        return Err(Fault::new(
+            Code::StoreCorrupt,
+            "an epoch row does not point at an epoch entry",
+        ));
     };
-    let claims: Claims = serde_json::from_str(&stored.claims).map_err(|e| Fault::new(Code::StoreCorrupt, e.to_string()))?;
+    let claims: Claims = serde_json::from_str(&stored.claims)
+        .map_err(|e| Fault::new(Code::StoreCorrupt, e.to_string()))?;
     let disclosures = statement::disclosures(&claims, &epoch.salt_key, agent)?;
     let statement = Statement::new(*agent, epoch.number, disclosures.iter().map(|d| d.digest))?;
-    let path = stored_path(app, Tree::Epoch(epoch.number), stored.leaf, entry.statements).await?;
-    let epoch_entry = String::from_utf8(epoch.entry).map_err(|_| Fault::new(Code::StoreCorrupt, "an entry is not text"))?;
+    let path = stored_path(
+        app,
+        Tree::Epoch(epoch.number),
+        stored.leaf,
+        entry.statements,
+    )
+    .await?;
+    let epoch_entry = String::from_utf8(epoch.entry)
+        .map_err(|_| Fault::new(Code::StoreCorrupt, "an entry is not text"))?;
     let now = app.clock.now_s();
     let exp = now + app.token_life_s;
     let place = draw_place(app, agent, epoch.number, now, exp).await?;
@@ -78,20 +89,29 @@ pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
         .sign_service("dc+sd-jwt", &payload)
         .map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
     let disclosures: Vec<_> = disclosures.into_iter().map(|d| d.encoded).collect();
-    Ok(Issued { token: sdjwt::issued(&jwt, &disclosures), expires_at: exp })
+    Ok(Issued {
+        token: sdjwt::issued(&jwt, &disclosures),
+        expires_at: exp,
+    })
 }
 
 /// The newest epoch whose entry a published checkpoint covers.
 async fn newest_published(app: &App, size: u64) -> Result<StoredEpoch, Fault> {
     let newest = app.store.epochs(u64::MAX >> 1, 2).await?;
     let none = newest.is_empty();
-    newest.into_iter().find(|epoch| epoch.index < size).ok_or_else(|| {
-        if none {
-            Fault::new(Code::EpochUnknown, "no epoch has been computed yet")
-        } else {
-            Fault::new(Code::NotPublished, "the first epoch is not covered by a published checkpoint yet")
-        }
-    })
+    newest
+        .into_iter()
+        .find(|epoch| epoch.index < size)
+        .ok_or_else(|| {
+            if none {
+                Fault::new(Code::EpochUnknown, "no epoch has been computed yet")
+            } else {
+                Fault::new(
+                    Code::NotPublished,
+                    "the first epoch is not covered by a published checkpoint yet",
+                )
+            }
+        })
 }
 
 /// The agent's statement in one epoch.
@@ -104,11 +124,22 @@ pub async fn statement_in(app: &App, agent: &Did, epoch: u64) -> Result<StoredSt
         .into_iter()
         .next()
         .filter(|s| s.epoch == epoch)
-        .ok_or_else(|| Fault::new(Code::AgentUnknown, format!("{agent} is not in epoch {epoch}")))
+        .ok_or_else(|| {
+            Fault::new(
+                Code::AgentUnknown,
+                format!("{agent} is not in epoch {epoch}"),
+            )
+        })
 }
 
 /// Records the token under a random free place: sequential ones would tell verifiers who got a token when.
-async fn draw_place(app: &App, agent: &Did, epoch: u64, iat: u64, exp: u64) -> Result<IssuedToken, Fault> {
+async fn draw_place(
+    app: &App,
+    agent: &Did,
+    epoch: u64,
+    iat: u64,
+    exp: u64,
+) -> Result<IssuedToken, Fault> {
     let mut list = app.store.newest_status_list().await?.unwrap_or(1);
     if app.store.status_list(list).await?.0 >= status::FULL {
         list += 1;
@@ -118,10 +149,20 @@ async fn draw_place(app: &App, agent: &Did, epoch: u64, iat: u64, exp: u64) -> R
         getrandom::fill(&mut bytes).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
         // 2^17 divides 2^64: no place is more likely than another.
         let idx = u64::from_be_bytes(bytes) % status::LIST_SIZE;
-        let token = IssuedToken { list, idx, agent: *agent, epoch, iat, exp };
+        let token = IssuedToken {
+            list,
+            idx,
+            agent: *agent,
+            epoch,
+            iat,
+            exp,
+        };
         if app.log.add_token(token).await? {
             return Ok(token);
         }
     }
-    Err(Fault::new(Code::Internal, "no free place in the status list"))
+    Err(Fault::new(
+        Code::Internal,
+        "no free place in the status list",
+    ))
 }

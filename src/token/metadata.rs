@@ -10,14 +10,29 @@ const CLAIMS: &[(&str, &str)] = &[
     ("score_bp", "Posterior mean, basis points"),
     ("uncertainty_bp", "Uncertainty of the score, basis points"),
     ("lower_bp", "Headline lower bound, basis points"),
-    ("lifetime_lower_bp", "Lower bound over the whole life, basis points"),
-    ("recent_lower_bp", "Lower bound over the recent window, basis points"),
+    (
+        "lifetime_lower_bp",
+        "Lower bound over the whole life, basis points",
+    ),
+    (
+        "recent_lower_bp",
+        "Lower bound over the recent window, basis points",
+    ),
     ("state", "unproven, established or contested"),
     ("reports", "Reports about the agent that count"),
     ("counterparties", "Distinct counterparties that reported"),
-    ("effective_counterparties_milli", "Inverse Simpson index of counterparties, thousandths"),
-    ("evidence_milli", "Evidence mass, thousandths of a full-weight trade"),
-    ("attested_bp", "Share of trades above unilateral, basis points"),
+    (
+        "effective_counterparties_milli",
+        "Inverse Simpson index of counterparties, thousandths",
+    ),
+    (
+        "evidence_milli",
+        "Evidence mass, thousandths of a full-weight trade",
+    ),
+    (
+        "attested_bp",
+        "Share of trades above unilateral, basis points",
+    ),
     ("by_kind", "Scores by trade kind"),
     ("by_amount_band", "Scores by amount band"),
     ("markets", "Markets with most evidence"),
@@ -54,7 +69,10 @@ pub fn document(issuer: &str) -> String {
 
 /// Subresource integrity of the document: `sha256-` and base64.
 pub fn integrity(document: &str) -> String {
-    format!("sha256-{}", b64::std_encode(&goodstanding_verify::digest::sha256(document.as_bytes()).0))
+    format!(
+        "sha256-{}",
+        b64::std_encode(&goodstanding_verify::digest::sha256(document.as_bytes()).0)
+    )
 }
 
 #[cfg(test)]
@@ -63,8 +81,14 @@ mod tests {
 
     #[test]
     fn the_document_names_every_claim_of_the_schema_and_no_other() {
-        let schema: Value = serde_json::from_str(include_str!("../../schemas/claims.schema.json")).unwrap();
-        let mut known: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let schema: Value =
+            serde_json::from_str(include_str!("../../schemas/claims.schema.json")).unwrap();
+        let mut known: Vec<&str> = schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         let mut named: Vec<&str> = CLAIMS.iter().map(|(name, _)| *name).collect();
         known.sort_unstable();
         named.sort_unstable();

@@ -37,7 +37,10 @@ impl Nonces {
     pub fn new() -> Result<Self, Fault> {
         let mut key = zeroize::Zeroizing::new([0; 32]);
         random(key.as_mut_slice())?;
-        Ok(Self { key, used: Mutex::default() })
+        Ok(Self {
+            key,
+            used: Mutex::default(),
+        })
     }
 
     /// A new nonce.
@@ -62,10 +65,15 @@ impl Nonces {
     pub fn take(&self, nonce: &str, now_s: u64) -> Result<(), Fault> {
         let unknown = |why: &str| Fault::new(Code::NonceUnknown, why);
         let bytes = b64::url_decode(nonce).ok_or_else(|| unknown("not a nonce of this service"))?;
-        let (signed, tag) = bytes.split_at_checked(TIME + RANDOM).ok_or_else(|| unknown("not a nonce of this service"))?;
+        let (signed, tag) = bytes
+            .split_at_checked(TIME + RANDOM)
+            .ok_or_else(|| unknown("not a nonce of this service"))?;
         let mut mac = self.mac();
         mac.update(signed);
-        mac.verify_truncated_left(tag).ok().filter(|()| tag.len() == TAG).ok_or_else(|| unknown("not a nonce of this service"))?;
+        mac.verify_truncated_left(tag)
+            .ok()
+            .filter(|()| tag.len() == TAG)
+            .ok_or_else(|| unknown("not a nonce of this service"))?;
         let (time, fresh) = signed.split_at(TIME);
         let issued = u64::from_be_bytes(time.try_into().unwrap_or_default());
         let fresh: [u8; RANDOM] = fresh.try_into().unwrap_or_default();
@@ -73,8 +81,13 @@ impl Nonces {
         if now_s > expires {
             return Err(unknown("the nonce has expired"));
         }
-        let mut used = self.used.lock().map_err(|_| Fault::new(Code::Internal, "nonce table poisoned"))?;
-        used.retain(|_, expires| *expires >= now_s);
+        let mut used = self
+            .used
+            .lock()
+            .map_err(|_| Fault::new(Code::Internal, "nonce table poisoned"))?;
+        if used.len() >= MOST_USED {
+            used.retain(|_, expires| *expires >= now_s);
+        }
         if used.len() >= MOST_USED {
             return Err(unknown("too many nonces were used at once"));
         }
@@ -85,7 +98,8 @@ impl Nonces {
     }
 
     fn mac(&self) -> Hmac<Sha256> {
-        Hmac::new_from_slice(self.key.as_slice()).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
+        Hmac::new_from_slice(self.key.as_slice())
+            .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
     }
 
     fn tag(&self, bytes: &[u8]) -> [u8; TAG] {

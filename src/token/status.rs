@@ -49,7 +49,10 @@ pub fn aggregation_uri(issuer: &str) -> String {
 pub async fn signed_list(app: &App, list: u64) -> Result<String, Fault> {
     let (tokens, revoked) = app.store.status_list(list).await?;
     if tokens == 0 {
-        return Err(Fault::new(Code::StatusListUnknown, format!("there is no status list {list}")));
+        return Err(Fault::new(
+            Code::StatusListUnknown,
+            format!("there is no status list {list}"),
+        ));
     }
     let mut bits = vec![0_u8; usize::try_from(LIST_SIZE / 8).unwrap_or_default()];
     for idx in revoked {
@@ -64,7 +67,10 @@ pub async fn signed_list(app: &App, list: u64) -> Result<String, Fault> {
         iat: now,
         exp: now + LIFE_S,
         ttl: TTL_S,
-        status_list: StatusList { bits: 1, lst: status::encode(&bits) },
+        status_list: StatusList {
+            bits: 1,
+            lst: status::encode(&bits),
+        },
     };
     app.keys
         .status

@@ -1,5 +1,8 @@
 //! The command line, run as its users run it.
-#![expect(clippy::unwrap_used, reason = "in a test's helpers too, what goes wrong should end the test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test's helpers too, what goes wrong should end the test"
+)]
 
 mod demo;
 mod import;

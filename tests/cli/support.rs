@@ -67,9 +67,18 @@ pub(crate) fn run<'a>(args: impl IntoIterator<Item = &'a str>) -> Ran {
 
 /// Runs with a text on standard input.
 pub(crate) fn run_with<'a>(args: impl IntoIterator<Item = &'a str>, input: &str) -> Ran {
-    let mut child =
-        command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let mut child = command(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     Ran::of(child.wait_with_output().unwrap())
 }
 
@@ -114,10 +123,16 @@ impl Dir {
 
 /// The folder of evaluation data; absent data is a failure, not a skipped test.
 pub(crate) fn shared(file: &str) -> PathBuf {
-    let shared = std::env::var_os("GOODSTANDING_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let shared = std::env::var_os("GOODSTANDING_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
     let path = shared.join(file);
-    assert!(path.exists(), "{} is missing; GOODSTANDING_SHARED names the folder", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing; GOODSTANDING_SHARED names the folder",
+        path.display()
+    );
     path
 }
 

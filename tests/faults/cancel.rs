@@ -16,13 +16,22 @@ fn open_files() -> usize {
 async fn dropped_requests_lose_and_leak_nothing() {
     let service = Service::start(T0).await;
     let mut numbers = Numbers::new(11);
-    service.submit(report(&agent(0), &agent(99_000), "warm-up", T0 - 60)).await;
+    service
+        .submit(report(&agent(0), &agent(99_000), "warm-up", T0 - 60))
+        .await;
     let files = open_files();
     let mut sent = Vec::new();
     let mut acknowledged = Vec::new();
     for n in 0..600_u32 {
         let lines: Vec<String> = (0..=numbers.below(12))
-            .map(|line| report(&agent(n * 20 + u32::try_from(line).unwrap()), &agent(99_000), &format!("c{n}-{line}"), T0 - 60))
+            .map(|line| {
+                report(
+                    &agent(n * 20 + u32::try_from(line).unwrap()),
+                    &agent(99_000),
+                    &format!("c{n}-{line}"),
+                    T0 - 60,
+                )
+            })
             .collect();
         sent.extend(lines.iter().cloned());
         if n % 4 == 0 {
@@ -31,13 +40,26 @@ async fn dropped_requests_lose_and_leak_nothing() {
             }
             continue;
         }
-        let (kind, body) =
-            if lines.len() == 1 { ("application/jwt", lines[0].clone()) } else { ("application/x-ndjson", lines.join("\n")) };
-        let mut stream = tokio::net::TcpStream::connect(service.url.strip_prefix("http://").unwrap()).await.unwrap();
-        let head = format!("POST /v1/reports HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
+        let (kind, body) = if lines.len() == 1 {
+            ("application/jwt", lines[0].clone())
+        } else {
+            ("application/x-ndjson", lines.join("\n"))
+        };
+        let mut stream =
+            tokio::net::TcpStream::connect(service.url.strip_prefix("http://").unwrap())
+                .await
+                .unwrap();
+        let head = format!(
+            "POST /v1/reports HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         let request = [head.as_bytes(), body.as_bytes()].concat();
         // Some go away before the body is complete.
-        let part = if numbers.below(5) == 0 { usize::try_from(numbers.below(request.len() as u64)).unwrap() } else { request.len() };
+        let part = if numbers.below(5) == 0 {
+            usize::try_from(numbers.below(request.len() as u64)).unwrap()
+        } else {
+            request.len()
+        };
         stream.write_all(&request[..part]).await.unwrap();
         tokio::time::sleep(Duration::from_micros(numbers.below(8_000))).await;
         drop(stream);
@@ -45,7 +67,13 @@ async fn dropped_requests_lose_and_leak_nothing() {
     // What was acknowledged is where it was said to be; what was not can be sent again and is then there once.
     for (jws, index) in acknowledged {
         let id = Report::verify(&jws).unwrap().id;
-        let stored = service.app.store.report(&id).await.unwrap().expect("an acknowledged report is missing");
+        let stored = service
+            .app
+            .store
+            .report(&id)
+            .await
+            .unwrap()
+            .expect("an acknowledged report is missing");
         assert_eq!((stored.index, stored.jws), (index, jws));
     }
     for lines in sent.chunks(1000) {
@@ -55,13 +83,22 @@ async fn dropped_requests_lose_and_leak_nothing() {
     }
     let size = service.log_size();
     let begun = 4; // three keys and a policy
-    assert_eq!(size, sent.len() as u64 + 1 + begun, "a report is missing or stands twice");
+    assert_eq!(
+        size,
+        sent.len() as u64 + 1 + begun,
+        "a report is missing or stands twice"
+    );
 
     // No transaction is left open: another connection can write at once.
     let path = service.data.path().join("goodstanding.sqlite");
-    let mut other = sqlx::SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let mut other = sqlx::SqliteConnection::connect(&format!("sqlite:{}", path.display()))
+        .await
+        .unwrap();
     other.execute("PRAGMA busy_timeout = 0").await.unwrap();
-    other.execute("BEGIN IMMEDIATE").await.expect("a write transaction was left open");
+    other
+        .execute("BEGIN IMMEDIATE")
+        .await
+        .expect("a write transaction was left open");
     other.execute("ROLLBACK").await.unwrap();
     other.close().await.unwrap();
     // No connection is left behind.
@@ -71,8 +108,18 @@ async fn dropped_requests_lose_and_leak_nothing() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(open_files() <= files + 8, "{} open files, {files} before", open_files());
-    assert_eq!(service.submit(report(&agent(1), &agent(99_000), "after", T0 - 60)).await.0, 201);
+    assert!(
+        open_files() <= files + 8,
+        "{} open files, {files} before",
+        open_files()
+    );
+    assert_eq!(
+        service
+            .submit(report(&agent(1), &agent(99_000), "after", T0 - 60))
+            .await
+            .0,
+        201
+    );
     service.stop().await;
 }
 
@@ -89,14 +136,22 @@ fn no_handler_opens_a_transaction() {
                 let text = std::fs::read_to_string(&path).unwrap();
                 for word in [".begin()", ".begin_with(", "BEGIN IMMEDIATE", ".try_begin("] {
                     if text.contains(word) {
-                        found.push(path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display().to_string());
+                        found.push(
+                            path.strip_prefix(env!("CARGO_MANIFEST_DIR"))
+                                .unwrap()
+                                .display()
+                                .to_string(),
+                        );
                     }
                 }
             }
         }
     }
     let mut found = Vec::new();
-    visit(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    visit(
+        &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut found,
+    );
     found.sort();
     found.dedup();
     assert_eq!(found, ["src/store/sqlite/write.rs"]);

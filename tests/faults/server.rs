@@ -15,25 +15,48 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on a free port and waits until it answers.
     pub(crate) fn start(data: &Path, wrap: &[&str]) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let binary = env!("CARGO_BIN_EXE_goodstanding");
         let mut words: Vec<&str> = wrap.to_vec();
         words.push(binary);
         let child = Command::new(words[0])
             .args(&words[1..])
-            .args(["serve", "--issuer", "https://issuer.example", "--origin", "log.example", "--data"])
+            .args([
+                "serve",
+                "--issuer",
+                "https://issuer.example",
+                "--origin",
+                "log.example",
+                "--data",
+            ])
             .arg(data)
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .env("RUST_LOG", "warn")
             .stdout(Stdio::null())
-            .stderr(std::fs::OpenOptions::new().create(true).append(true).open(data.join("server.log")).unwrap())
+            .stderr(
+                std::fs::OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(data.join("server.log"))
+                    .unwrap(),
+            )
             .spawn()
             .unwrap();
-        let mut server = Self { child, url: format!("http://127.0.0.1:{port}") };
+        let mut server = Self {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+        };
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if let Some(status) = server.child.try_wait().unwrap() {
-                panic!("serve ended with {status}: {}", std::fs::read_to_string(data.join("server.log")).unwrap());
+                panic!(
+                    "serve ended with {status}: {}",
+                    std::fs::read_to_string(data.join("server.log")).unwrap()
+                );
             }
             assert!(Instant::now() < deadline, "serve does not answer");
             std::thread::sleep(Duration::from_millis(2));

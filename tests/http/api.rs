@@ -7,17 +7,24 @@ use crate::support::{Service, T0, agent, report};
 #[test]
 fn the_openapi_file_is_what_the_code_describes() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/openapi.json");
-    let text = serde_json::to_string_pretty(&goodstanding::http::openapi::document()).unwrap() + "\n";
+    let text =
+        serde_json::to_string_pretty(&goodstanding::http::openapi::document()).unwrap() + "\n";
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(&path, &text).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "regenerate with UPDATE_OPENAPI=1 cargo test --test http openapi");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        text,
+        "regenerate with UPDATE_OPENAPI=1 cargo test --test http openapi"
+    );
 }
 
 #[tokio::test]
 async fn every_documented_operation_exists_and_answers_as_documented() {
     let service = Service::start(T0).await;
-    service.submit(report(&agent(1), &agent(2), "t-1", T0 - 60)).await;
+    service
+        .submit(report(&agent(1), &agent(2), "t-1", T0 - 60))
+        .await;
     service.app.log.publish().await.unwrap();
     let document = service.get_json("/openapi.json").await;
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -34,11 +41,22 @@ async fn every_documented_operation_exists_and_answers_as_documented() {
                 _ => service.client.post(url).send().await.unwrap(),
             };
             let status = response.status().as_u16().to_string();
-            assert!(operation["responses"].get(&status).is_some(), "{method} {path} answered {status}, which is not documented");
+            assert!(
+                operation["responses"].get(&status).is_some(),
+                "{method} {path} answered {status}, which is not documented"
+            );
             assert_ne!(status, "405", "{method} {path}");
             if status.starts_with('4') || status.starts_with('5') {
-                assert_eq!(response.headers()["content-type"], "application/problem+json", "{method} {path}");
-                assert_ne!(response.json::<Value>().await.unwrap()["code"], "request.not_found", "{method} {path} is not routed");
+                assert_eq!(
+                    response.headers()["content-type"],
+                    "application/problem+json",
+                    "{method} {path}"
+                );
+                assert_ne!(
+                    response.json::<Value>().await.unwrap()["code"],
+                    "request.not_found",
+                    "{method} {path} is not routed"
+                );
             }
         }
     }
@@ -66,21 +84,36 @@ async fn the_error_registry_is_published_and_documented() {
     if std::env::var_os("UPDATE_ERRORS").is_some() {
         std::fs::write(&path, &expected).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), expected, "regenerate with UPDATE_ERRORS=1 cargo test --test http registry");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        expected,
+        "regenerate with UPDATE_ERRORS=1 cargo test --test http registry"
+    );
     service.stop().await;
 }
 
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let service = Service::start(T0).await;
-    for (path, status, code) in [("/v2/reports", 404, "request.not_found"), ("/v1/agents/%ff", 400, "request.parameter_invalid")] {
+    for (path, status, code) in [
+        ("/v2/reports", 404, "request.not_found"),
+        ("/v1/agents/%ff", 400, "request.parameter_invalid"),
+    ] {
         let response = service.get(path).await;
         assert_eq!(response.status(), status, "{path}");
         assert_eq!(response.json::<Value>().await.unwrap()["code"], code);
     }
-    let response = service.client.delete(format!("{}/v1/reports", service.url)).send().await.unwrap();
+    let response = service
+        .client
+        .delete(format!("{}/v1/reports", service.url))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 405);
-    assert_eq!(response.json::<Value>().await.unwrap()["code"], "request.method_not_allowed");
+    assert_eq!(
+        response.json::<Value>().await.unwrap()["code"],
+        "request.method_not_allowed"
+    );
     assert_eq!(service.get_json("/livez").await["status"], "ok");
     service.app.log.publish().await.unwrap();
     assert_eq!(service.get_json("/readyz").await["status"], "ok");
@@ -97,15 +130,32 @@ async fn only_an_operator_computes_epochs() {
             request = request.bearer_auth(bearer);
         }
         let response = request.send().await.unwrap();
-        (response.status().as_u16(), response.json::<Value>().await.unwrap()["code"].clone())
+        (
+            response.status().as_u16(),
+            response.json::<Value>().await.unwrap()["code"].clone(),
+        )
     };
     assert_eq!(post(None).await, (401, "auth.missing".into()));
-    assert_eq!(post(Some("x.y.z".into())).await, (401, "auth.invalid".into()));
+    assert_eq!(
+        post(Some("x.y.z".into())).await,
+        (401, "auth.invalid".into())
+    );
     let analyst = grant(&service.app, "ann", &[Role::Analyst], 60 * 60 * 24 * 36_500).unwrap();
     assert_eq!(post(Some(analyst)).await, (403, "auth.forbidden".into()));
-    let operator = grant(&service.app, "ops", &[Role::Operator], 60 * 60 * 24 * 36_500).unwrap();
-    assert_eq!(post(Some(operator.clone())).await, (409, "epoch.no_reports".into()));
-    service.submit(report(&agent(1), &agent(2), "t-1", T0 - 60)).await;
+    let operator = grant(
+        &service.app,
+        "ops",
+        &[Role::Operator],
+        60 * 60 * 24 * 36_500,
+    )
+    .unwrap();
+    assert_eq!(
+        post(Some(operator.clone())).await,
+        (409, "epoch.no_reports".into())
+    );
+    service
+        .submit(report(&agent(1), &agent(2), "t-1", T0 - 60))
+        .await;
     assert_eq!(post(Some(operator)).await, (422, "policy.no_seeds".into()));
     service.stop().await;
 }

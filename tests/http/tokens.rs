@@ -28,12 +28,30 @@ async fn market() -> Service {
         other["trade"]["role"] = json!("seller");
         lines.push(sign(&seller, &other));
     }
-    assert!(service.submit_lines(&lines).await.iter().all(|a| a["leaf_index"].is_u64()));
+    assert!(
+        service
+            .submit_lines(&lines)
+            .await
+            .iter()
+            .all(|a| a["leaf_index"].is_u64())
+    );
     let mut policy = Policy::preset("agent-market").unwrap();
     policy.seeds = vec![agent(0).did(), agent(1).did()];
     policy.seeds.sort_unstable();
-    let body = Body::Policy { version: 2, policy: policy.to_value() };
-    service.app.log.log(Event { body, at_ms: None, epoch: None }).await.unwrap();
+    let body = Body::Policy {
+        version: 2,
+        policy: policy.to_value(),
+    };
+    service
+        .app
+        .log
+        .log(Event {
+            body,
+            at_ms: None,
+            epoch: None,
+        })
+        .await
+        .unwrap();
     goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.app.log.publish().await.unwrap();
     service
@@ -41,10 +59,20 @@ async fn market() -> Service {
 
 /// Asks for a token over HTTP with a proof of possession.
 async fn request(service: &Service, holder: &SecretKey) -> (u16, Value) {
-    let nonce: Value = service.post("/oid4vci/nonce", "", "").await.json().await.unwrap();
+    let nonce: Value = service
+        .post("/oid4vci/nonce", "", "")
+        .await
+        .json()
+        .await
+        .unwrap();
     let now = service.clock.now_s();
-    let proof =
-        goodstanding::token::possession::prove(holder, &service.app.issuer, nonce["c_nonce"].as_str().unwrap(), now).unwrap();
+    let proof = goodstanding::token::possession::prove(
+        holder,
+        &service.app.issuer,
+        nonce["c_nonce"].as_str().unwrap(),
+        now,
+    )
+    .unwrap();
     let response = service.post("/v1/tokens", "application/jwt", proof).await;
     (response.status().as_u16(), response.json().await.unwrap())
 }
@@ -55,14 +83,22 @@ fn present(token: &str, holder: &SecretKey, names: &[&str]) -> String {
 }
 
 fn bind(presentation: &str, holder: &SecretKey, nonce: &str) -> String {
-    let claims = json!({"iat": T0, "aud": AUD, "nonce": nonce, "sd_hash": sdjwt::sd_hash(presentation)});
-    let header = jsonwebtoken::Header { typ: Some("kb+jwt".into()), ..jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA) };
-    let jwt = goodstanding::keys::jwt::sign_with_header(holder.signing(), &header, &claims).unwrap();
+    let claims =
+        json!({"iat": T0, "aud": AUD, "nonce": nonce, "sd_hash": sdjwt::sd_hash(presentation)});
+    let header = jsonwebtoken::Header {
+        typ: Some("kb+jwt".into()),
+        ..jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA)
+    };
+    let jwt =
+        goodstanding::keys::jwt::sign_with_header(holder.signing(), &header, &claims).unwrap();
     format!("{presentation}{jwt}")
 }
 
 fn required() -> Requirements {
-    Requirements::new(HolderCheck::Required { aud: AUD.into(), nonce: NONCE.into() })
+    Requirements::new(HolderCheck::Required {
+        aud: AUD.into(),
+        nonce: NONCE.into(),
+    })
 }
 
 const USUAL: [&str; 3] = ["lower_bp", "state", "flags"];
@@ -76,44 +112,136 @@ async fn a_token_travels_from_request_to_offline_verification() {
     let token = issued["token"].as_str().unwrap();
     let bundle_jws = service.get("/v1/trust-bundle").await.text().await.unwrap();
     let (_, uri) = status_uri(token);
-    let list = service.get(uri.strip_prefix(&service.url).unwrap()).await.text().await.unwrap();
+    let list = service
+        .get(uri.strip_prefix(&service.url).unwrap())
+        .await
+        .text()
+        .await
+        .unwrap();
     service.stop().await;
 
     // From here on nothing is asked of the service: it does not exist any more.
     let bundle = TrustBundle::parse(&bundle_jws, None, T0).unwrap();
-    let verdict = verify(&present(token, &holder, &USUAL), &bundle, &required(), None, T0).unwrap();
+    let verdict = verify(
+        &present(token, &holder, &USUAL),
+        &bundle,
+        &required(),
+        None,
+        T0,
+    )
+    .unwrap();
     let shown = serde_json::to_value(&verdict).unwrap();
-    assert_eq!((&shown["holder"], &shown["witnessed"], &shown["status"]), (&json!("proven"), &json!("unwitnessed"), &json!("unchecked")));
+    assert_eq!(
+        (&shown["holder"], &shown["witnessed"], &shown["status"]),
+        (&json!("proven"), &json!("unwitnessed"), &json!("unchecked"))
+    );
     assert_eq!(shown["subject"], holder.did().to_string());
     assert_eq!(shown["claims"].as_object().unwrap().len(), 3);
     assert!(shown["claims"]["lower_bp"].as_u64().unwrap() > 0);
 
-    let checked = verify(&present(token, &holder, &USUAL), &bundle, &required(), Some(&list), T0).unwrap();
+    let checked = verify(
+        &present(token, &holder, &USUAL),
+        &bundle,
+        &required(),
+        Some(&list),
+        T0,
+    )
+    .unwrap();
     assert_eq!(serde_json::to_value(&checked).unwrap()["status"], "valid");
 
     let waived = Requirements::new(HolderCheck::Waived);
     let verdict = verify(token, &bundle, &waived, None, T0).unwrap();
-    assert_eq!(serde_json::to_value(&verdict).unwrap()["holder"], "not proven");
+    assert_eq!(
+        serde_json::to_value(&verdict).unwrap()["holder"],
+        "not proven"
+    );
     assert!(verdict.claims.len() >= 20);
 
     let code = |result: Result<_, goodstanding_verify::Error>| result.unwrap_err().code().as_str();
-    assert_eq!(code(verify(token, &bundle, &required(), None, T0)), "holder.missing");
-    assert_eq!(code(verify(&present(token, &holder, &["lower_bp"]), &bundle, &required(), None, T0)), "claims.required_missing");
-    assert_eq!(code(verify(&present(token, &agent(11), &USUAL), &bundle, &required(), None, T0)), "holder.signature_invalid");
-    assert_eq!(code(verify(&present(token, &holder, &USUAL), &bundle, &required(), None, T0 + 90_000)), "token.expired");
-    let fresh = Requirements { max_age_s: Some(10), ..required() };
+    assert_eq!(
+        code(verify(token, &bundle, &required(), None, T0)),
+        "holder.missing"
+    );
+    assert_eq!(
+        code(verify(
+            &present(token, &holder, &["lower_bp"]),
+            &bundle,
+            &required(),
+            None,
+            T0
+        )),
+        "claims.required_missing"
+    );
+    assert_eq!(
+        code(verify(
+            &present(token, &agent(11), &USUAL),
+            &bundle,
+            &required(),
+            None,
+            T0
+        )),
+        "holder.signature_invalid"
+    );
+    assert_eq!(
+        code(verify(
+            &present(token, &holder, &USUAL),
+            &bundle,
+            &required(),
+            None,
+            T0 + 90_000
+        )),
+        "token.expired"
+    );
+    let fresh = Requirements {
+        max_age_s: Some(10),
+        ..required()
+    };
     let late = bind(&sdjwt::select(token, &USUAL).unwrap(), &holder, NONCE);
-    assert_eq!(code(verify(&late, &bundle, &fresh, None, T0 + 60)), "freshness.too_old");
-    let strict = Requirements { min_lower_bp: Some(10_000), ..required() };
-    assert_eq!(code(verify(&present(token, &holder, &USUAL), &bundle, &strict, None, T0)), "claims.lower_bound_too_low");
-    let strict = Requirements { require: vec![Requirement::parse("lower_gte_9000=true").unwrap()], ..required() };
-    assert_eq!(code(verify(&present(token, &holder, &["lower_bp", "state", "flags", "lower_gte_9000"]), &bundle, &strict, None, T0)), "claims.requirement_unmet");
+    assert_eq!(
+        code(verify(&late, &bundle, &fresh, None, T0 + 60)),
+        "freshness.too_old"
+    );
+    let strict = Requirements {
+        min_lower_bp: Some(10_000),
+        ..required()
+    };
+    assert_eq!(
+        code(verify(
+            &present(token, &holder, &USUAL),
+            &bundle,
+            &strict,
+            None,
+            T0
+        )),
+        "claims.lower_bound_too_low"
+    );
+    let strict = Requirements {
+        require: vec![Requirement::parse("lower_gte_9000=true").unwrap()],
+        ..required()
+    };
+    assert_eq!(
+        code(verify(
+            &present(
+                token,
+                &holder,
+                &["lower_bp", "state", "flags", "lower_gte_9000"]
+            ),
+            &bundle,
+            &strict,
+            None,
+            T0
+        )),
+        "claims.requirement_unmet"
+    );
 }
 
 fn status_uri(token: &str) -> (u64, String) {
     let payload = payload_of(token);
     let place = &payload["status"]["status_list"];
-    (place["idx"].as_u64().unwrap(), place["uri"].as_str().unwrap().to_owned())
+    (
+        place["idx"].as_u64().unwrap(),
+        place["uri"].as_str().unwrap().to_owned(),
+    )
 }
 
 fn payload_of(token: &str) -> Value {
@@ -122,10 +250,20 @@ fn payload_of(token: &str) -> Value {
 }
 
 /// Re-signs the token's payload after a change, as only a dishonest issuer could, and presents it.
-fn resigned(service: &Service, token: &str, holder: &SecretKey, change: impl FnOnce(&mut Value)) -> String {
+fn resigned(
+    service: &Service,
+    token: &str,
+    holder: &SecretKey,
+    change: impl FnOnce(&mut Value),
+) -> String {
     let mut payload = payload_of(token);
     change(&mut payload);
-    let jwt = service.app.keys.token.sign_service("dc+sd-jwt", &payload).unwrap();
+    let jwt = service
+        .app
+        .keys
+        .token
+        .sign_service("dc+sd-jwt", &payload)
+        .unwrap();
     let disclosures = token.split_once('~').unwrap().1;
     present(&format!("{jwt}~{disclosures}"), holder, &USUAL)
 }
@@ -143,7 +281,12 @@ async fn one_byte_changed_anywhere_is_rejected_with_the_code_of_that_place() {
     let holder = agent(10);
     let (_, issued) = request(&service, &holder).await;
     let token = issued["token"].as_str().unwrap();
-    let bundle = TrustBundle::parse(&service.get("/v1/trust-bundle").await.text().await.unwrap(), None, T0).unwrap();
+    let bundle = TrustBundle::parse(
+        &service.get("/v1/trust-bundle").await.text().await.unwrap(),
+        None,
+        T0,
+    )
+    .unwrap();
     let verdict = |presented: &str| match verify(presented, &bundle, &required(), None, T0) {
         Ok(_) => "accepted",
         Err(error) => error.code().as_str(),
@@ -158,41 +301,114 @@ async fn one_byte_changed_anywhere_is_rejected_with_the_code_of_that_place() {
     let payload = b64::url_decode(&good[payload_start..signature_start]).unwrap();
     let digest = payload.windows(7).position(|w| w == b"\"_sd\":[").unwrap() + 12;
     let changed = b64::url_encode(flip(std::str::from_utf8(&payload).unwrap(), digest).as_bytes());
-    let changed = format!("{}{changed}{}", &good[..payload_start], &good[signature_start..]);
+    let changed = format!(
+        "{}{changed}{}",
+        &good[..payload_start],
+        &good[signature_start..]
+    );
     assert_eq!(verdict(&changed), "token.signature_invalid");
-    assert_eq!(verdict(&flip(&good, jwt_end - 20)), "token.signature_invalid");
+    assert_eq!(
+        verdict(&flip(&good, jwt_end - 20)),
+        "token.signature_invalid"
+    );
     let stripped = sdjwt::select(token, &USUAL).unwrap();
     // A character of the salt: what is left is still a disclosure.
     let in_disclosure = stripped.find('~').unwrap() + 8;
-    assert_eq!(verdict(&bind(&flip(&stripped, in_disclosure), &holder, NONCE)), "disclosure.unmatched");
+    assert_eq!(
+        verdict(&bind(&flip(&stripped, in_disclosure), &holder, NONCE)),
+        "disclosure.unmatched"
+    );
     assert_eq!(verdict(&flip(&good, in_disclosure)), "disclosure.unmatched");
-    assert_eq!(verdict(&flip(&good, good.len() - 20)), "holder.signature_invalid");
+    assert_eq!(
+        verdict(&flip(&good, good.len() - 20)),
+        "holder.signature_invalid"
+    );
 
     // As the issuer itself could, who holds the token key but cannot rewrite the log.
     let anchor = payload_of(token)["anchor"].clone();
-    let change = |name: &'static str, text: String| move |payload: &mut Value| payload["anchor"][name] = text.into();
+    let change = |name: &'static str, text: String| {
+        move |payload: &mut Value| payload["anchor"][name] = text.into()
+    };
     let path = anchor["path"].as_str().unwrap();
-    assert_eq!(verdict(&resigned(&service, token, &holder, change("path", flip(path, 5)))), "anchor.statement_not_in_tree");
+    assert_eq!(
+        verdict(&resigned(
+            &service,
+            token,
+            &holder,
+            change("path", flip(path, 5))
+        )),
+        "anchor.statement_not_in_tree"
+    );
     let proof = anchor["proof"].as_str().unwrap();
     let hash = proof.find("index").unwrap() + 20;
-    assert_eq!(verdict(&resigned(&service, token, &holder, change("proof", flip(proof, hash)))), "anchor.entry_not_in_log");
+    assert_eq!(
+        verdict(&resigned(
+            &service,
+            token,
+            &holder,
+            change("proof", flip(proof, hash))
+        )),
+        "anchor.entry_not_in_log"
+    );
     let signature = proof.rfind(' ').unwrap() + 20;
-    assert_eq!(verdict(&resigned(&service, token, &holder, change("proof", flip(proof, signature)))), "checkpoint.signature_invalid");
+    assert_eq!(
+        verdict(&resigned(
+            &service,
+            token,
+            &holder,
+            change("proof", flip(proof, signature))
+        )),
+        "checkpoint.signature_invalid"
+    );
     // The root inside the checkpoint: the path no longer leads to it, before its signature is even looked at.
-    let root = proof.find("\n\n").unwrap() + proof[proof.find("\n\n").unwrap() + 2..].match_indices('\n').nth(1).unwrap().0 + 8;
-    assert_eq!(verdict(&resigned(&service, token, &holder, change("proof", flip(proof, root)))), "anchor.entry_not_in_log");
+    let root = proof.find("\n\n").unwrap()
+        + proof[proof.find("\n\n").unwrap() + 2..]
+            .match_indices('\n')
+            .nth(1)
+            .unwrap()
+            .0
+        + 8;
+    assert_eq!(
+        verdict(&resigned(
+            &service,
+            token,
+            &holder,
+            change("proof", flip(proof, root))
+        )),
+        "anchor.entry_not_in_log"
+    );
     let entry = anchor["epoch_entry"].as_str().unwrap();
     let in_root = entry.find("\"score_root\":\"").unwrap() + 20;
-    assert_eq!(verdict(&resigned(&service, token, &holder, change("epoch_entry", flip(entry, in_root)))), "anchor.statement_not_in_tree");
-    let inflated = resigned(&service, token, &holder, |payload| payload["epoch"] = json!(2));
+    assert_eq!(
+        verdict(&resigned(
+            &service,
+            token,
+            &holder,
+            change("epoch_entry", flip(entry, in_root))
+        )),
+        "anchor.statement_not_in_tree"
+    );
+    let inflated = resigned(&service, token, &holder, |payload| {
+        payload["epoch"] = json!(2)
+    });
     assert_eq!(verdict(&inflated), "anchor.epoch_mismatch");
-    let other = resigned(&service, token, &holder, |payload| payload["sub"] = json!(agent(11).did().to_string()));
+    let other = resigned(&service, token, &holder, |payload| {
+        payload["sub"] = json!(agent(11).did().to_string())
+    });
     assert_eq!(verdict(&other), "token.holder_key_mismatch");
     // A digest nobody disclosed, changed near its end so that the order stays: the statement is another one.
-    let disclosed: Vec<String> = stripped.split('~').skip(1).filter(|d| !d.is_empty()).map(sdjwt::digest).collect();
+    let disclosed: Vec<String> = stripped
+        .split('~')
+        .skip(1)
+        .filter(|d| !d.is_empty())
+        .map(sdjwt::digest)
+        .collect();
     let swapped = resigned(&service, token, &holder, |payload| {
         let sd = payload["_sd"].as_array_mut().unwrap();
-        let hidden = sd.iter_mut().find(|d| !disclosed.iter().any(|known| *d == known)).unwrap();
+        let hidden = sd
+            .iter_mut()
+            .find(|d| !disclosed.iter().any(|known| *d == known))
+            .unwrap();
         *hidden = flip(hidden.as_str().unwrap(), 40).into();
     });
     assert_eq!(verdict(&swapped), "anchor.statement_not_in_tree");
@@ -200,7 +416,10 @@ async fn one_byte_changed_anywhere_is_rejected_with_the_code_of_that_place() {
     // The trust bundle cannot be changed either.
     let jws = service.get("/v1/trust-bundle").await.text().await.unwrap();
     let changed = TrustBundle::parse(&flip(&jws, jws.find('.').unwrap() + 300), None, T0);
-    assert_eq!(changed.unwrap_err().code().as_str(), "bundle.signature_invalid");
+    assert_eq!(
+        changed.unwrap_err().code().as_str(),
+        "bundle.signature_invalid"
+    );
     service.stop().await;
 }
 
@@ -208,22 +427,47 @@ async fn one_byte_changed_anywhere_is_rejected_with_the_code_of_that_place() {
 async fn tokens_are_given_to_the_holder_of_the_key_only() {
     let service = market().await;
     let holder = agent(10);
-    let prove = |issuer: &str, nonce: &str, now: u64| goodstanding::token::possession::prove(&holder, issuer, nonce, now).unwrap();
+    let prove = |issuer: &str, nonce: &str, now: u64| {
+        goodstanding::token::possession::prove(&holder, issuer, nonce, now).unwrap()
+    };
     let post = async |proof: String| {
         let response = service.post("/v1/tokens", "application/jwt", proof).await;
-        (response.status().as_u16(), response.json::<Value>().await.unwrap()["code"].clone())
+        (
+            response.status().as_u16(),
+            response.json::<Value>().await.unwrap()["code"].clone(),
+        )
     };
     let nonce = async || {
-        let answer: Value = service.post("/oid4vci/nonce", "", "").await.json().await.unwrap();
+        let answer: Value = service
+            .post("/oid4vci/nonce", "", "")
+            .await
+            .json()
+            .await
+            .unwrap();
         answer["c_nonce"].as_str().unwrap().to_owned()
     };
     let issuer = service.app.issuer.clone();
-    assert_eq!(post("x".into()).await, (422, "token.holder_unproven".into()));
-    assert_eq!(post(prove("https://other.example", &nonce().await, T0)).await, (422, "token.holder_unproven".into()));
-    assert_eq!(post(prove(&issuer, "made-up", T0)).await, (400, "token.nonce_unknown".into()));
-    assert_eq!(post(prove(&issuer, &nonce().await, T0 - 900)).await, (422, "token.holder_unproven".into()));
+    assert_eq!(
+        post("x".into()).await,
+        (422, "token.holder_unproven".into())
+    );
+    assert_eq!(
+        post(prove("https://other.example", &nonce().await, T0)).await,
+        (422, "token.holder_unproven".into())
+    );
+    assert_eq!(
+        post(prove(&issuer, "made-up", T0)).await,
+        (400, "token.nonce_unknown".into())
+    );
+    assert_eq!(
+        post(prove(&issuer, &nonce().await, T0 - 900)).await,
+        (422, "token.holder_unproven".into())
+    );
     let good = prove(&issuer, &nonce().await, T0);
-    assert_eq!(post(flip(&good, good.len() - 10)).await, (422, "token.holder_unproven".into()));
+    assert_eq!(
+        post(flip(&good, good.len() - 10)).await,
+        (422, "token.holder_unproven".into())
+    );
     assert_eq!(post(good.clone()).await.0, 200);
     assert_eq!(post(good).await, (400, "token.nonce_unknown".into()));
     // A report is signed by the same key, but it is no proof.
@@ -231,7 +475,10 @@ async fn tokens_are_given_to_the_holder_of_the_key_only() {
     assert_eq!(post(report).await, (422, "token.holder_unproven".into()));
     // An agent that no epoch knows has nothing to be certified.
     let stranger = agent(999);
-    assert_eq!(request(&service, &stranger).await.1["code"], "agent.unknown");
+    assert_eq!(
+        request(&service, &stranger).await.1["code"],
+        "agent.unknown"
+    );
     service.stop().await;
 }
 
@@ -241,24 +488,48 @@ async fn statements_can_be_rebuilt_by_anyone_from_what_is_served() {
     let service = market().await;
     let epoch = service.get_json("/v1/epochs/1").await;
     let salt = service.get_json("/v1/epochs/1/salt-key").await;
-    let salt: [u8; 32] = b64::std_decode(salt["salt_key"].as_str().unwrap()).unwrap().try_into().unwrap();
+    let salt: [u8; 32] = b64::std_decode(salt["salt_key"].as_str().unwrap())
+        .unwrap()
+        .try_into()
+        .unwrap();
     let commitment = b64::std_encode(&goodstanding_verify::digest::sha256(&salt).0);
     assert_eq!(epoch["salt_key_sha256"], commitment);
-    let statements = service.get("/v1/epochs/1/statements").await.text().await.unwrap();
+    let statements = service
+        .get("/v1/epochs/1/statements")
+        .await
+        .text()
+        .await
+        .unwrap();
     let mut leaves = Vec::new();
     for line in statements.lines() {
         let row: Value = serde_json::from_str(line).unwrap();
         let did: Did = row["agent"].as_str().unwrap().parse().unwrap();
         let claims: Claims = serde_json::from_value(row["claims"].clone()).unwrap();
         let disclosures = statement::disclosures(&claims, &salt, &did).unwrap();
-        leaves.push(statement::Statement::new(did, 1, disclosures.iter().map(|d| d.digest)).unwrap().leaf_hash());
+        leaves.push(
+            statement::Statement::new(did, 1, disclosures.iter().map(|d| d.digest))
+                .unwrap()
+                .leaf_hash(),
+        );
     }
     assert_eq!(leaves.len(), 10);
     assert_eq!(epoch["score_root"], b64::std_encode(&merkle::root(&leaves)));
-    let agent_page = service.get_json(&format!("/v1/agents/{}", agent(10).did())).await;
+    let agent_page = service
+        .get_json(&format!("/v1/agents/{}", agent(10).did()))
+        .await;
     assert_eq!(agent_page["epoch"], 1);
-    assert_eq!(service.get_json(&format!("/v1/agents/{}/history", agent(10).did())).await["items"].as_array().unwrap().len(), 1);
-    let explanation = service.get_json(&format!("/v1/agents/{}/explanation", agent(10).did())).await;
+    assert_eq!(
+        service
+            .get_json(&format!("/v1/agents/{}/history", agent(10).did()))
+            .await["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let explanation = service
+        .get_json(&format!("/v1/agents/{}/explanation", agent(10).did()))
+        .await;
     assert_eq!(explanation["epoch"], 1);
     service.stop().await;
 }

@@ -1,5 +1,10 @@
 //! What the integration tests share: agents that sign, a service on a random port, and proofs that a stranger would check.
-#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test binary uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test binary uses its own part of this"
+)]
 
 use std::{
     path::{Path, PathBuf},
@@ -22,16 +27,24 @@ pub const T0: u64 = 1_767_225_600;
 
 /// Data that lies beside the repository; its absence is an error, not a reason to skip.
 pub fn shared(path: &str) -> PathBuf {
-    let root = std::env::var_os("GOODSTANDING_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let root = std::env::var_os("GOODSTANDING_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
     let path = root.join(path);
-    assert!(path.exists(), "{} is missing: set GOODSTANDING_SHARED to the directory with the shared data", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: set GOODSTANDING_SHARED to the directory with the shared data",
+        path.display()
+    );
     path
 }
 
 /// A golden vector file of this repository.
 pub fn vectors(name: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(name);
     serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap()
 }
 
@@ -97,7 +110,15 @@ impl Service {
         let app = App::open(open).await.unwrap();
         let stop = CancellationToken::new();
         let served = tokio::spawn(http::serve(app.clone(), config, listener, stop.clone()));
-        Self { app, url, clock, client: reqwest::Client::new(), data, stop, served }
+        Self {
+            app,
+            url,
+            clock,
+            client: reqwest::Client::new(),
+            data,
+            stop,
+            served,
+        }
     }
 
     /// Stops the service and closes the data directory, which stays.
@@ -109,7 +130,11 @@ impl Service {
     }
 
     pub async fn get(&self, path: &str) -> reqwest::Response {
-        self.client.get(format!("{}{path}", self.url)).send().await.unwrap()
+        self.client
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .unwrap()
     }
 
     pub async fn get_json(&self, path: &str) -> Value {
@@ -118,22 +143,39 @@ impl Service {
         response.json().await.unwrap()
     }
 
-    pub async fn post(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> reqwest::Response {
-        self.client.post(format!("{}{path}", self.url)).header("content-type", kind).body(body).send().await.unwrap()
+    pub async fn post(
+        &self,
+        path: &str,
+        kind: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Response {
+        self.client
+            .post(format!("{}{path}", self.url))
+            .header("content-type", kind)
+            .body(body)
+            .send()
+            .await
+            .unwrap()
     }
 
     /// Posts one report and returns status and body.
     pub async fn submit(&self, jws: impl Into<String>) -> (u16, Value) {
-        let response = self.post("/v1/reports", "application/jwt", jws.into()).await;
+        let response = self
+            .post("/v1/reports", "application/jwt", jws.into())
+            .await;
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
     /// Posts many reports and returns an answer a line.
     pub async fn submit_lines(&self, lines: &[String]) -> Vec<Value> {
-        let response = self.post("/v1/reports", "application/x-ndjson", lines.join("\n")).await;
+        let response = self
+            .post("/v1/reports", "application/x-ndjson", lines.join("\n"))
+            .await;
         assert_eq!(response.status(), 200);
         let text = response.text().await.unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     pub fn log_size(&self) -> u64 {
@@ -147,7 +189,12 @@ impl Service {
 
     /// Entry bytes of one index, from the store.
     pub async fn entry(&self, index: u64) -> Vec<u8> {
-        self.app.store.entries(index, index + 1).await.unwrap().remove(0)
+        self.app
+            .store
+            .entries(index, index + 1)
+            .await
+            .unwrap()
+            .remove(0)
     }
 
     /// Checks a tlog-proof the way a stranger would, and that it is about this report.

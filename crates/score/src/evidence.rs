@@ -171,10 +171,12 @@ impl Evidence {
         let mut trade_of = vec![0; log.len()];
         let mut groups = Vec::new();
         for group in keyed.chunk_by(|a, b| a.0 == b.0) {
-            for (_, place) in group {
-                trade_of[*place] = groups.len();
+            let parts = Group::new(group, &log, &agents).split(&log);
+            for ((_, _, low, _), place) in group {
+                let second = parts.len() == 2 && agents[*low] != log[*place].report.iss;
+                trade_of[*place] = groups.len() + usize::from(second);
             }
-            groups.push(Group::new(group, &log, &agents));
+            groups.extend(parts);
         }
         let bearers = document_bearers(&log, &trade_of, policy);
         let trades: Vec<Trade> = groups
@@ -279,6 +281,19 @@ impl Group {
         out
     }
 
+    /// Two accounts in the same role contradict each other: each stands alone, with its own amount and time. Otherwise a
+    /// counterparty could shrink or age a report about itself by filing a second one that does not even match.
+    fn split(self, log: &[&Admitted]) -> Vec<Self> {
+        let role = |place: Option<usize>| place.map(|place| log[place].report.trade.role);
+        match (role(self.low), role(self.high)) {
+            (Some(a), Some(b)) if a == b => {
+                let (low, high) = (self.low, self.high);
+                vec![Self { low, high: None }, Self { low: None, high }]
+            }
+            _ => vec![self],
+        }
+    }
+
     fn current(&self) -> impl Iterator<Item = usize> + use<> {
         [self.low, self.high].into_iter().flatten()
     }
@@ -308,7 +323,7 @@ impl Group {
                     lower,
                 )
             }
-            // Two accounts in the same role do not match; the lower amount of the two bounds what either may claim.
+            // One account alone: two in the same role were split before.
             _ => (
                 false,
                 false,
@@ -354,7 +369,9 @@ fn document_bearers(log: &[&Admitted], trade_of: &[usize], policy: &Policy) -> B
     let mut bearers = HashMap::new();
     for (place, a) in log.iter().enumerate() {
         for document in &a.report.evidence {
-            if let (Some(sha256), Some(_)) = (single_use(document), lifts_to(document, &a.report, policy)) {
+            if let (Some(sha256), Some(_)) =
+                (single_use(document), lifts_to(document, &a.report, policy))
+            {
                 bearers
                     .entry(sha256)
                     .or_insert((trade_of[place], a.report.iss));

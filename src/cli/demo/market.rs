@@ -13,11 +13,14 @@ const OPEN_TRADES: u64 = 560;
 const RING_TRADES: u64 = 150;
 
 const HONEST: [&str; 26] = [
-    "atlas", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "juniper", "kestrel", "lumen", "maple",
-    "nimbus", "otter", "pine", "quartz", "raven", "sage", "tundra", "umbra", "violet", "willow", "xenon", "yarrow", "zephyr",
+    "atlas", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "juniper",
+    "kestrel", "lumen", "maple", "nimbus", "otter", "pine", "quartz", "raven", "sage", "tundra",
+    "umbra", "violet", "willow", "xenon", "yarrow", "zephyr",
 ];
 const CHEATS: [&str; 4] = ["bargain-bot", "fastdata", "gpu4less", "promiser"];
-const RING: [&str; 8] = ["ring-1", "ring-2", "ring-3", "ring-4", "ring-5", "ring-6", "ring-7", "ring-8"];
+const RING: [&str; 8] = [
+    "ring-1", "ring-2", "ring-3", "ring-4", "ring-5", "ring-6", "ring-7", "ring-8",
+];
 const NEW: [&str; 2] = ["newcomer-1", "newcomer-2"];
 
 /// What an agent really is. The service is never told.
@@ -55,19 +58,35 @@ pub(super) struct Market {
 impl Market {
     /// The market of a seed, its last trade just before `now_s`.
     pub(super) fn generate(seed: u64, now_s: u64) -> Self {
-        let mut maker = Maker { random: Random::new(seed), begin: now_s.saturating_sub(SPAN_S), rows: Vec::new(), trades: 0 };
+        let mut maker = Maker {
+            random: Random::new(seed),
+            begin: now_s.saturating_sub(SPAN_S),
+            rows: Vec::new(),
+            trades: 0,
+        };
         let agents = maker.agents();
         maker.open_market(&agents);
         maker.ring(&agents);
-        let Maker { mut rows, trades, .. } = maker;
+        let Maker {
+            mut rows, trades, ..
+        } = maker;
         // Stable: both reports of a trade stay together.
         rows.sort_by_key(|row| row.time);
-        Self { agents, rows, trades }
+        Self {
+            agents,
+            rows,
+            trades,
+        }
     }
 
     /// How many trades of a kind there are.
     pub(super) fn trades_of(&self, kind: TradeKind) -> usize {
-        let mut ids: Vec<_> = self.rows.iter().filter(|row| row.kind == kind).map(|row| &row.trade_id).collect();
+        let mut ids: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|row| row.kind == kind)
+            .map(|row| &row.trade_id)
+            .collect();
         ids.sort_unstable();
         ids.dedup();
         ids.len()
@@ -75,7 +94,12 @@ impl Market {
 
     /// The plain mean of the ratings that an agent got, as a shop would show it.
     pub(super) fn mean_rating_bp(&self, name: &str) -> u64 {
-        let ratings: Vec<_> = self.rows.iter().filter(|row| row.subject == name).map(|row| row.quality_bp.unwrap_or(0)).collect();
+        let ratings: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|row| row.subject == name)
+            .map(|row| row.quality_bp.unwrap_or(0))
+            .collect();
         let count = u64::try_from(ratings.len()).unwrap_or(1).max(1);
         ratings.into_iter().map(u64::from).sum::<u64>() / count
     }
@@ -117,7 +141,8 @@ struct Maker {
 
 impl Maker {
     fn agents(&mut self) -> Vec<Agent> {
-        let named = |names: &'static [&'static str], nature| names.iter().map(move |name| (*name, nature));
+        let named =
+            |names: &'static [&'static str], nature| names.iter().map(move |name| (*name, nature));
         named(&HONEST, Nature::Honest)
             .chain(named(&CHEATS, Nature::Cheat))
             .chain(named(&RING, Nature::Ring))
@@ -128,14 +153,23 @@ impl Maker {
                     Nature::Cheat => (1200, 3200),
                     Nature::Ring => (1500, 3000),
                 };
-                Agent { name, nature, quality_bp: self.random.between(low, high) }
+                Agent {
+                    name,
+                    nature,
+                    quality_bp: self.random.between(low, high),
+                }
             })
             .collect()
     }
 
     /// Honest agents buy from each other and now and then from a cheat; a newcomer sells for the first time near the end.
     fn open_market(&mut self, agents: &[Agent]) {
-        let of = |nature| agents.iter().filter(move |a| a.nature == nature).collect::<Vec<_>>();
+        let of = |nature| {
+            agents
+                .iter()
+                .filter(move |a| a.nature == nature)
+                .collect::<Vec<_>>()
+        };
         let (honest, cheats, new) = (of(Nature::Honest), of(Nature::Cheat), of(Nature::New));
         for i in 0..OPEN_TRADES {
             let time = self.begin + SPAN_S * i / OPEN_TRADES + self.random.between(0, 600);
@@ -209,28 +243,57 @@ impl Maker {
                 // A query or an API call, paid by the piece: from a hundredth of a cent.
                 let most = if self.random.chance(50) { 20 } else { 500 };
                 let amount = micro(self.random.between(1, most));
-                let trade = plain(TradeKind::Purchase, amount, "USDC", "https://query.market.example", "query");
+                let trade = plain(
+                    TradeKind::Purchase,
+                    amount,
+                    "USDC",
+                    "https://query.market.example",
+                    "query",
+                );
                 self.report(&trade, reporting);
             }
             46..=70 => {
                 let cents = self.random.between(50, 2500);
-                let mut trade = plain(TradeKind::Service, cent(cents), "USD", "https://service.market.example", "analysis");
+                let mut trade = plain(
+                    TradeKind::Service,
+                    cent(cents),
+                    "USD",
+                    "https://service.market.example",
+                    "analysis",
+                );
                 if self.random.chance(50) {
-                    trade.auction = Some(self.auction(AuctionFormat::Reverse, cents, &[buyer, seller], bidders));
+                    trade.auction = Some(self.auction(
+                        AuctionFormat::Reverse,
+                        cents,
+                        &[buyer, seller],
+                        bidders,
+                    ));
                 }
                 self.report(&trade, reporting);
             }
             71..=85 => {
                 let cents = self.random.between(20, 900);
-                let mut trade =
-                    plain(TradeKind::ComputeAuction, cent(cents), "CREDIT", "https://compute.market.example", "gpu-hour");
-                trade.auction = Some(self.auction(AuctionFormat::Forward, cents, &[buyer, seller], bidders));
+                let mut trade = plain(
+                    TradeKind::ComputeAuction,
+                    cent(cents),
+                    "CREDIT",
+                    "https://compute.market.example",
+                    "gpu-hour",
+                );
+                trade.auction =
+                    Some(self.auction(AuctionFormat::Forward, cents, &[buyer, seller], bidders));
                 self.report(&trade, reporting);
             }
             _ => {
                 // Data for data: two trades, each with a buyer and a seller, no money.
                 let swap_id = format!("swap-{:05}", self.trades);
-                let mut there = plain(TradeKind::DataSwap, "0".into(), "USD", "https://swap.market.example", "time-series");
+                let mut there = plain(
+                    TradeKind::DataSwap,
+                    "0".into(),
+                    "USD",
+                    "https://swap.market.example",
+                    "time-series",
+                );
                 there.swap_id = Some(swap_id.clone());
                 self.report(&there, reporting);
                 let back = Trade {
@@ -250,11 +313,19 @@ impl Maker {
 
     /// Something near the usual quality.
     fn around(&mut self, quality_bp: u64) -> u64 {
-        (quality_bp + self.random.between(0, 1200)).saturating_sub(600).min(10_000)
+        (quality_bp + self.random.between(0, 1200))
+            .saturating_sub(600)
+            .min(10_000)
     }
 
     /// An auction with some losing bids: lower ones where buyers bid, higher ones where sellers do.
-    fn auction(&mut self, format: AuctionFormat, cents: u64, parties: &[&Agent; 2], bidders: &[&Agent]) -> Auction {
+    fn auction(
+        &mut self,
+        format: AuctionFormat,
+        cents: u64,
+        parties: &[&Agent; 2],
+        bidders: &[&Agent],
+    ) -> Auction {
         let mut losers: Vec<&str> = Vec::new();
         for _ in 0..self.random.between(1, 4) {
             let loser = self.random.pick(bidders).name;
@@ -320,7 +391,11 @@ impl Maker {
         });
         if reporting == Reporting::Matched {
             // The seller rates how the buyer paid, and a crook says of itself what it would like to be true.
-            let claimed = if trade.seller.nature == Nature::Honest { trade.delivered_bp } else { 9800 };
+            let claimed = if trade.seller.nature == Nature::Honest {
+                trade.delivered_bp
+            } else {
+                9800
+            };
             self.rows.push(Row {
                 status: Status::Fulfilled,
                 quality_bp: u16::try_from(self.random.between(9300, 10_000)).ok(),
@@ -333,7 +408,11 @@ impl Maker {
 
 /// Ten-thousandths as an amount.
 fn micro(ten_thousandths: u64) -> String {
-    format!("{}.{:04}", ten_thousandths / 10_000, ten_thousandths % 10_000)
+    format!(
+        "{}.{:04}",
+        ten_thousandths / 10_000,
+        ten_thousandths % 10_000
+    )
 }
 
 /// Hundredths as an amount.
@@ -354,10 +433,19 @@ mod tests {
         assert_ne!(market.rows, Market::generate(8, now).rows);
         assert_eq!(market.agents.len(), 40);
         assert!((600..=1000).contains(&market.trades), "{}", market.trades);
-        assert!(TradeKind::ALL.iter().all(|kind| market.trades_of(*kind) > 50));
+        assert!(
+            TradeKind::ALL
+                .iter()
+                .all(|kind| market.trades_of(*kind) > 50)
+        );
         assert!(market.rows.iter().any(|row| row.amount == "0.0001"));
         assert!(market.rows.is_sorted_by_key(|row| row.time));
-        assert!(market.rows.iter().all(|row| (now - SPAN_S..=now).contains(&row.time)));
+        assert!(
+            market
+                .rows
+                .iter()
+                .all(|row| (now - SPAN_S..=now).contains(&row.time))
+        );
         let aliases = market.agents.iter().map(|a| a.name.to_owned()).collect();
         let agents = Agents::derive("seed", aliases);
         for row in &market.rows {
@@ -369,7 +457,11 @@ mod tests {
     fn nobody_needs_more_than_a_day_s_quota_of_reports_on_its_word_alone() {
         let market = Market::generate(7, 1_790_000_000);
         for agent in &market.agents {
-            let alone = market.rows.iter().filter(|row| row.reporter == agent.name && !row.countersigned).count();
+            let alone = market
+                .rows
+                .iter()
+                .filter(|row| row.reporter == agent.name && !row.countersigned)
+                .count();
             assert!(alone < 100, "{}: {alone}", agent.name);
         }
     }

@@ -43,11 +43,25 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
     let listener = pick_listener(args.listen).await?;
     let address = listener.local_addr()?;
     let url = default_issuer(address);
-    let config = Config { data: data.clone(), listen: address, ..Config::default() };
-    let app = App::open(Open { create: true, issuer: Some(url.clone()), ..Open::new(&data) }).await?;
+    let config = Config {
+        data: data.clone(),
+        listen: address,
+        ..Config::default()
+    };
+    let app = App::open(Open {
+        create: true,
+        issuer: Some(url.clone()),
+        ..Open::new(&data)
+    })
+    .await?;
     let stop = CancellationToken::new();
     let mut service = JoinSet::new();
-    service.spawn(crate::http::serve(app.clone(), config, listener, stop.clone()));
+    service.spawn(crate::http::serve(
+        app.clone(),
+        config,
+        listener,
+        stop.clone(),
+    ));
     let mut signals = JoinSet::new();
     signals.spawn(stop_on_signal(stop.clone()));
     let told = tell(&ctx, &app, &url, &data, stop.clone()).await;
@@ -69,14 +83,24 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
 }
 
 /// Tells the story, unless Ctrl-C ends it first.
-async fn tell(ctx: &Ctx, app: &Arc<App>, url: &str, data: &Path, stop: CancellationToken) -> anyhow::Result<()> {
+async fn tell(
+    ctx: &Ctx,
+    app: &Arc<App>,
+    url: &str,
+    data: &Path,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let client = Client::new(url)?;
     let story = story::Story::new(app, &client, url, data, ctx.json);
     let outcome = tokio::select! {
         outcome = story.tell() => outcome?,
         () = stop.cancelled() => return Ok(()),
     };
-    if ctx.json { output::json(&outcome) } else { Ok(()) }
+    if ctx.json {
+        output::json(&outcome)
+    } else {
+        Ok(())
+    }
 }
 
 /// A directory of the user's, which must not hold anything.
@@ -84,7 +108,10 @@ fn empty(data: &Path) -> anyhow::Result<PathBuf> {
     match std::fs::read_dir(data) {
         Ok(mut entries) => {
             if entries.next().is_some() {
-                let why = format!("{} is not empty; the demo begins with nothing. Name a new directory, or none", data.display());
+                let why = format!(
+                    "{} is not empty; the demo begins with nothing. Name a new directory, or none",
+                    data.display()
+                );
                 return Err(Usage(why).into());
             }
         }
@@ -99,12 +126,18 @@ fn empty(data: &Path) -> anyhow::Result<PathBuf> {
 fn fresh() -> anyhow::Result<PathBuf> {
     let mut name = [0; 6];
     getrandom::fill(&mut name).map_err(crate::keys::Error::Random)?;
-    let name = name.iter().fold(String::from("goodstanding-demo-"), |name, byte| format!("{name}{byte:02x}"));
+    let name = name
+        .iter()
+        .fold(String::from("goodstanding-demo-"), |name, byte| {
+            format!("{name}{byte:02x}")
+        });
     let path = std::env::temp_dir().join(name);
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(&path).map_err(|e| unreadable(path.display(), &e))?;
+    builder
+        .create(&path)
+        .map_err(|e| unreadable(path.display(), &e))?;
     Ok(path)
 }
 

@@ -105,16 +105,39 @@ macro_rules! tell {
 }
 
 impl<'a> Story<'a> {
-    pub(super) fn new(app: &'a Arc<App>, client: &'a Client, url: &'a str, data: &'a Path, quiet: bool) -> Self {
-        Self { app, client, url, data, quiet }
+    pub(super) fn new(
+        app: &'a Arc<App>,
+        client: &'a Client,
+        url: &'a str,
+        data: &'a Path,
+        quiet: bool,
+    ) -> Self {
+        Self {
+            app,
+            client,
+            url,
+            data,
+            quiet,
+        }
     }
 
     pub(super) async fn tell(&self) -> anyhow::Result<Outcome> {
         let started = Instant::now();
-        tell!(self, "Goodstanding: certificates of good standing for trading agents\n");
+        tell!(
+            self,
+            "Goodstanding: certificates of good standing for trading agents\n"
+        );
         tell!(self, "1. A service");
-        tell!(self, "   The real one, with an empty log, answers at {}.", self.url);
-        tell!(self, "   Its database, keys and log are in {}\n", self.data.display());
+        tell!(
+            self,
+            "   The real one, with an empty log, answers at {}.",
+            self.url
+        );
+        tell!(
+            self,
+            "   Its database, keys and log are in {}\n",
+            self.data.display()
+        );
         let market = Market::generate(MARKET_SEED, self.app.clock.now_s());
         self.show_market(&market)?;
         let agents = Arc::new(derive_agents(&market)?);
@@ -123,13 +146,26 @@ impl<'a> Story<'a> {
         let seeds = SEEDS.iter().filter_map(|name| agents.did(name)).collect();
         let entry = set_seeds(self.app, seeds).await?;
         tell!(self, "4. Trust has to begin somewhere");
-        tell!(self, "   Anybody can invent a thousand agents that praise each other. So the operator names whom it");
-        tell!(self, "   trusts to begin with: {}. What others say counts as far as", SEEDS.join(", "));
-        tell!(self, "   trade leads from there to them. The choice is public, log entry {entry}: whoever disagrees", );
+        tell!(
+            self,
+            "   Anybody can invent a thousand agents that praise each other. So the operator names whom it"
+        );
+        tell!(
+            self,
+            "   trusts to begin with: {}. What others say counts as far as",
+            SEEDS.join(", ")
+        );
+        tell!(
+            self,
+            "   trade leads from there to them. The choice is public, log entry {entry}: whoever disagrees",
+        );
         tell!(self, "   can recompute every score with other roots.\n");
         let epoch = epoch::run(self.app, None).await?;
         self.app.log.publish().await?;
-        let claims: BTreeMap<Did, Claims> = epoch::latest_statements(self.app).await?.into_iter().collect();
+        let claims: BTreeMap<Did, Claims> = epoch::latest_statements(self.app)
+            .await?
+            .into_iter()
+            .collect();
         let scores = scores(&market, &agents, &claims);
         self.show_scores(&epoch, &scores)?;
         let hero = hero(&market, &scores)?;
@@ -153,14 +189,32 @@ impl<'a> Story<'a> {
     fn show_market(&self, market: &Market) -> anyhow::Result<()> {
         let count = |nature| market.agents.iter().filter(|a| a.nature == nature).count();
         tell!(self, "2. A market in miniature");
-        tell!(self, "   {} agents, each with its own key, made {} trades in 20 days: {} purchases (from", market.agents.len(),
-            market.trades, market.trades_of(TradeKind::Purchase));
-        tell!(self, "   0.0001 USDC each), {} services, {} compute auctions, {} halves of data swaps.",
-            market.trades_of(TradeKind::Service), market.trades_of(TradeKind::ComputeAuction),
-            market.trades_of(TradeKind::DataSwap));
-        tell!(self, "   {} deal honestly, {} take money and deliver little, {} are a ring: they trade with each other",
-            count(Nature::Honest), count(Nature::Cheat), count(Nature::Ring));
-        tell!(self, "   alone and praise every trade. {} are new. The service is not told who is who.\n", count(Nature::New));
+        tell!(
+            self,
+            "   {} agents, each with its own key, made {} trades in 20 days: {} purchases (from",
+            market.agents.len(),
+            market.trades,
+            market.trades_of(TradeKind::Purchase)
+        );
+        tell!(
+            self,
+            "   0.0001 USDC each), {} services, {} compute auctions, {} halves of data swaps.",
+            market.trades_of(TradeKind::Service),
+            market.trades_of(TradeKind::ComputeAuction),
+            market.trades_of(TradeKind::DataSwap)
+        );
+        tell!(
+            self,
+            "   {} deal honestly, {} take money and deliver little, {} are a ring: they trade with each other",
+            count(Nature::Honest),
+            count(Nature::Cheat),
+            count(Nature::Ring)
+        );
+        tell!(
+            self,
+            "   alone and praise every trade. {} are new. The service is not told who is who.\n",
+            count(Nature::New)
+        );
         Ok(())
     }
 
@@ -184,29 +238,74 @@ impl<'a> Story<'a> {
         }
         let matched: usize = sides.values().filter(|n| **n == 2).sum();
         tell!(self, "3. Signed reports");
-        tell!(self, "   {} reports went in over HTTP in {took} ms. Each is signed by one party and about the other:", signed.len());
-        tell!(self, "   {matched} tell of a trade that both reported, {countersigned} carry the other side's signed terms, {} are",
-            signed.len() - matched - countersigned);
-        tell!(self, "   one party's word alone, which counts little. Every one is now a leaf of a Merkle log:");
-        tell!(self, "   nobody, the operator included, can change or drop one without it showing.\n");
+        tell!(
+            self,
+            "   {} reports went in over HTTP in {took} ms. Each is signed by one party and about the other:",
+            signed.len()
+        );
+        tell!(
+            self,
+            "   {matched} tell of a trade that both reported, {countersigned} carry the other side's signed terms, {} are",
+            signed.len() - matched - countersigned
+        );
+        tell!(
+            self,
+            "   one party's word alone, which counts little. Every one is now a leaf of a Merkle log:"
+        );
+        tell!(
+            self,
+            "   nobody, the operator included, can change or drop one without it showing.\n"
+        );
         Ok(())
     }
 
     fn show_scores(&self, epoch: &epoch::Summary, scores: &[Shown]) -> anyhow::Result<()> {
         tell!(self, "5. Scores");
-        tell!(self, "   Epoch {}: all agents scored in {} ms, in whole numbers, so that anybody gets the same bytes", epoch.number,
-            epoch.computed_in_ms);
-        tell!(self, "   from the same log. The score of record is a lower bound: how good the agent is at least,");
+        tell!(
+            self,
+            "   Epoch {}: all agents scored in {} ms, in whole numbers, so that anybody gets the same bytes",
+            epoch.number,
+            epoch.computed_in_ms
+        );
+        tell!(
+            self,
+            "   from the same log. The score of record is a lower bound: how good the agent is at least,"
+        );
         tell!(self, "   as far as the evidence goes.\n");
-        tell!(self, "   {:<12} {:<22} {:>8} {:>13} {:>12}  state", "agent", "really is", "reports", "mean rating", "lower bound");
+        tell!(
+            self,
+            "   {:<12} {:<22} {:>8} {:>13} {:>12}  state",
+            "agent",
+            "really is",
+            "reports",
+            "mean rating",
+            "lower bound"
+        );
         for line in scores {
             let state = serde_json::to_value(line.state)?;
-            tell!(self, "   {:<12} {:<22} {:>8} {:>13} {:>12}  {}", line.name, line.truth, line.reports,
-                percent(line.mean_rating_bp), percent(line.lower_bp.into()), state.as_str().unwrap_or_default());
+            tell!(
+                self,
+                "   {:<12} {:<22} {:>8} {:>13} {:>12}  {}",
+                line.name,
+                line.truth,
+                line.reports,
+                percent(line.mean_rating_bp),
+                percent(line.lower_bp.into()),
+                state.as_str().unwrap_or_default()
+            );
         }
-        tell!(self, "\n   A plain mean puts the ring on top: it rates itself. For the lower bound its praise is worth");
-        tell!(self, "   nothing, because no trade of anybody trusted leads there. The cheats are found out by those");
-        tell!(self, "   they cheated. A newcomer is called unproven, not bad.\n");
+        tell!(
+            self,
+            "\n   A plain mean puts the ring on top: it rates itself. For the lower bound its praise is worth"
+        );
+        tell!(
+            self,
+            "   nothing, because no trade of anybody trusted leads there. The cheats are found out by those"
+        );
+        tell!(
+            self,
+            "   they cheated. A newcomer is called unproven, not bad.\n"
+        );
         Ok(())
     }
 
@@ -237,40 +336,90 @@ impl<'a> Story<'a> {
         input::write(&files.bundle, &bundle_jws)?;
         input::write(&files.token, &token)?;
         tell!(self, "6. A token");
-        tell!(self, "   {} proves that it holds its key and gets a token of {} bytes: its score, signed, with the", hero.name, token.len());
-        tell!(self, "   proof that this score is in epoch 1 and epoch 1 in the log.\n");
+        tell!(
+            self,
+            "   {} proves that it holds its key and gets a token of {} bytes: its score, signed, with the",
+            hero.name,
+            token.len()
+        );
+        tell!(
+            self,
+            "   proof that this score is in epoch 1 and epoch 1 in the log.\n"
+        );
         let bundle = TrustBundle::parse(&bundle_jws, None, now)?;
         let status = self.status_list(&token).await?;
         let nonce = fresh_nonce()?;
-        let shown = bind(&sdjwt::select(&token, &DEFAULT_DISCLOSED)?, key, MARKETPLACE, &nonce, now)?;
+        let shown = bind(
+            &sdjwt::select(&token, &DEFAULT_DISCLOSED)?,
+            key,
+            MARKETPLACE,
+            &nonce,
+            now,
+        )?;
         let verify = |text: &str, min: Option<u16>| {
-            let holder = HolderCheck::Required { aud: MARKETPLACE.to_owned(), nonce: nonce.clone() };
-            let requirements = Requirements { min_lower_bp: min, ..Requirements::new(holder) };
+            let holder = HolderCheck::Required {
+                aud: MARKETPLACE.to_owned(),
+                nonce: nonce.clone(),
+            };
+            let requirements = Requirements {
+                min_lower_bp: min,
+                ..Requirements::new(holder)
+            };
             token::verify(text, &bundle, &requirements, Some(&status), now)
         };
         let verdict = verify(&shown, Some(MIN_LOWER_BP))?;
         tell!(self, "7. Verification, offline");
-        tell!(self, "   The marketplace {MARKETPLACE} wants a lower bound of {} and names a nonce.", percent(MIN_LOWER_BP.into()));
-        tell!(self, "   {} reveals {} of its {} claims and signs the nonce. With nothing but the trust", hero.name,
-            verdict.claims.len(), SdJwt::parse(&token)?.disclosures.len());
-        tell!(self, "   bundle that it fetched before, the marketplace finds:");
+        tell!(
+            self,
+            "   The marketplace {MARKETPLACE} wants a lower bound of {} and names a nonce.",
+            percent(MIN_LOWER_BP.into())
+        );
+        tell!(
+            self,
+            "   {} reveals {} of its {} claims and signs the nonce. With nothing but the trust",
+            hero.name,
+            verdict.claims.len(),
+            SdJwt::parse(&token)?.disclosures.len()
+        );
+        tell!(
+            self,
+            "   bundle that it fetched before, the marketplace finds:"
+        );
         tell!(self, "     valid; {}", json!(verdict.claims));
-        tell!(self, "     holder: {}, status: {}, witnesses: {}\n", word(&verdict.holder), word(&verdict.status), verdict.witnessed);
+        tell!(
+            self,
+            "     holder: {}, status: {}, witnesses: {}\n",
+            word(&verdict.holder),
+            word(&verdict.status),
+            verdict.witnessed
+        );
         let mut refused = BTreeMap::new();
         let cheat = key_of(agents, CHEAT)?;
         let token = token_of(&self.client.request_token(cheat, now).await?)?;
         let honest = sdjwt::select(&token, &DEFAULT_DISCLOSED)?;
         let forged = improve(&honest)?;
-        let other = sdjwt::select(&input::token(&files.token.to_string_lossy())?, &DEFAULT_DISCLOSED)?;
+        let other = sdjwt::select(
+            &input::token(&files.token.to_string_lossy())?,
+            &DEFAULT_DISCLOSED,
+        )?;
         tell!(self, "8. Fraud");
         for (what, tried, text) in [
             ("low_score", "shows its true token", &honest),
             ("tampered", "writes lower_bp 9900 into it", &forged),
             ("stolen", "shows the token of the honest agent", &other),
         ] {
-            let code = match verify(&bind(text, cheat, MARKETPLACE, &nonce, now)?, Some(MIN_LOWER_BP)) {
+            let code = match verify(
+                &bind(text, cheat, MARKETPLACE, &nonce, now)?,
+                Some(MIN_LOWER_BP),
+            ) {
                 Err(error) => error.code().as_str(),
-                Ok(_) => return Err(Fault::new(Code::Internal, format!("{CHEAT} {tried} and got through")).into()),
+                Ok(_) => {
+                    return Err(Fault::new(
+                        Code::Internal,
+                        format!("{CHEAT} {tried} and got through"),
+                    )
+                    .into());
+                }
             };
             tell!(self, "   {CHEAT} {tried:<36} rejected [{code}]");
             refused.insert(what, code);
@@ -282,8 +431,13 @@ impl<'a> Story<'a> {
     /// The status list that a token refers to.
     async fn status_list(&self, token: &str) -> anyhow::Result<String> {
         let payload = Compact::parse(SdJwt::parse(token)?.jwt)?.payload_json()?;
-        let uri = payload.pointer("/status/status_list/uri").and_then(Value::as_str).unwrap_or_default();
-        let path = uri.strip_prefix(self.app.issuer.as_str()).unwrap_or_default();
+        let uri = payload
+            .pointer("/status/status_list/uri")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let path = uri
+            .strip_prefix(self.app.issuer.as_str())
+            .unwrap_or_default();
         self.client.get(path).await
     }
 
@@ -291,19 +445,39 @@ impl<'a> Story<'a> {
         let program = quoted(&program());
         let path = |path: &Path| quoted(&path.to_string_lossy());
         let (url, data) = (self.url, path(self.data));
-        let ring = scores.iter().find(|line| line.truth == TRUTH_RING).map_or(hero.did, |line| line.did);
+        let ring = scores
+            .iter()
+            .find(|line| line.truth == TRUTH_RING)
+            .map_or(hero.did, |line| line.did);
         let nonce = "a-nonce-of-yours";
         tell!(self, "Next, in another terminal:");
-        tell!(self, "   # the agent of steps 6 and 7, a member of the ring, and the signed head of the log");
+        tell!(
+            self,
+            "   # the agent of steps 6 and 7, a member of the ring, and the signed head of the log"
+        );
         tell!(self, "   curl -s {url}/v1/agents/{}", hero.did);
         tell!(self, "   curl -s {url}/v1/agents/{ring}/explanation");
         tell!(self, "   curl -s {url}/checkpoint");
         tell!(self, "   # request a token, present it, verify it");
-        tell!(self, "   {program} token request --agent {} --url {url} --out {}", path(&files.key), path(&files.token));
-        tell!(self, "   {program} token present {} --agent {} --aud {MARKETPLACE} --nonce {nonce} > {}", path(&files.token),
-            path(&files.key), path(&files.presentation));
-        tell!(self, "   {program} token verify {} --trust {} --aud {MARKETPLACE} --nonce {nonce} --min-lower-bp {MIN_LOWER_BP}",
-            path(&files.presentation), path(&files.bundle));
+        tell!(
+            self,
+            "   {program} token request --agent {} --url {url} --out {}",
+            path(&files.key),
+            path(&files.token)
+        );
+        tell!(
+            self,
+            "   {program} token present {} --agent {} --aud {MARKETPLACE} --nonce {nonce} > {}",
+            path(&files.token),
+            path(&files.key),
+            path(&files.presentation)
+        );
+        tell!(
+            self,
+            "   {program} token verify {} --trust {} --aud {MARKETPLACE} --nonce {nonce} --min-lower-bp {MIN_LOWER_BP}",
+            path(&files.presentation),
+            path(&files.bundle)
+        );
         tell!(self, "   # once the service is stopped, on its data");
         tell!(self, "   {program} scores --data {data}");
         tell!(self, "   {program} explain {CHEAT} --data {data}");
@@ -317,11 +491,20 @@ fn derive_agents(market: &Market) -> anyhow::Result<Agents> {
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut_slice()).map_err(crate::keys::Error::Random)?;
     let seed = zeroize::Zeroizing::new(b64::url_encode(seed.as_slice()));
-    Ok(Agents::derive(&seed, market.agents.iter().map(|agent| agent.name.to_owned()).collect()))
+    Ok(Agents::derive(
+        &seed,
+        market
+            .agents
+            .iter()
+            .map(|agent| agent.name.to_owned())
+            .collect(),
+    ))
 }
 
 fn key_of<'k>(agents: &'k Agents, name: &str) -> Result<&'k SecretKey, Fault> {
-    agents.key(name).ok_or_else(|| Fault::new(Code::AgentUnknown, format!("{name} is not in the market")))
+    agents
+        .key(name)
+        .ok_or_else(|| Fault::new(Code::AgentUnknown, format!("{name} is not in the market")))
 }
 
 fn fresh_nonce() -> Result<String, crate::keys::Error> {
@@ -331,13 +514,19 @@ fn fresh_nonce() -> Result<String, crate::keys::Error> {
 }
 
 fn token_of(answer: &Value) -> Result<String, Fault> {
-    let token = answer.get("token").and_then(Value::as_str).map(str::to_owned);
+    let token = answer
+        .get("token")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     token.ok_or_else(|| Fault::new(Code::ServerRefused, "the service sent no token"))
 }
 
 /// A word of the verdict as it is written on the wire.
 fn word<T: Serialize>(value: &T) -> String {
-    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// Some of each sort, best first.
@@ -355,14 +544,23 @@ fn scores(market: &Market, agents: &Agents, claims: &BTreeMap<Did, Claims>) -> V
             Some(Shown {
                 name: agent.name,
                 did,
-                truth: if SEEDS.contains(&agent.name) { "honest, a trust root" } else { truth },
+                truth: if SEEDS.contains(&agent.name) {
+                    "honest, a trust root"
+                } else {
+                    truth
+                },
                 reports: claims.reports,
                 mean_rating_bp: market.mean_rating_bp(agent.name),
                 lower_bp: claims.lower_bp,
                 state: claims.state,
             })
         };
-        let mut lines: Vec<_> = market.agents.iter().filter(|agent| agent.nature == nature).filter_map(line).collect();
+        let mut lines: Vec<_> = market
+            .agents
+            .iter()
+            .filter(|agent| agent.nature == nature)
+            .filter_map(line)
+            .collect();
         lines.sort_by_key(|line| (std::cmp::Reverse(line.lower_bp), line.name));
         table.extend(lines.into_iter().take(most));
     }
@@ -371,8 +569,15 @@ fn scores(market: &Market, agents: &Agents, claims: &BTreeMap<Did, Claims>) -> V
 
 /// The best honest agent that nobody vouched for beforehand.
 fn hero<'s>(market: &Market, scores: &'s [Shown]) -> Result<&'s Shown, Fault> {
-    let is_honest = |name| market.agents.iter().any(|agent| agent.name == name && agent.nature == Nature::Honest);
-    let found = scores.iter().find(|line| is_honest(line.name) && !SEEDS.contains(&line.name));
+    let is_honest = |name| {
+        market
+            .agents
+            .iter()
+            .any(|agent| agent.name == name && agent.nature == Nature::Honest)
+    };
+    let found = scores
+        .iter()
+        .find(|line| is_honest(line.name) && !SEEDS.contains(&line.name));
     found.ok_or_else(|| Fault::new(Code::AgentUnknown, "no honest agent in the epoch"))
 }
 
@@ -392,7 +597,9 @@ fn improve(presentation: &str) -> anyhow::Result<String> {
 
 /// How the reader called this program: its name if it is on the path, else where it is.
 fn program() -> String {
-    let called = std::env::args().next().unwrap_or_else(|| "goodstanding".into());
+    let called = std::env::args()
+        .next()
+        .unwrap_or_else(|| "goodstanding".into());
     if !called.contains(std::path::MAIN_SEPARATOR) {
         return called;
     }
@@ -402,7 +609,11 @@ fn program() -> String {
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:+@%,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

@@ -39,10 +39,20 @@ struct Holder {
     #[arg(long, value_name = "KEYFILE", required_unless_present = "alias")]
     agent: Option<PathBuf>,
     /// An imported agent's name, with the --key-seed of the import
-    #[arg(long, value_name = "A", conflicts_with = "agent", requires = "key_seed")]
+    #[arg(
+        long,
+        value_name = "A",
+        conflicts_with = "agent",
+        requires = "key_seed"
+    )]
     alias: Option<String>,
     /// The key seed of the import
-    #[arg(long, value_name = "S", env = "GOODSTANDING_KEY_SEED", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "S",
+        env = "GOODSTANDING_KEY_SEED",
+        hide_env_values = true
+    )]
     key_seed: Option<String>,
 }
 
@@ -51,7 +61,10 @@ impl Holder {
         match (&self.agent, &self.alias) {
             (Some(path), _) => KeyFile::read(path),
             (None, alias) => {
-                let (alias, seed) = (alias.as_deref().unwrap_or_default(), self.key_seed.as_deref().unwrap_or_default());
+                let (alias, seed) = (
+                    alias.as_deref().unwrap_or_default(),
+                    self.key_seed.as_deref().unwrap_or_default(),
+                );
                 Ok(SecretKey::of_alias(seed, alias))
             }
         }

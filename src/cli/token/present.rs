@@ -43,13 +43,34 @@ pub(super) fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let key = args.holder.key()?;
     let token = input::token(&args.token)?;
     check_subject(&token, &key)?;
-    let all = if args.disclose == ["all"] { names(&token)? } else { args.disclose.clone() };
-    let chosen: Vec<&str> = if all.is_empty() { DEFAULT_DISCLOSED.to_vec() } else { all.iter().map(String::as_str).collect() };
-    let missing: Vec<_> = ALWAYS_REQUIRED.iter().copied().filter(|name| !chosen.contains(name)).collect();
+    let all = if args.disclose == ["all"] {
+        names(&token)?
+    } else {
+        args.disclose.clone()
+    };
+    let chosen: Vec<&str> = if all.is_empty() {
+        DEFAULT_DISCLOSED.to_vec()
+    } else {
+        all.iter().map(String::as_str).collect()
+    };
+    let missing: Vec<_> = ALWAYS_REQUIRED
+        .iter()
+        .copied()
+        .filter(|name| !chosen.contains(name))
+        .collect();
     if !missing.is_empty() {
-        eprintln!("warning: without {} no verifier will accept this (claims.required_missing)", missing.join(", "));
+        eprintln!(
+            "warning: without {} no verifier will accept this (claims.required_missing)",
+            missing.join(", ")
+        );
     }
-    let presented = bind(&sdjwt::select(&token, &chosen)?, &key, &args.aud, &args.nonce, Clock::System.now_s())?;
+    let presented = bind(
+        &sdjwt::select(&token, &chosen)?,
+        &key,
+        &args.aud,
+        &args.nonce,
+        Clock::System.now_s(),
+    )?;
     if ctx.json {
         return output::json(&json!({"presentation": presented, "disclosed": chosen}));
     }
@@ -65,19 +86,32 @@ pub(in crate::cli) fn bind(
     nonce: &str,
     now_s: u64,
 ) -> Result<String, jsonwebtoken::errors::Error> {
-    let header = Header { typ: Some(KB_TYP.to_owned()), ..Header::new(Algorithm::EdDSA) };
-    let claims = json!({"iat": now_s, "aud": aud, "nonce": nonce, "sd_hash": sdjwt::sd_hash(presentation)});
-    Ok(format!("{presentation}{}", jwt::sign_with_header(key.signing(), &header, &claims)?))
+    let header = Header {
+        typ: Some(KB_TYP.to_owned()),
+        ..Header::new(Algorithm::EdDSA)
+    };
+    let claims =
+        json!({"iat": now_s, "aud": aud, "nonce": nonce, "sd_hash": sdjwt::sd_hash(presentation)});
+    Ok(format!(
+        "{presentation}{}",
+        jwt::sign_with_header(key.signing(), &header, &claims)?
+    ))
 }
 
 /// A token that is somebody else's would only be refused later, with less to say about why.
 fn check_subject(token: &str, key: &SecretKey) -> Result<(), Fault> {
     let payload = Compact::parse(SdJwt::parse(token)?.jwt)?.payload_json()?;
-    let sub = payload.get("sub").and_then(Value::as_str).unwrap_or_default();
+    let sub = payload
+        .get("sub")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if sub == key.did().to_string() {
         return Ok(());
     }
-    Err(Fault::new(Code::TokenHolder, format!("the token is about {sub}, the key is that of {}", key.did())))
+    Err(Fault::new(
+        Code::TokenHolder,
+        format!("the token is about {sub}, the key is that of {}", key.did()),
+    ))
 }
 
 /// Every claim that the token can reveal.

@@ -19,7 +19,12 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// The agent's key file, to ask a running service
-    #[arg(long, value_name = "KEYFILE", requires = "url", required_unless_present = "alias")]
+    #[arg(
+        long,
+        value_name = "KEYFILE",
+        requires = "url",
+        required_unless_present = "alias"
+    )]
     agent: Option<PathBuf>,
     /// Where the service is
     #[arg(long, requires = "agent")]
@@ -36,7 +41,9 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let issued = match (&args.agent, &args.url, &args.alias) {
         (Some(agent), Some(url), _) => {
             let key = KeyFile::read(agent)?;
-            Client::new(url)?.request_token(&key, Clock::System.now_s()).await?
+            Client::new(url)?
+                .request_token(&key, Clock::System.now_s())
+                .await?
         }
         (_, _, alias) => {
             let alias = alias.as_deref().unwrap_or_default();
@@ -50,7 +57,10 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
             serde_json::to_value(issued)?
         }
     };
-    let token = issued.get("token").and_then(Value::as_str).unwrap_or_default();
+    let token = issued
+        .get("token")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if let Some(path) = &args.out {
         input::write(path, token)?;
     }
@@ -59,7 +69,10 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     }
     match &args.out {
         Some(path) => {
-            let until = issued.get("expires_at").and_then(Value::as_u64).unwrap_or_default();
+            let until = issued
+                .get("expires_at")
+                .and_then(Value::as_u64)
+                .unwrap_or_default();
             say!("{} is good until {}", path.display(), utc(until));
         }
         None => say!("{token}"),

@@ -60,20 +60,44 @@ pub(in crate::cli) struct Args {
 
 pub(super) fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let token = input::token(&args.token)?;
-    let read = |path: &PathBuf| input::text(&path.to_string_lossy()).map(|text| text.trim().to_owned());
+    let read =
+        |path: &PathBuf| input::text(&path.to_string_lossy()).map(|text| text.trim().to_owned());
     let trust = read(&args.trust)?;
     let status = args.status.as_ref().map(read).transpose()?;
-    let witnesses = args.witness_policy.as_ref().map(|path| input::text(&path.to_string_lossy())).transpose()?;
+    let witnesses = args
+        .witness_policy
+        .as_ref()
+        .map(|path| input::text(&path.to_string_lossy()))
+        .transpose()?;
     let holder = match (&args.aud, &args.nonce) {
-        (Some(aud), Some(nonce)) => HolderCheck::Required { aud: aud.clone(), nonce: nonce.clone() },
+        (Some(aud), Some(nonce)) => HolderCheck::Required {
+            aud: aud.clone(),
+            nonce: nonce.clone(),
+        },
         _ => HolderCheck::Waived,
     };
-    let requirements =
-        Requirements { holder, min_lower_bp: args.min_lower_bp, max_age_s: args.max_age, require: args.require.clone() };
+    let requirements = Requirements {
+        holder,
+        min_lower_bp: args.min_lower_bp,
+        max_age_s: args.max_age,
+        require: args.require.clone(),
+    };
     let now = args.now.unwrap_or_else(|| Clock::System.now_s());
-    let verdict = verify(&token, &trust, args, witnesses.as_deref(), &requirements, status.as_deref(), now);
+    let verdict = verify(
+        &token,
+        &trust,
+        args,
+        witnesses.as_deref(),
+        &requirements,
+        status.as_deref(),
+        now,
+    );
     let verdict = verdict.map_err(Rejected)?;
-    if ctx.json { output::json(&verdict) } else { show(&verdict, now) }
+    if ctx.json {
+        output::json(&verdict)
+    } else {
+        show(&verdict, now)
+    }
 }
 
 fn verify(
@@ -97,7 +121,12 @@ fn show(verdict: &Verdict, now: u64) -> anyhow::Result<()> {
     say!("agent:     {}", verdict.subject);
     say!("issuer:    {}", verdict.issuer);
     let logged = verdict.entry_at / 1000;
-    say!("epoch:     {}, logged {} ({} s ago)", verdict.epoch, utc(logged), now.saturating_sub(logged));
+    say!(
+        "epoch:     {}, logged {} ({} s ago)",
+        verdict.epoch,
+        utc(logged),
+        now.saturating_sub(logged)
+    );
     say!("expires:   {}", utc(verdict.exp));
     let holder = match verdict.holder {
         Holder::Proven => "proven",

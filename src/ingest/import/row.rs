@@ -47,8 +47,8 @@ pub const COLUMNS: [&str; 23] = [
 
 /// What a gzip file begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// Latest time that is still within 2^53 − 1 milliseconds.
-const LAST_TIME: u64 = goodstanding_verify::MAX_INTEGER / 1000;
+/// The end of the year 9999: beyond it somebody wrote milliseconds.
+const LAST_TIME: u64 = 253_402_300_799;
 /// Longest alias, characters.
 const MAX_ALIAS: usize = 128;
 /// Most losing bids of one auction.
@@ -121,7 +121,13 @@ impl Row {
             value.map(|v| v.to_string()).unwrap_or_default()
         }
         let auction = self.auction.as_ref();
-        let bids = auction.map(|a| a.bids.iter().map(|(who, amount)| format!("{who}:{amount}")).collect::<Vec<_>>().join("|"));
+        let bids = auction.map(|a| {
+            a.bids
+                .iter()
+                .map(|(who, amount)| format!("{who}:{amount}"))
+                .collect::<Vec<_>>()
+                .join("|")
+        });
         [
             self.time.to_string(),
             self.trade_id.clone(),
@@ -145,14 +151,24 @@ impl Row {
             text(auction.and_then(|a| a.task_class)),
             text(auction.and_then(|a| a.utilisation_bp)),
             text(bids),
-            if self.countersigned { "countersigned" } else { "" }.to_owned(),
+            if self.countersigned {
+                "countersigned"
+            } else {
+                ""
+            }
+            .to_owned(),
         ]
     }
 
     /// Every alias that the row names, with repetitions.
     pub fn aliases(&self) -> impl Iterator<Item = &str> {
-        let bidders = self.auction.iter().flat_map(|a| a.bids.iter().map(|(who, _)| who.as_str()));
-        [self.reporter.as_str(), self.subject.as_str()].into_iter().chain(bidders)
+        let bidders = self
+            .auction
+            .iter()
+            .flat_map(|a| a.bids.iter().map(|(who, _)| who.as_str()));
+        [self.reporter.as_str(), self.subject.as_str()]
+            .into_iter()
+            .chain(bidders)
     }
 }
 
@@ -178,10 +194,16 @@ impl Rows {
     /// # Errors
     /// `input.unreadable`; `import.invalid` when the header does not have exactly the columns.
     pub fn open(path: &Path) -> Result<Self, Fault> {
-        let unreadable = |e: std::io::Error| Fault::new(Code::InputUnreadable, format!("{}: {e}", path.display()));
+        let unreadable = |e: std::io::Error| {
+            Fault::new(Code::InputUnreadable, format!("{}: {e}", path.display()))
+        };
         let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(unreadable)?);
         let gzip = file.fill_buf().map_err(unreadable)?.starts_with(&GZIP);
-        let plain: Box<dyn Read + Send> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let plain: Box<dyn Read + Send> = if gzip {
+            Box::new(MultiGzDecoder::new(file))
+        } else {
+            Box::new(file)
+        };
         Self::read(plain)
     }
 
@@ -190,31 +212,62 @@ impl Rows {
     /// # Errors
     /// As [`Self::open`].
     pub fn read(text: Box<dyn Read + Send>) -> Result<Self, Fault> {
-        let mut reader = csv::ReaderBuilder::new().has_headers(true).flexible(false).from_reader(text);
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(true)
+            .flexible(false)
+            .from_reader(text);
         let header = reader.headers().map_err(|e| csv_fault(&e))?;
         let bad = |why: String| Fault::new(Code::ImportInvalid, format!("line 1: {why}"));
         if let Some(unknown) = header.iter().find(|name| !COLUMNS.contains(name)) {
-            return Err(bad(format!("unknown column {:?}; the columns are {}", excerpt(unknown), COLUMNS.join(","))));
+            return Err(bad(format!(
+                "unknown column {:?}; the columns are {}",
+                excerpt(unknown),
+                COLUMNS.join(",")
+            )));
         }
         let mut places = [0; COLUMNS.len()];
         for (place, name) in places.iter_mut().zip(COLUMNS) {
-            let mut found = header.iter().enumerate().filter(|(_, have)| *have == name).map(|(at, _)| at);
-            *place = found.next().ok_or_else(|| bad(format!("column {name} is missing")))?;
+            let mut found = header
+                .iter()
+                .enumerate()
+                .filter(|(_, have)| *have == name)
+                .map(|(at, _)| at);
+            *place = found
+                .next()
+                .ok_or_else(|| bad(format!("column {name} is missing")))?;
             if found.next().is_some() {
                 return Err(bad(format!("column {name} is there twice")));
             }
         }
-        Ok(Self { reader, record: StringRecord::new(), places, last_time: 0, ended: false })
+        Ok(Self {
+            reader,
+            record: StringRecord::new(),
+            places,
+            last_time: 0,
+            ended: false,
+        })
     }
 
     fn next_row(&mut self) -> Result<Option<Row>, Fault> {
-        if !self.reader.read_record(&mut self.record).map_err(|e| csv_fault(&e))? {
+        if !self
+            .reader
+            .read_record(&mut self.record)
+            .map_err(|e| csv_fault(&e))?
+        {
             return Ok(None);
         }
         let line = self.record.position().map_or(0, csv::Position::line);
-        let row = Cells { record: &self.record, places: &self.places, line }.row()?;
+        let row = Cells {
+            record: &self.record,
+            places: &self.places,
+            line,
+        }
+        .row()?;
         if row.time < self.last_time {
-            let detail = format!("line {line}, column time: {} comes after {}", row.time, self.last_time);
+            let detail = format!(
+                "line {line}, column time: {} comes after {}",
+                row.time, self.last_time
+            );
             return Err(Fault::new(Code::ImportOrder, detail));
         }
         self.last_time = row.time;
@@ -237,15 +290,23 @@ impl Iterator for Rows {
 }
 
 fn csv_fault(error: &csv::Error) -> Fault {
-    let at = error.position().map_or_else(String::new, |p| format!("line {}: ", p.line()));
+    let at = error
+        .position()
+        .map_or_else(String::new, |p| format!("line {}: ", p.line()));
     match error.kind() {
         csv::ErrorKind::Io(e) => Fault::new(Code::InputUnreadable, e.to_string()),
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            Fault::new(Code::ImportInvalid, format!("{at}{len} columns, the header has {expected_len}"))
-        }
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => Fault::new(
+            Code::ImportInvalid,
+            format!("{at}{len} columns, the header has {expected_len}"),
+        ),
         csv::ErrorKind::Utf8 { err, .. } => {
             let column = COLUMNS.get(err.field()).copied().unwrap_or("?");
-            Fault::new(Code::ImportInvalid, format!("{at}column {column}: not UTF-8"))
+            Fault::new(
+                Code::ImportInvalid,
+                format!("{at}column {column}: not UTF-8"),
+            )
         }
         _ => Fault::new(Code::ImportInvalid, format!("{at}{error}")),
     }
@@ -260,46 +321,77 @@ struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     fn invalid(&self, column: &str, why: impl Display) -> Fault {
-        Fault::new(Code::ImportInvalid, format!("line {}, column {column}: {why}", self.line))
+        Fault::new(
+            Code::ImportInvalid,
+            format!("line {}, column {column}: {why}", self.line),
+        )
     }
 
     /// The cell; `None` when it is empty.
     fn cell(&self, column: &str) -> Option<&'a str> {
-        let at = COLUMNS.iter().position(|name| *name == column).and_then(|i| self.places.get(i))?;
+        let at = COLUMNS
+            .iter()
+            .position(|name| *name == column)
+            .and_then(|i| self.places.get(i))?;
         self.record.get(*at).filter(|cell| !cell.is_empty())
     }
 
     fn needed(&self, column: &str) -> Result<&'a str, Fault> {
-        self.cell(column).ok_or_else(|| self.invalid(column, "empty"))
+        self.cell(column)
+            .ok_or_else(|| self.invalid(column, "empty"))
     }
 
     /// A cell that is there reads as `T`, or it is a fault.
-    fn read<T>(&self, column: &str, what: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Fault> {
-        let Some(cell) = self.cell(column) else { return Ok(None) };
-        read(cell).map(Some).ok_or_else(|| self.invalid(column, format!("{:?} is not {what}", excerpt(cell))))
+    fn read<T>(
+        &self,
+        column: &str,
+        what: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Fault> {
+        let Some(cell) = self.cell(column) else {
+            return Ok(None);
+        };
+        read(cell)
+            .map(Some)
+            .ok_or_else(|| self.invalid(column, format!("{:?} is not {what}", excerpt(cell))))
     }
 
-    fn must<T>(&self, column: &str, what: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Fault> {
-        self.read(column, what, read)?.ok_or_else(|| self.invalid(column, "empty"))
+    fn must<T>(
+        &self,
+        column: &str,
+        what: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Fault> {
+        self.read(column, what, read)?
+            .ok_or_else(|| self.invalid(column, "empty"))
     }
 
     fn text(&self, column: &str, longest: usize) -> Result<Option<String>, Fault> {
         let what = format!("1 to {longest} characters without control characters");
         self.read(column, &what, |cell| {
-            (cell.chars().count() <= longest && !cell.chars().any(char::is_control)).then(|| cell.to_owned())
+            (cell.chars().count() <= longest && !cell.chars().any(char::is_control))
+                .then(|| cell.to_owned())
         })
     }
 
     fn amount(&self, column: &str) -> Result<Option<String>, Fault> {
-        self.read(column, "an amount", |cell| Amount::parse(cell).is_ok().then(|| cell.to_owned()))
+        self.read(column, "an amount", |cell| {
+            Amount::parse(cell).is_ok().then(|| cell.to_owned())
+        })
     }
 
     fn bp(&self, column: &str) -> Result<Option<u16>, Fault> {
-        self.read(column, "a whole number from 0 to 10000", |cell| digits::<u16>(cell).filter(|bp| *bp <= 10_000))
+        self.read(column, "a whole number from 0 to 10000", |cell| {
+            digits::<u16>(cell).filter(|bp| *bp <= 10_000)
+        })
     }
 
     fn alias(&self, column: &str) -> Result<String, Fault> {
-        self.must(column, "an alias: 1 to 128 characters, not a did:key", |cell| is_alias(cell).then(|| cell.to_owned()))
+        self.must(
+            column,
+            "an alias: 1 to 128 characters, not a did:key",
+            |cell| is_alias(cell).then(|| cell.to_owned()),
+        )
     }
 
     fn row(&self) -> Result<Row, Fault> {
@@ -309,20 +401,27 @@ impl<'a> Cells<'a> {
         }
         let level = self.cell("level").unwrap_or_default();
         if !matches!(level, "" | "countersigned") {
-            return Err(self.invalid("level", format!("{:?} is neither empty nor countersigned", excerpt(level))));
+            return Err(self.invalid(
+                "level",
+                format!("{:?} is neither empty nor countersigned", excerpt(level)),
+            ));
         }
         self.needed("market")?;
         self.needed("trade_id")?;
         Ok(Row {
             line: self.line,
-            time: self.must("time", "Unix seconds", |c| digits(c).filter(|t| *t <= LAST_TIME))?,
+            time: self.must("time", "Unix seconds", |c| {
+                digits(c).filter(|t| *t <= LAST_TIME)
+            })?,
             trade_id: self.text("trade_id", 128)?.unwrap_or_default(),
             market: self.text("market", 256)?.unwrap_or_default(),
             kind: self.must("kind", &words(TradeKind::ALL), TradeKind::parse)?,
             reporter,
             subject,
             role: self.must("role", &words(Role::ALL), Role::parse)?,
-            amount: self.amount("amount")?.ok_or_else(|| self.invalid("amount", "empty"))?,
+            amount: self
+                .amount("amount")?
+                .ok_or_else(|| self.invalid("amount", "empty"))?,
             currency: self.needed("currency")?.to_owned(),
             units: self.amount("units")?,
             resource: self.text("resource", 512)?,
@@ -338,7 +437,13 @@ impl<'a> Cells<'a> {
 
     fn auction(&self) -> Result<Option<Auction>, Fault> {
         let Some(id) = self.text("auction_id", 128)? else {
-            let others = ["auction_format", "reserve", "task_class", "utilisation_bp", "bids"];
+            let others = [
+                "auction_format",
+                "reserve",
+                "task_class",
+                "utilisation_bp",
+                "bids",
+            ];
             return match others.iter().find(|column| self.cell(column).is_some()) {
                 None => Ok(None),
                 Some(column) => Err(self.invalid(column, "given without auction_id")),
@@ -346,18 +451,27 @@ impl<'a> Cells<'a> {
         };
         Ok(Some(Auction {
             id,
-            format: self.must("auction_format", &words(AuctionFormat::ALL), AuctionFormat::parse)?,
+            format: self.must(
+                "auction_format",
+                &words(AuctionFormat::ALL),
+                AuctionFormat::parse,
+            )?,
             reserve: self.amount("reserve")?,
             task_class: self.read("task_class", &words(TaskClass::ALL), TaskClass::parse)?,
             utilisation_bp: self.bp("utilisation_bp")?,
-            bids: self.read("bids", "alias:amount|alias:amount, at most 64", bids)?.unwrap_or_default(),
+            bids: self
+                .read("bids", "alias:amount|alias:amount, at most 64", bids)?
+                .unwrap_or_default(),
         }))
     }
 }
 
 /// Digits only: no sign, no space, no underscore.
 fn digits<T: FromStr>(cell: &str) -> Option<T> {
-    cell.bytes().all(|b| b.is_ascii_digit()).then(|| cell.parse().ok()).flatten()
+    cell.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| cell.parse().ok())
+        .flatten()
 }
 
 /// A name that is not mistaken for a DID: the importer has to have its key.
@@ -371,7 +485,8 @@ fn is_alias(cell: &str) -> bool {
 fn bids(cell: &str) -> Option<Vec<(String, String)>> {
     let bid = |text: &str| {
         let (who, amount) = text.rsplit_once(':')?;
-        (is_alias(who) && Amount::parse(amount).is_ok()).then(|| (who.to_owned(), amount.to_owned()))
+        (is_alias(who) && Amount::parse(amount).is_ok())
+            .then(|| (who.to_owned(), amount.to_owned()))
     };
     let bids = cell.split('|').map(bid).collect::<Option<Vec<_>>>()?;
     (bids.len() <= MAX_BIDS).then_some(bids)
@@ -390,7 +505,9 @@ mod tests {
 
     fn read(lines: &[&str]) -> Vec<Result<Row, Fault>> {
         let text = format!("{}\n{}\n", COLUMNS.join(","), lines.join("\n"));
-        Rows::read(Box::new(std::io::Cursor::new(text))).unwrap().collect()
+        Rows::read(Box::new(std::io::Cursor::new(text)))
+            .unwrap()
+            .collect()
     }
 
     fn fault(line: &str) -> String {
@@ -402,7 +519,10 @@ mod tests {
     #[test]
     fn a_row_reads_and_is_written_the_same() {
         let auction = "1767270671,t2,gpu,compute_auction,a,b,buyer,2,CREDIT,,gpu-hour,partial,4000,false,,,au1,forward,0.5,urgent,9000,c:1.5|d:1,countersigned";
-        let rows: Vec<_> = read(&[GOOD, auction]).into_iter().map(Result::unwrap).collect();
+        let rows: Vec<_> = read(&[GOOD, auction])
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(rows[0].cells().join(","), GOOD);
         assert_eq!(rows[1].cells().join(","), auction);
         assert_eq!(rows[1].line, 3);
@@ -430,12 +550,23 @@ mod tests {
             ("true", "yes", "on_time"),
         ] {
             let detail = fault(&GOOD.replacen(from, to, 1));
-            assert!(detail.starts_with(&format!("line 2, column {column}: ")), "{detail}");
+            assert!(
+                detail.starts_with(&format!("line 2, column {column}: ")),
+                "{detail}"
+            );
         }
-        assert!(fault(&GOOD.replace(",,,,,,,,,", ",,,,,,,,c:1,")).contains("column bids: given without auction_id"));
+        assert!(
+            fault(&GOOD.replace(",,,,,,,,,", ",,,,,,,,c:1,"))
+                .contains("column bids: given without auction_id")
+        );
         assert!(fault(&GOOD.replace(",,,,,,,,,", ",,,,,,,,,proven")).contains("column level"));
-        assert!(fault(&GOOD.replace(",,,,,,,,,", ",,,au1,dutch,,,,,")).contains("column auction_format"));
-        assert!(fault(&GOOD.replace(",,,,,,,,,", ",,,au1,forward,,,,c=1,")).contains("column bids"));
+        assert!(
+            fault(&GOOD.replace(",,,,,,,,,", ",,,au1,dutch,,,,,"))
+                .contains("column auction_format")
+        );
+        assert!(
+            fault(&GOOD.replace(",,,,,,,,,", ",,,au1,forward,,,,c=1,")).contains("column bids")
+        );
         assert!(fault("1,2,3").contains("line 2: 3 columns"));
     }
 
@@ -449,7 +580,11 @@ mod tests {
 
     #[test]
     fn the_header_must_have_exactly_the_columns() {
-        for header in [COLUMNS.join(",").replace("market", "venue"), COLUMNS[1..].join(","), format!("time,{}", COLUMNS.join(","))] {
+        for header in [
+            COLUMNS.join(",").replace("market", "venue"),
+            COLUMNS[1..].join(","),
+            format!("time,{}", COLUMNS.join(",")),
+        ] {
             let fault = Rows::read(Box::new(std::io::Cursor::new(header))).unwrap_err();
             assert!(fault.is(Code::ImportInvalid), "{fault}");
         }

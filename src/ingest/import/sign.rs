@@ -56,11 +56,15 @@ impl Agents {
 
     /// Every alias and its DID, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Did)> {
-        self.0.iter().map(|(alias, agent)| (alias.as_str(), agent.did))
+        self.0
+            .iter()
+            .map(|(alias, agent)| (alias.as_str(), agent.did))
     }
 
     fn agent(&self, alias: &str) -> Result<&Agent, Fault> {
-        self.0.get(alias).ok_or_else(|| Fault::new(Code::AgentUnknown, format!("no key for {alias}")))
+        self.0
+            .get(alias)
+            .ok_or_else(|| Fault::new(Code::AgentUnknown, format!("no key for {alias}")))
     }
 
     /// The report of a row as its reporter signs it; the same row and key seed give the same bytes.
@@ -70,7 +74,10 @@ impl Agents {
     pub fn sign(&self, row: &Row) -> Result<String, Fault> {
         let (reporter, subject) = (self.agent(&row.reporter)?, self.agent(&row.subject)?);
         let text = row.cells().join("\0");
-        let terms = row.countersigned.then(|| self.sign_terms(row, &text)).transpose()?;
+        let terms = row
+            .countersigned
+            .then(|| self.sign_terms(row, &text))
+            .transpose()?;
         let payload = Payload {
             iss: reporter.did,
             sub: subject.did,
@@ -95,9 +102,17 @@ impl Agents {
                 on_time: row.on_time,
                 claimed_quality_bp: row.claimed_quality_bp,
             },
-            evidence: terms.map(|document| [Evidence { kind: "terms", document }]),
+            evidence: terms.map(|document| {
+                [Evidence {
+                    kind: "terms",
+                    document,
+                }]
+            }),
         };
-        reporter.key.sign_agent(REPORT_TYP, &payload).map_err(|e| Fault::new(Code::Internal, e.to_string()))
+        reporter
+            .key
+            .sign_agent(REPORT_TYP, &payload)
+            .map_err(|e| Fault::new(Code::Internal, e.to_string()))
     }
 
     /// The subject's consent to be rated on this trade.
@@ -120,14 +135,22 @@ impl Agents {
             exp: row.time + TERMS_LIFE_S,
             jti: fixed_id("goodstanding/import/terms\0", text),
         };
-        subject.key.sign_agent(TERMS_TYP, &terms).map_err(|e| Fault::new(Code::Internal, e.to_string()))
+        subject
+            .key
+            .sign_agent(TERMS_TYP, &terms)
+            .map_err(|e| Fault::new(Code::Internal, e.to_string()))
     }
 
     fn auction<'a>(&self, auction: &'a Auction) -> Result<AuctionMember<'a>, Fault> {
         let bids = auction
             .bids
             .iter()
-            .map(|(who, amount)| Ok(Bid { bidder: self.agent(who)?.did, amount }))
+            .map(|(who, amount)| {
+                Ok(Bid {
+                    bidder: self.agent(who)?.did,
+                    amount,
+                })
+            })
             .collect::<Result<_, Fault>>()?;
         Ok(AuctionMember {
             id: &auction.id,
@@ -237,8 +260,15 @@ mod tests {
     use goodstanding_verify::report::{Evidence as Verified, Report};
 
     fn rows(lines: &[&str]) -> Vec<Row> {
-        let text = format!("{}\n{}\n", super::super::row::COLUMNS.join(","), lines.join("\n"));
-        Rows::read(Box::new(std::io::Cursor::new(text))).unwrap().map(Result::unwrap).collect()
+        let text = format!(
+            "{}\n{}\n",
+            super::super::row::COLUMNS.join(","),
+            lines.join("\n")
+        );
+        Rows::read(Box::new(std::io::Cursor::new(text)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
     }
 
     #[test]
@@ -248,7 +278,11 @@ mod tests {
             "1767270671,t1,query-a,purchase,bob,alice,seller,0.0001,USDC,143,,fulfilled,10000,,9500,,,,,,,,",
             "1767270672,t2,gpu,compute_auction,alice,bob,seller,2,CREDIT,,gpu,partial,4000,false,,,au1,forward,0.5,urgent,9000,carol:1.5,countersigned",
         ]);
-        let aliases = rows.iter().flat_map(Row::aliases).map(str::to_owned).collect();
+        let aliases = rows
+            .iter()
+            .flat_map(Row::aliases)
+            .map(str::to_owned)
+            .collect();
         let agents = Agents::derive("seed", aliases);
         for row in &rows {
             let jws = agents.sign(row).unwrap();
@@ -256,10 +290,27 @@ mod tests {
             let report = Report::verify(&jws).unwrap();
             assert_eq!(Some(report.iss), agents.did(&row.reporter));
             assert_eq!((report.iat, report.trade.closed_at), (row.time, row.time));
-            assert_eq!(report.evidence.iter().any(|e| matches!(e, Verified::Terms(_))), row.countersigned);
+            assert_eq!(
+                report
+                    .evidence
+                    .iter()
+                    .any(|e| matches!(e, Verified::Terms(_))),
+                row.countersigned
+            );
         }
-        assert_eq!(agents.did("alice"), Some(SecretKey::of_alias("seed", "alice").did()));
-        assert_ne!(Agents::derive("other", BTreeSet::from(["alice".into()])).did("alice"), agents.did("alice"));
-        assert!(Agents::default().sign(&rows[0]).unwrap_err().is(Code::AgentUnknown));
+        assert_eq!(
+            agents.did("alice"),
+            Some(SecretKey::of_alias("seed", "alice").did())
+        );
+        assert_ne!(
+            Agents::derive("other", BTreeSet::from(["alice".into()])).did("alice"),
+            agents.did("alice")
+        );
+        assert!(
+            Agents::default()
+                .sign(&rows[0])
+                .unwrap_err()
+                .is(Code::AgentUnknown)
+        );
     }
 }

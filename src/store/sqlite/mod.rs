@@ -9,7 +9,10 @@ mod write;
 use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
-use goodstanding_verify::{did::Did, report::ReportId};
+use goodstanding_verify::{
+    did::Did,
+    report::{ReportId, Role},
+};
 use sqlx::{
     Row as _, SqlitePool,
     migrate::Migrator,
@@ -17,8 +20,8 @@ use sqlx::{
 };
 
 use super::{
-    AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter, Store, StoredEpoch,
-    StoredReport, StoredStatement, Tree,
+    AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
+    Store, StoredEpoch, StoredReport, StoredStatement, Tree,
 };
 use crate::log::tree::{Tile, TileId};
 
@@ -57,7 +60,10 @@ impl SqliteStore {
             .await
             .map_err(unavailable)?;
         assert_settings(&writer).await?;
-        MIGRATIONS.run(&writer).await.map_err(|e| Error::Unsupported(e.to_string()))?;
+        MIGRATIONS
+            .run(&writer)
+            .await
+            .map_err(|e| Error::Unsupported(e.to_string()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.read_only(true))
@@ -68,16 +74,29 @@ impl SqliteStore {
 }
 
 async fn assert_settings(pool: &SqlitePool) -> Result<(), Error> {
-    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await.map_err(unavailable)?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(pool)
+        .await
+        .map_err(unavailable)?;
     let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     if (next(), next(), next()) < OLDEST_SQLITE {
-        return Err(Error::Unsupported(format!("SQLite {version} is older than 3.51.3")));
+        return Err(Error::Unsupported(format!(
+            "SQLite {version} is older than 3.51.3"
+        )));
     }
-    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await.map_err(unavailable)?;
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await.map_err(unavailable)?;
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+        .fetch_one(pool)
+        .await
+        .map_err(unavailable)?;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(pool)
+        .await
+        .map_err(unavailable)?;
     if synchronous != 2 || journal != "wal" {
-        return Err(Error::Unsupported(format!("synchronous={synchronous}, journal_mode={journal}; FULL (2) and wal are needed")));
+        return Err(Error::Unsupported(format!(
+            "synchronous={synchronous}, journal_mode={journal}; FULL (2) and wal are needed"
+        )));
     }
     Ok(())
 }
@@ -93,7 +112,9 @@ fn to_u64(n: i64) -> Result<u64, Error> {
 }
 
 fn bytes32(bytes: &[u8]) -> Result<[u8; 32], Error> {
-    bytes.try_into().map_err(|_| Error::Corrupt(format!("{} bytes where 32 belong", bytes.len())))
+    bytes
+        .try_into()
+        .map_err(|_| Error::Corrupt(format!("{} bytes where 32 belong", bytes.len())))
 }
 
 fn did(bytes: &[u8]) -> Result<Did, Error> {
@@ -111,9 +132,18 @@ fn tree_number(tree: Tree) -> Result<i64, Error> {
     }
 }
 
+fn role_number(role: Role) -> i64 {
+    match role {
+        Role::Buyer => 0,
+        Role::Seller => 1,
+    }
+}
+
 fn unavailable(error: sqlx::Error) -> Error {
     match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Error::Corrupt(error.to_string()),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+            Error::Corrupt(error.to_string())
+        }
         other => Error::Unavailable(other.to_string()),
     }
 }
@@ -129,7 +159,8 @@ impl Store for SqliteStore {
     }
 
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
-        sqlx::query("INSERT INTO checkpoints (size, published_ms, note) VALUES (?, ?, ?)")
+        // Again after an interruption: the same checkpoint, already there.
+        sqlx::query("INSERT INTO checkpoints (size, published_ms, note) VALUES (?, ?, ?) ON CONFLICT (size) DO NOTHING")
             .bind(to_i64(checkpoint.size)?)
             .bind(to_i64(checkpoint.published_ms)?)
             .bind(&checkpoint.note)
@@ -140,15 +171,26 @@ impl Store for SqliteStore {
     }
 
     async fn published(&self) -> Result<Option<Published>, Error> {
-        let row = sqlx::query("SELECT size, published_ms, note FROM checkpoints ORDER BY size DESC LIMIT 1")
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(unavailable)?;
-        row.map(|row| Ok(Published { size: to_u64(row.get(0))?, published_ms: to_u64(row.get(1))?, note: row.get(2) }))
-            .transpose()
+        let row = sqlx::query(
+            "SELECT size, published_ms, note FROM checkpoints ORDER BY size DESC LIMIT 1",
+        )
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        row.map(|row| {
+            Ok(Published {
+                size: to_u64(row.get(0))?,
+                published_ms: to_u64(row.get(1))?,
+                note: row.get(2),
+            })
+        })
+        .transpose()
     }
 
-    async fn admission_facts(&self, asked: &[AdmissionQuery<'_>]) -> Result<Vec<AdmissionFacts>, Error> {
+    async fn admission_facts(
+        &self,
+        asked: &[AdmissionQuery<'_>],
+    ) -> Result<Vec<AdmissionFacts>, Error> {
         self.read_admission_facts(asked).await
     }
 
@@ -173,7 +215,9 @@ impl Store for SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(unavailable)?;
-        rows.iter().map(|row| Ok((to_u64(row.get(0))?, row.get(1)))).collect()
+        rows.iter()
+            .map(|row| Ok((to_u64(row.get(0))?, row.get(1))))
+            .collect()
     }
 
     async fn bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredReport>, Error> {
@@ -188,11 +232,30 @@ impl Store for SqliteStore {
         self.read_reports(filter).await
     }
 
-    async fn reports_of_trade(&self, market: &str, trade_id: &str, parties: [&Did; 2]) -> Result<Vec<StoredReport>, Error> {
-        self.read_reports_of_trade(market, trade_id, parties).await
+    async fn current_reports(
+        &self,
+        market: &str,
+        trade_id: &str,
+        parties: [&Did; 2],
+        before: u64,
+    ) -> Result<Vec<StoredReport>, Error> {
+        self.read_current_reports(market, trade_id, parties, before)
+            .await
     }
 
-    async fn reports_with_document(&self, sha256: &[u8; 32], limit: u32) -> Result<Vec<StoredReport>, Error> {
+    async fn index_at(&self, at_ms: u64) -> Result<u64, Error> {
+        self.read_index_at(at_ms).await
+    }
+
+    async fn known_documents(&self, digests: &[[u8; 32]]) -> Result<Vec<[u8; 32]>, Error> {
+        self.read_known_documents(digests).await
+    }
+
+    async fn reports_with_document(
+        &self,
+        sha256: &[u8; 32],
+        limit: u32,
+    ) -> Result<Vec<StoredReport>, Error> {
         self.read_reports_with_document(sha256, limit).await
     }
 
@@ -208,11 +271,21 @@ impl Store for SqliteStore {
         self.read_epochs(before, limit).await
     }
 
-    async fn statements(&self, epoch: u64, from: u64, limit: u32) -> Result<Vec<StoredStatement>, Error> {
+    async fn statements(
+        &self,
+        epoch: u64,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredStatement>, Error> {
         self.read_statements(epoch, from, limit).await
     }
 
-    async fn statements_of(&self, agent: &Did, before: u64, limit: u32) -> Result<Vec<StoredStatement>, Error> {
+    async fn statements_of(
+        &self,
+        agent: &Did,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredStatement>, Error> {
         self.read_statements_of(agent, before, limit).await
     }
 
@@ -241,11 +314,14 @@ impl Store for SqliteStore {
     }
 
     async fn aliases(&self) -> Result<Vec<(String, Did)>, Error> {
-        let rows = sqlx::query("SELECT alias, key FROM agents WHERE alias IS NOT NULL ORDER BY key")
-            .fetch_all(&self.readers)
-            .await
-            .map_err(unavailable)?;
-        rows.iter().map(|row| Ok((row.get(0), did(row.get(1))?))).collect()
+        let rows =
+            sqlx::query("SELECT alias, key FROM agents WHERE alias IS NOT NULL ORDER BY key")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(unavailable)?;
+        rows.iter()
+            .map(|row| Ok((row.get(0), did(row.get(1))?)))
+            .collect()
     }
 
     async fn add_token(&self, token: &IssuedToken) -> Result<bool, Error> {
@@ -258,12 +334,17 @@ impl Store for SqliteStore {
             .fetch_one(&self.readers)
             .await
             .map_err(unavailable)?;
-        let revoked: Vec<i64> = sqlx::query_scalar("SELECT idx FROM tokens WHERE list = ? AND revoked = 1 ORDER BY idx")
-            .bind(to_i64(list)?)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(unavailable)?;
-        Ok((to_u64(count)?, revoked.into_iter().map(to_u64).collect::<Result<_, _>>()?))
+        let revoked: Vec<i64> = sqlx::query_scalar(
+            "SELECT idx FROM tokens WHERE list = ? AND revoked = 1 ORDER BY idx",
+        )
+        .bind(to_i64(list)?)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        Ok((
+            to_u64(count)?,
+            revoked.into_iter().map(to_u64).collect::<Result<_, _>>()?,
+        ))
     }
 
     async fn newest_status_list(&self) -> Result<Option<u64>, Error> {

@@ -7,7 +7,8 @@ use super::{SqliteStore, bytes32, did, report_id, to_i64, to_u64, tree_number, u
 use crate::{
     log::tree::{Tile, TileId},
     store::{
-        AdmissionFacts, AdmissionQuery, Error, Head, ReportFilter, StoredEpoch, StoredReport, StoredStatement, Tree,
+        AdmissionFacts, AdmissionQuery, Error, Head, ReportFilter, StoredEpoch, StoredReport,
+        StoredStatement, Tree,
     },
 };
 
@@ -60,14 +61,19 @@ impl SqliteStore {
         .transpose()
     }
 
-    pub(super) async fn read_admission_facts(&self, asked: &[AdmissionQuery<'_>]) -> Result<Vec<AdmissionFacts>, Error> {
+    pub(super) async fn read_admission_facts(
+        &self,
+        asked: &[AdmissionQuery<'_>],
+    ) -> Result<Vec<AdmissionFacts>, Error> {
         let mut facts = Vec::with_capacity(asked.len());
         for chunk in asked.chunks(1000) {
             let mut rows = Vec::with_capacity(chunk.len());
             for (n, query) in (0_i64..).zip(chunk) {
                 rows.push((n, query, query.alone_since_ms.map(to_i64).transpose()?));
             }
-            let mut sql = QueryBuilder::<Sqlite>::new("WITH q (n, id, reporter, subject, market, trade, jti, since) AS (");
+            let mut sql = QueryBuilder::<Sqlite>::new(
+                "WITH q (n, id, reporter, subject, market, trade, role, jti, since) AS (",
+            );
             sql.push_values(rows, |mut row, (n, query, since)| {
                 row.push_bind(n)
                     .push_bind(query.id.0.to_vec())
@@ -75,6 +81,7 @@ impl SqliteStore {
                     .push_bind(query.subject.key_bytes().as_slice())
                     .push_bind(query.market)
                     .push_bind(query.trade_id)
+                    .push_bind(super::role_number(query.role))
                     .push_bind(query.jti)
                     .push_bind(since);
             });
@@ -84,7 +91,7 @@ impl SqliteStore {
                    (SELECT r.id FROM reports r WHERE r.reporter = ra.id AND r.jti = q.jti), \
                    c.idx, c.id, \
                    EXISTS (SELECT 1 FROM reports r WHERE r.reporter = sa.id AND r.subject = ra.id AND r.market = m.id \
-                           AND r.trade_id = q.trade AND r.superseded_by IS NULL), \
+                           AND r.trade_id = q.trade AND r.role <> q.role AND r.superseded_by IS NULL), \
                    CASE WHEN q.since IS NULL THEN 0 ELSE \
                      (SELECT count(*) FROM reports r WHERE r.reporter = ra.id AND r.alone = 1 AND r.at_ms >= q.since) END \
                  FROM q \
@@ -95,15 +102,25 @@ impl SqliteStore {
                    AND c.trade_id = q.trade AND c.superseded_by IS NULL \
                  ORDER BY q.n",
             );
-            let rows = sql.build().fetch_all(&self.readers).await.map_err(unavailable)?;
+            let rows = sql
+                .build()
+                .fetch_all(&self.writer)
+                .await
+                .map_err(unavailable)?;
             for row in &rows {
-                let current = match (row.get::<Option<i64>, _>(2), row.get::<Option<Vec<u8>>, _>(3)) {
+                let current = match (
+                    row.get::<Option<i64>, _>(2),
+                    row.get::<Option<Vec<u8>>, _>(3),
+                ) {
                     (Some(index), Some(id)) => Some((to_u64(index)?, report_id(&id)?)),
                     _ => None,
                 };
                 facts.push(AdmissionFacts {
                     same: row.get::<Option<i64>, _>(0).map(to_u64).transpose()?,
-                    jti: row.get::<Option<Vec<u8>>, _>(1).map(|id| report_id(&id)).transpose()?,
+                    jti: row
+                        .get::<Option<Vec<u8>>, _>(1)
+                        .map(|id| report_id(&id))
+                        .transpose()?,
                     current,
                     counterparty_reported: row.get(4),
                     alone: to_u64(row.get(5))?,
@@ -114,17 +131,25 @@ impl SqliteStore {
     }
 
     pub(super) async fn read_tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error> {
-        let bytes: Option<Vec<u8>> = sqlx::query_scalar("SELECT hashes FROM tiles WHERE tree = ? AND level = ? AND n = ?")
-            .bind(tree_number(tree)?)
-            .bind(i64::from(id.level))
-            .bind(to_i64(id.n)?)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(unavailable)?;
-        bytes.map(|bytes| bytes.chunks(32).map(bytes32).collect()).transpose()
+        let bytes: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT hashes FROM tiles WHERE tree = ? AND level = ? AND n = ?")
+                .bind(tree_number(tree)?)
+                .bind(i64::from(id.level))
+                .bind(to_i64(id.n)?)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(unavailable)?;
+        bytes
+            .map(|bytes| bytes.chunks(32).map(bytes32).collect())
+            .transpose()
     }
 
-    pub(super) async fn read_bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredReport>, Error> {
+    pub(super) async fn read_bodies(
+        &self,
+        start: u64,
+        end: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredReport>, Error> {
         let rows = QueryBuilder::<Sqlite>::new(REPORT)
             .push("WHERE r.idx >= ")
             .push_bind(to_i64(start)?)
@@ -150,41 +175,124 @@ impl SqliteStore {
         row.as_ref().map(stored_report).transpose()
     }
 
-    pub(super) async fn read_reports(&self, filter: &ReportFilter) -> Result<Vec<StoredReport>, Error> {
+    pub(super) async fn read_reports(
+        &self,
+        filter: &ReportFilter,
+    ) -> Result<Vec<StoredReport>, Error> {
         let mut sql = QueryBuilder::<Sqlite>::new(REPORT);
-        sql.push("WHERE r.idx >= ").push_bind(to_i64(filter.from_index)?);
+        sql.push("WHERE r.idx >= ")
+            .push_bind(to_i64(filter.from_index)?);
         for (column, agent) in [("subject", &filter.subject), ("reporter", &filter.reporter)] {
             if let Some(agent) = agent {
-                sql.push(" AND r.").push(column).push(" = (SELECT id FROM agents WHERE key = ");
+                sql.push(" AND r.")
+                    .push(column)
+                    .push(" = (SELECT id FROM agents WHERE key = ");
                 sql.push_bind(agent.key_bytes().to_vec()).push(")");
             }
         }
         if let Some(market) = &filter.market {
-            sql.push(" AND r.market = (SELECT id FROM markets WHERE name = ").push_bind(market).push(")");
+            sql.push(" AND r.market = (SELECT id FROM markets WHERE name = ")
+                .push_bind(market)
+                .push(")");
         }
         if let Some(trade_id) = &filter.trade_id {
             sql.push(" AND r.trade_id = ").push_bind(trade_id);
         }
-        if let Some(since) = filter.since_ms {
-            sql.push(" AND r.at_ms >= ").push_bind(to_i64(since)?);
-        }
         sql.push(" ORDER BY r.idx LIMIT ").push_bind(filter.limit);
-        let rows = sql.build().fetch_all(&self.readers).await.map_err(unavailable)?;
+        let rows = sql
+            .build()
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
         rows.iter().map(stored_report).collect()
     }
 
-    pub(super) async fn read_reports_of_trade(&self, market: &str, trade_id: &str, parties: [&Did; 2]) -> Result<Vec<StoredReport>, Error> {
-        let [one, other] = parties.map(|did| did.key_bytes().to_vec());
-        let mut sql = QueryBuilder::<Sqlite>::new(REPORT);
-        sql.push("JOIN agents ra ON ra.id = r.reporter JOIN agents sa ON sa.id = r.subject JOIN markets m ON m.id = r.market ");
-        sql.push("WHERE m.name = ").push_bind(market).push(" AND r.trade_id = ").push_bind(trade_id);
-        sql.push(" AND ((ra.key = ").push_bind(one.clone()).push(" AND sa.key = ").push_bind(other.clone());
-        sql.push(") OR (ra.key = ").push_bind(other).push(" AND sa.key = ").push_bind(one).push(")) ORDER BY r.idx");
-        let rows = sql.build().fetch_all(&self.readers).await.map_err(unavailable)?;
-        rows.iter().map(stored_report).collect()
+    pub(super) async fn read_current_reports(
+        &self,
+        market: &str,
+        trade_id: &str,
+        parties: [&Did; 2],
+        before: u64,
+    ) -> Result<Vec<StoredReport>, Error> {
+        let mut current = Vec::with_capacity(2);
+        let [one, other] = parties;
+        for (reporter, subject) in [(one, other), (other, one)] {
+            let row = QueryBuilder::<Sqlite>::new(REPORT)
+                .push("WHERE r.trade_id = ")
+                .push_bind(trade_id)
+                .push(" AND r.market = (SELECT id FROM markets WHERE name = ")
+                .push_bind(market)
+                .push(") AND r.reporter = (SELECT id FROM agents WHERE key = ")
+                .push_bind(reporter.key_bytes().to_vec())
+                .push(") AND r.subject = (SELECT id FROM agents WHERE key = ")
+                .push_bind(subject.key_bytes().to_vec())
+                .push(") AND r.idx < ")
+                .push_bind(to_i64(before)?)
+                .push(" ORDER BY r.idx DESC LIMIT 1")
+                .build()
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(unavailable)?;
+            current.extend(row.as_ref().map(stored_report).transpose()?);
+        }
+        Ok(current)
     }
 
-    pub(super) async fn read_reports_with_document(&self, sha256: &[u8; 32], limit: u32) -> Result<Vec<StoredReport>, Error> {
+    pub(super) async fn read_index_at(&self, at_ms: u64) -> Result<u64, Error> {
+        // Log time never decreases with the index: a binary search needs no index on it.
+        let size: Option<i64> = sqlx::query_scalar("SELECT size FROM head")
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let (mut low, mut high) = (0, size.unwrap_or(0));
+        let at_ms = to_i64(at_ms)?;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let at: i64 = sqlx::query_scalar("SELECT at_ms FROM entries WHERE idx = ?")
+                .bind(middle)
+                .fetch_one(&self.readers)
+                .await
+                .map_err(unavailable)?;
+            if at < at_ms {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        to_u64(low)
+    }
+
+    pub(super) async fn read_known_documents(
+        &self,
+        digests: &[[u8; 32]],
+    ) -> Result<Vec<[u8; 32]>, Error> {
+        let mut known = Vec::new();
+        for chunk in digests.chunks(1000) {
+            let mut sql = QueryBuilder::<Sqlite>::new(
+                "SELECT DISTINCT sha256 FROM documents WHERE sha256 IN (",
+            );
+            let mut list = sql.separated(", ");
+            for digest in chunk {
+                list.push_bind(digest.to_vec());
+            }
+            sql.push(")");
+            let rows: Vec<Vec<u8>> = sql
+                .build_query_scalar()
+                .fetch_all(&self.writer)
+                .await
+                .map_err(unavailable)?;
+            for row in rows {
+                known.push(bytes32(&row)?);
+            }
+        }
+        Ok(known)
+    }
+
+    pub(super) async fn read_reports_with_document(
+        &self,
+        sha256: &[u8; 32],
+        limit: u32,
+    ) -> Result<Vec<StoredReport>, Error> {
         let rows = QueryBuilder::<Sqlite>::new(REPORT)
             .push("JOIN documents d ON d.idx = r.idx WHERE d.sha256 = ")
             .push_bind(sha256.to_vec())
@@ -207,7 +315,10 @@ impl SqliteStore {
         row.as_ref().map(stored_report).transpose()
     }
 
-    pub(super) async fn read_epoch(&self, number: Option<u64>) -> Result<Option<StoredEpoch>, Error> {
+    pub(super) async fn read_epoch(
+        &self,
+        number: Option<u64>,
+    ) -> Result<Option<StoredEpoch>, Error> {
         let row = sqlx::query(
             "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
              WHERE e.number = coalesce(?, (SELECT max(number) FROM epochs))",
@@ -219,7 +330,11 @@ impl SqliteStore {
         row.as_ref().map(stored_epoch).transpose()
     }
 
-    pub(super) async fn read_epochs(&self, before: u64, limit: u32) -> Result<Vec<StoredEpoch>, Error> {
+    pub(super) async fn read_epochs(
+        &self,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEpoch>, Error> {
         let rows = sqlx::query(
             "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
              WHERE e.number < ? ORDER BY e.number DESC LIMIT ?",
@@ -232,7 +347,12 @@ impl SqliteStore {
         rows.iter().map(stored_epoch).collect()
     }
 
-    pub(super) async fn read_statements(&self, epoch: u64, from: u64, limit: u32) -> Result<Vec<StoredStatement>, Error> {
+    pub(super) async fn read_statements(
+        &self,
+        epoch: u64,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredStatement>, Error> {
         let rows = sqlx::query(
             "SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s JOIN agents a ON a.id = s.agent \
              WHERE s.epoch = ? AND s.leaf >= ? ORDER BY s.leaf LIMIT ?",
@@ -246,7 +366,12 @@ impl SqliteStore {
         rows.iter().map(stored_statement).collect()
     }
 
-    pub(super) async fn read_statements_of(&self, agent: &Did, before: u64, limit: u32) -> Result<Vec<StoredStatement>, Error> {
+    pub(super) async fn read_statements_of(
+        &self,
+        agent: &Did,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredStatement>, Error> {
         let rows = sqlx::query(
             "SELECT s.epoch, s.leaf, a.key, s.claims FROM agents a JOIN statements s ON s.agent = a.id \
              WHERE a.key = ? AND s.epoch < ? ORDER BY s.epoch DESC LIMIT ?",

@@ -14,7 +14,11 @@ const ROWS: usize = 1000;
 impl SqliteStore {
     pub(super) async fn write_commit(&self, commit: &Commit) -> Result<(), Error> {
         // IMMEDIATE: a deferred transaction that becomes a writer later gets SQLITE_BUSY at once, without the busy timeout.
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+        let mut tx = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(unavailable)?;
         swap_head(&mut tx, commit).await?;
         for chunk in commit.entries.chunks(ROWS) {
             let mut rows = Vec::with_capacity(chunk.len());
@@ -23,7 +27,10 @@ impl SqliteStore {
             }
             QueryBuilder::<Sqlite>::new("INSERT INTO entries (idx, at_ms, kind, bytes) ")
                 .push_values(rows, |mut row, (index, at_ms, entry)| {
-                    row.push_bind(index).push_bind(at_ms).push_bind(entry.kind).push_bind(entry.bytes.as_slice());
+                    row.push_bind(index)
+                        .push_bind(at_ms)
+                        .push_bind(entry.kind)
+                        .push_bind(entry.bytes.as_slice());
                 })
                 .build()
                 .execute(&mut *tx)
@@ -31,7 +38,12 @@ impl SqliteStore {
                 .map_err(unavailable)?;
         }
         let agents = commit.reports.iter().flat_map(|r| [r.reporter, r.subject]);
-        let agents = agents.chain(commit.epoch.iter().flat_map(|e| e.statements.iter().map(|s| s.0)));
+        let agents = agents.chain(
+            commit
+                .epoch
+                .iter()
+                .flat_map(|e| e.statements.iter().map(|s| s.0)),
+        );
         intern_agents(&mut tx, &agents.collect()).await?;
         for chunk in commit.reports.chunks(ROWS) {
             insert_reports(&mut tx, chunk).await?;
@@ -56,7 +68,11 @@ impl SqliteStore {
     }
 
     pub(super) async fn write_aliases(&self, aliases: &[(String, Did)]) -> Result<(), Error> {
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+        let mut tx = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(unavailable)?;
         intern_agents(&mut tx, &aliases.iter().map(|(_, did)| *did).collect()).await?;
         for (alias, did) in aliases {
             sqlx::query("UPDATE agents SET alias = ? WHERE key = ? AND alias IS NOT ?")
@@ -108,7 +124,11 @@ async fn swap_head(tx: &mut SqliteConnection, commit: &Commit) -> Result<(), Err
         }
     };
     let done = query.execute(&mut *tx).await.map_err(unavailable)?;
-    if done.rows_affected() == 1 { Ok(()) } else { Err(Error::HeadMoved) }
+    if done.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(Error::HeadMoved)
+    }
 }
 
 async fn intern_agents(tx: &mut SqliteConnection, agents: &BTreeSet<Did>) -> Result<(), Error> {
@@ -144,12 +164,14 @@ async fn insert_reports(tx: &mut SqliteConnection, reports: &[NewReport]) -> Res
     for (i, report) in reports.iter().enumerate() {
         if let Some(old) = report.supersedes {
             insert_plain(tx, &reports[start..i]).await?;
-            sqlx::query("UPDATE reports SET superseded_by = ? WHERE idx = ? AND superseded_by IS NULL")
-                .bind(to_i64(report.index)?)
-                .bind(to_i64(old)?)
-                .execute(&mut *tx)
-                .await
-                .map_err(unavailable)?;
+            sqlx::query(
+                "UPDATE reports SET superseded_by = ? WHERE idx = ? AND superseded_by IS NULL",
+            )
+            .bind(to_i64(report.index)?)
+            .bind(to_i64(old)?)
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
             start = i;
         }
     }
@@ -165,18 +187,25 @@ async fn insert_plain(tx: &mut SqliteConnection, reports: &[NewReport]) -> Resul
         rows.push((to_i64(report.index)?, to_i64(report.at_ms)?, report));
     }
     let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, jti, historical, alone) ",
+        "INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone) ",
     );
     query
         .push_values(&rows, |mut row, (index, at_ms, report)| {
-            row.push_bind(index).push_bind(report.id.0.to_vec()).push_bind(at_ms);
+            row.push_bind(index)
+                .push_bind(report.id.0.to_vec())
+                .push_bind(at_ms);
             row.push("(SELECT id FROM agents WHERE key = ");
-            row.push_bind_unseparated(report.reporter.key_bytes().as_slice()).push_unseparated(")");
+            row.push_bind_unseparated(report.reporter.key_bytes().as_slice())
+                .push_unseparated(")");
             row.push("(SELECT id FROM agents WHERE key = ");
-            row.push_bind_unseparated(report.subject.key_bytes().as_slice()).push_unseparated(")");
+            row.push_bind_unseparated(report.subject.key_bytes().as_slice())
+                .push_unseparated(")");
             row.push("(SELECT id FROM markets WHERE name = ");
-            row.push_bind_unseparated(report.market.as_str()).push_unseparated(")");
-            row.push_bind(report.trade_id.as_str()).push_bind(report.jti.as_str());
+            row.push_bind_unseparated(report.market.as_str())
+                .push_unseparated(")");
+            row.push_bind(report.trade_id.as_str())
+                .push_bind(super::role_number(report.role))
+                .push_bind(report.jti.as_str());
             row.push_bind(report.historical).push_bind(report.alone);
         })
         .build()
@@ -215,17 +244,20 @@ async fn insert_epoch(tx: &mut SqliteConnection, epoch: &NewEpoch) -> Result<(),
         .map_err(unavailable)?;
     let leaves: Vec<_> = (0_i64..).zip(&epoch.statements).collect();
     for chunk in leaves.chunks(ROWS) {
-        QueryBuilder::<Sqlite>::new("INSERT INTO statements (epoch, leaf, agent, reached, claims) ")
-            .push_values(chunk, |mut row, (leaf, (agent, reached, claims))| {
-                row.push_bind(number).push_bind(leaf);
-                row.push("(SELECT id FROM agents WHERE key = ");
-                row.push_bind_unseparated(agent.key_bytes().as_slice()).push_unseparated(")");
-                row.push_bind(reached).push_bind(claims.as_str());
-            })
-            .build()
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
+        QueryBuilder::<Sqlite>::new(
+            "INSERT INTO statements (epoch, leaf, agent, reached, claims) ",
+        )
+        .push_values(chunk, |mut row, (leaf, (agent, reached, claims))| {
+            row.push_bind(number).push_bind(leaf);
+            row.push("(SELECT id FROM agents WHERE key = ");
+            row.push_bind_unseparated(agent.key_bytes().as_slice())
+                .push_unseparated(")");
+            row.push_bind(reached).push_bind(claims.as_str());
+        })
+        .build()
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
     }
     Ok(())
 }
