@@ -66,8 +66,8 @@ codes! {
     LeafUnknown = "log.leaf_unknown", "No such entry", "The log is shorter than this.";
     TileUnknown = "log.tile_unknown", "No such tile", "No published tree has this tile at this width, or the path is not its canonical spelling.";
     EpochUnknown = "epoch.unknown", "No such epoch", "No epoch with this number has been computed.";
-    EpochAsOf = "epoch.as_of_decreases", "as_of would go back", "as_of of an epoch is never before the one of the epoch before it.";
-    EpochAsOfFuture = "epoch.as_of_in_future", "as_of is in the future", "as_of is in Unix seconds and at most now.";
+    EpochAsOf = "epoch.as_of_decreases", "Epoch time would go back", "as_of of an epoch is never before the one of the epoch before it.";
+    EpochAsOfFuture = "epoch.as_of_in_future", "Epoch time is in the future", "as_of is in Unix seconds and at most now.";
     EpochUnchanged = "epoch.unchanged", "Nothing new to score", "The log has no entry since the newest epoch.";
     EpochOtherCode = "epoch.other_code", "Computed by another version", "The newest epoch was computed by another version of the scoring function; explanations come with the next epoch.";
     ClockBehind = "log.clock_behind", "The clock is behind the log", "The newest entry is more than a minute ahead of this machine's clock. Set the clock; nothing was stored.";

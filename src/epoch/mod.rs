@@ -137,7 +137,7 @@ pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
         log_size,
         statements: count,
         reports: u64::try_from(explained.evidence.opinions.len()).unwrap_or(u64::MAX),
-        score_root: goodstanding_verify::b64::std_encode(&score_root),
+        score_root: goodstanding_verify::b64::std_encode(score_root),
         computed_in_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     *app.explained.lock().await = Some(Arc::new(explained));

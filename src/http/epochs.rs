@@ -39,9 +39,9 @@ fn shown(stored: &StoredEpoch) -> Result<Value, Fault> {
         "log_size": entry.log_size,
         "policy": entry.policy,
         "statements": entry.statements,
-        "score_root": b64::std_encode(&entry.score_root.0),
-        "flags_root": b64::std_encode(&entry.flags_root.0),
-        "salt_key_sha256": b64::std_encode(&entry.salt_key_sha256.0),
+        "score_root": b64::std_encode(entry.score_root.0),
+        "flags_root": b64::std_encode(entry.flags_root.0),
+        "salt_key_sha256": b64::std_encode(entry.salt_key_sha256.0),
         "code": entry.code,
     }))
 }
@@ -127,7 +127,7 @@ pub(super) async fn salt_key(
 ) -> Result<Json<Value>, Failed> {
     let epoch = stored(&api.app, &n).await?;
     Ok(Json(
-        json!({"epoch": epoch.number, "salt_key": b64::std_encode(&epoch.salt_key)}),
+        json!({"epoch": epoch.number, "salt_key": b64::std_encode(epoch.salt_key)}),
     ))
 }
 

@@ -56,35 +56,30 @@ pub(super) async fn tile(
         .checked_add(width)
         .filter(|end| *end <= complete)
         .ok_or_else(unknown)?;
-    let bytes = match wanted.tile() {
-        Some(id) => {
-            let mut hashes = api
-                .app
-                .store
-                .tile(Tree::Log, id)
-                .await?
-                .ok_or_else(unknown)?;
-            if hashes.len() < wanted.width {
-                return Err(Fault::new(
-                    Code::StoreCorrupt,
-                    format!("tile {path} is shorter than the published tree"),
-                )
-                .into());
-            }
-            hashes.truncate(wanted.width.min(TILE_WIDTH));
-            hashes.concat()
+    let bytes = if let Some(id) = wanted.tile() {
+        let mut hashes = api
+            .app
+            .store
+            .tile(Tree::Log, id)
+            .await?
+            .ok_or_else(unknown)?;
+        if hashes.len() < wanted.width {
+            return Err(Fault::new(
+                Code::StoreCorrupt,
+                format!("tile {path} is shorter than the published tree"),
+            )
+            .into());
         }
-        None => {
-            let entries = api.app.store.entries(start, end).await?;
-            if entries.len() != wanted.width {
-                return Err(Fault::new(
-                    Code::StoreCorrupt,
-                    format!("entries of {path} are missing"),
-                )
-                .into());
-            }
-            bundle(entries.iter().map(Vec::as_slice))
+        hashes.truncate(wanted.width.min(TILE_WIDTH));
+        hashes.concat()
+    } else {
+        let entries = api.app.store.entries(start, end).await?;
+        if entries.len() != wanted.width {
+            return Err(
+                Fault::new(Code::StoreCorrupt, format!("entries of {path} are missing")).into(),
+            );
         }
+        bundle(entries.iter().map(Vec::as_slice))
     };
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),

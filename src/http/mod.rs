@@ -192,7 +192,7 @@ pub async fn serve(
 
 /// Keeps the quota table small.
 async fn tend(api: Arc<Api>, stop: CancellationToken) {
-    while tokio::time::timeout(Duration::from_secs(60), stop.cancelled())
+    while tokio::time::timeout(Duration::from_mins(1), stop.cancelled())
         .await
         .is_err()
     {
@@ -215,7 +215,7 @@ async fn epochs_on_schedule(app: Arc<App>, every: Duration, stop: CancellationTo
                 tracing::info!(code = fault.code(), "no epoch this time");
             }
             Err(fault) => {
-                tracing::error!(code = fault.code(), error = %fault, "the scheduled epoch failed")
+                tracing::error!(code = fault.code(), error = %fault, "the scheduled epoch failed");
             }
         }
     }

@@ -162,19 +162,17 @@ pub fn status_of(code: &str) -> StatusCode {
         | ("did", _)
         | ("token", "nonce_unknown") => StatusCode::BAD_REQUEST,
         // Well-formed, but a signature or a rule fails.
-        ("report", _) | ("policy", _) | ("token", "holder_unproven") => {
+        ("report" | "policy", _) | ("token", "holder_unproven") | ("epoch", "as_of_in_future") => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         ("quota", _) => StatusCode::TOO_MANY_REQUESTS,
         ("ingest", _)
         | ("store", "unavailable")
         | ("log", "not_published" | "closed" | "clock_behind")
-        | ("epoch", "running") => StatusCode::SERVICE_UNAVAILABLE,
+        | ("epoch", "running" | "other_code") => StatusCode::SERVICE_UNAVAILABLE,
         ("epoch" | "agent", "unknown") | ("request", "not_found") | ("status", "list_unknown") => {
             StatusCode::NOT_FOUND
         }
-        ("epoch", "as_of_in_future") => StatusCode::UNPROCESSABLE_ENTITY,
-        ("epoch", "other_code") => StatusCode::SERVICE_UNAVAILABLE,
         ("epoch", _) => StatusCode::CONFLICT,
         ("auth", "forbidden") => StatusCode::FORBIDDEN,
         ("auth", _) => StatusCode::UNAUTHORIZED,

@@ -91,7 +91,7 @@ impl Parameters {
 
 /// The cursor of a position.
 pub(super) fn cursor(position: u64) -> String {
-    b64::url_encode(&position.to_be_bytes())
+    b64::url_encode(position.to_be_bytes())
 }
 
 /// A did:key from a path or query.

@@ -122,7 +122,7 @@ fn take(api: &Api, peer: SocketAddr, reports: u32) -> Result<(), Failed> {
 async fn text(body: Body, limit: usize) -> Result<String, Fault> {
     let bytes = axum::body::to_bytes(body, limit).await.map_err(|error| {
         if std::error::Error::source(&error)
-            .is_some_and(|e| e.is::<http_body_util::LengthLimitError>())
+            .is_some_and(<dyn std::error::Error + 'static>::is::<http_body_util::LengthLimitError>)
         {
             Fault::new(Code::BodyTooLarge, format!("at most {limit} bytes"))
         } else {

@@ -34,7 +34,7 @@ impl<K: Hash + Eq + Clone> Quota<K> {
             Ok(Err(until)) => {
                 Err(until.wait_time_from(governor::clock::DefaultClock::default().now()))
             }
-            Err(_) => Err(Duration::from_secs(60)),
+            Err(_) => Err(Duration::from_mins(1)),
         }
     }
 
@@ -73,7 +73,7 @@ mod tests {
         let quota = Quota::per_minute(10);
         assert!(quota.take(&ip("192.0.2.1"), 10).is_ok());
         let wait = quota.take(&ip("192.0.2.1"), 1).unwrap_err();
-        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(60));
+        assert!(wait > Duration::ZERO && wait <= Duration::from_mins(1));
         assert!(quota.take(&ip("192.0.2.2"), 10).is_ok());
         assert!(quota.take(&ip("192.0.2.3"), 11).is_err());
     }

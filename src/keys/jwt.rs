@@ -49,6 +49,10 @@ impl JwtVerifier for Ed25519Verifier {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is jsonwebtoken's"
+)]
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     let seed = match algorithm {
         Algorithm::EdDSA => <[u8; 32]>::try_from(key.as_bytes()),
@@ -58,6 +62,10 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
     Ok(Box::new(Ed25519Signer(SigningKey::from_bytes(&seed))))
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is jsonwebtoken's"
+)]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     let public = match algorithm {
         Algorithm::EdDSA => <[u8; 32]>::try_from(key.try_get_as_bytes()?),

@@ -99,7 +99,7 @@ impl SecretKey {
     /// RFC 7638 thumbprint of the public JWK.
     pub fn thumbprint(&self) -> String {
         let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, self.x());
-        b64::url_encode(&goodstanding_verify::digest::sha256(canonical.as_bytes()).0)
+        b64::url_encode(goodstanding_verify::digest::sha256(canonical.as_bytes()).0)
     }
 
     /// Raw 64-byte signature.

@@ -176,7 +176,9 @@ mod tests {
                 0x6e, 0x6f,
             ],
         ];
-        let hex: String = bundle(leaves).iter().map(|b| format!("{b:02x}")).collect();
+        let hex = bundle(leaves)
+            .iter()
+            .fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
         assert_eq!(
             hex,
             "00000001000001100002202100023031000440414243000850515253545556570010606162636465666768696a6b6c6d6e6f"

@@ -96,12 +96,15 @@ impl Rules {
     }
 }
 
+/// One reporter's side of one trade: reporter, subject, market, trade id.
+type Side<'a> = (Did, Did, &'a str, &'a str);
+
 /// What earlier items of the same batch did, seen by the later ones.
 #[derive(Default)]
 struct Overlay<'a> {
     ids: HashMap<ReportId, u64>,
     jtis: HashMap<(Did, &'a str), ReportId>,
-    current: HashMap<(Did, Did, &'a str, &'a str), (u64, ReportId, Role)>,
+    current: HashMap<Side<'a>, (u64, ReportId, Role)>,
     alone: HashMap<Did, u64>,
     documents: HashSet<[u8; 32]>,
 }

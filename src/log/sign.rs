@@ -35,10 +35,10 @@ impl LogSigner {
 
     /// The log's verifier key, `<origin>+<key id>+<key>`.
     pub fn vkey(&self) -> String {
-        let id: String = self.key_id.iter().map(|b| format!("{b:02x}")).collect();
+        let id = u32::from_be_bytes(self.key_id);
         let mut key = vec![1];
         key.extend_from_slice(self.key.public().as_bytes());
-        format!("{}+{id}+{}", self.origin, b64::std_encode(&key))
+        format!("{}+{id:08x}+{}", self.origin, b64::std_encode(&key))
     }
 
     /// The parsed form of [`Self::vkey`].

@@ -1,4 +1,4 @@
-//! The Merkle tree as 256-wide tiles (C2SP tlog-tiles), each tile one small rs_merkle tree.
+//! The Merkle tree as 256-wide tiles (C2SP tlog-tiles), each tile one small `rs_merkle` tree.
 //!
 //! Only the right edge lives in memory: at most one incomplete tile a level. A node whose subtree is not complete is
 //! never stored; it is recomputed from the edge and used as a virtual last node of its parent tile. Roots and paths
@@ -16,7 +16,7 @@ const TILE_BITS: u32 = 8;
 /// A u64 size needs no more levels than this.
 const MAX_LEVELS: u32 = 8;
 
-/// RFC 6962 §2.1 hashing for rs_merkle: leaves are passed already hashed, a lone node is carried up unchanged.
+/// RFC 6962 §2.1 hashing for `rs_merkle`: leaves are passed already hashed, a lone node is carried up unchanged.
 #[derive(Clone)]
 struct Rfc6962;
 

@@ -103,7 +103,7 @@ pub struct NewEpoch {
     pub number: u64,
     /// Index of its entry.
     pub index: u64,
-    /// K_epoch.
+    /// `K_epoch`.
     pub salt_key: [u8; 32],
     /// Statements in leaf order: agent, whether flow reached it, claims as JCS.
     pub statements: Vec<(Did, bool, String)>,
@@ -188,7 +188,7 @@ pub struct StoredEpoch {
     pub index: u64,
     /// Its entry's JCS bytes.
     pub entry: Vec<u8>,
-    /// K_epoch.
+    /// `K_epoch`.
     pub salt_key: [u8; 32],
 }
 

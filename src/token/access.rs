@@ -51,7 +51,7 @@ pub fn grant(app: &App, subject: &str, roles: &[Role], life_s: u64) -> Result<St
         sub: subject.to_owned(),
         iat: now,
         exp: now + life_s,
-        jti: b64::url_encode(&jti),
+        jti: b64::url_encode(jti),
         roles: roles.to_vec(),
     };
     app.keys

@@ -78,7 +78,7 @@ pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
         "_sd_alg": "sha-256",
         "anchor": {
             "index": stored.leaf,
-            "path": b64::url_encode(&path.concat()),
+            "path": b64::url_encode(path.concat()),
             "epoch_entry": epoch_entry,
             "proof": entry_proof(app, epoch.index, &published).await?,
         },

@@ -71,7 +71,7 @@ pub fn document(issuer: &str) -> String {
 pub fn integrity(document: &str) -> String {
     format!(
         "sha256-{}",
-        b64::std_encode(&goodstanding_verify::digest::sha256(document.as_bytes()).0)
+        b64::std_encode(goodstanding_verify::digest::sha256(document.as_bytes()).0)
     )
 }
 

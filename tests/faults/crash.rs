@@ -47,14 +47,8 @@ async fn crash_loop_loses_nothing_that_was_acknowledged() {
         let vkey = vkey
             .get_or_insert(log_key(&client, &server.url).await)
             .clone();
-        check(
-            &client,
-            &server.url,
-            &vkey,
-            &ledger.lock().unwrap().clone(),
-            &mut memory,
-        )
-        .await;
+        let known = ledger.lock().unwrap().clone();
+        check(&client, &server.url, &vkey, &known, &mut memory).await;
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap()

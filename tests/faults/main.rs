@@ -1,4 +1,12 @@
 //! What must hold when things break: processes are killed, clients vanish, and every acknowledgement had been synced before it was given.
+#![allow(
+    clippy::allow_attributes,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test may panic, and its tasks end with it"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,12 @@
 //! The HTTP API over a real socket.
+#![allow(
+    clippy::allow_attributes,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test may panic, and its tasks end with it"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

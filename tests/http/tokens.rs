@@ -389,11 +389,11 @@ async fn one_byte_changed_anywhere_is_rejected_with_the_code_of_that_place() {
         "anchor.statement_not_in_tree"
     );
     let inflated = resigned(&service, token, &holder, |payload| {
-        payload["epoch"] = json!(2)
+        payload["epoch"] = json!(2);
     });
     assert_eq!(verdict(&inflated), "anchor.epoch_mismatch");
     let other = resigned(&service, token, &holder, |payload| {
-        payload["sub"] = json!(agent(11).did().to_string())
+        payload["sub"] = json!(agent(11).did().to_string());
     });
     assert_eq!(verdict(&other), "token.holder_key_mismatch");
     // A digest nobody disclosed, changed near its end so that the order stays: the statement is another one.
@@ -413,9 +413,12 @@ async fn one_byte_changed_anywhere_is_rejected_with_the_code_of_that_place() {
     });
     assert_eq!(verdict(&swapped), "anchor.statement_not_in_tree");
 
-    // The trust bundle cannot be changed either.
+    // The trust bundle cannot be changed either: here, whose it says it is.
     let jws = service.get("/v1/trust-bundle").await.text().await.unwrap();
-    let changed = TrustBundle::parse(&flip(&jws, jws.find('.').unwrap() + 300), None, T0);
+    let mut parts: Vec<String> = jws.split('.').map(str::to_owned).collect();
+    let payload = String::from_utf8(b64::url_decode(&parts[1]).unwrap()).unwrap();
+    parts[1] = b64::url_encode(payload.replacen("http://127", "http://128", 1).as_bytes());
+    let changed = TrustBundle::parse(&parts.join("."), None, T0);
     assert_eq!(
         changed.unwrap_err().code().as_str(),
         "bundle.signature_invalid"
@@ -492,7 +495,7 @@ async fn statements_can_be_rebuilt_by_anyone_from_what_is_served() {
         .unwrap()
         .try_into()
         .unwrap();
-    let commitment = b64::std_encode(&goodstanding_verify::digest::sha256(&salt).0);
+    let commitment = b64::std_encode(goodstanding_verify::digest::sha256(&salt).0);
     assert_eq!(epoch["salt_key_sha256"], commitment);
     let statements = service
         .get("/v1/epochs/1/statements")
@@ -513,7 +516,7 @@ async fn statements_can_be_rebuilt_by_anyone_from_what_is_served() {
         );
     }
     assert_eq!(leaves.len(), 10);
-    assert_eq!(epoch["score_root"], b64::std_encode(&merkle::root(&leaves)));
+    assert_eq!(epoch["score_root"], b64::std_encode(merkle::root(&leaves)));
     let agent_page = service
         .get_json(&format!("/v1/agents/{}", agent(10).did()))
         .await;
