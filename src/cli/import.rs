@@ -46,6 +46,12 @@ pub(super) struct Args {
     /// Send the reports to a running service instead of opening the data directory
     #[arg(long)]
     url: Option<String>,
+    /// Issuer URL of a new data directory, as for `serve`; it cannot be changed later
+    #[arg(long, conflicts_with = "url")]
+    issuer: Option<String>,
+    /// Name of a new data directory's log, as for `serve`; it cannot be changed later
+    #[arg(long, conflicts_with = "url")]
+    origin: Option<String>,
 }
 
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
@@ -57,14 +63,14 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     let client = args.url.as_deref().map(Client::new).transpose()?;
     let file = args.file.clone();
     let found = blocking(move || survey(&file)).await??;
-    let seed = args.key_seed;
+    let seed = args.key_seed.clone();
     let aliases = found.aliases.clone();
     let agents = Arc::new(blocking(move || Agents::derive(&seed, aliases)).await?);
     let bar = progress_bar(found.rows);
     let started = Instant::now();
     let summary = match client {
         Some(client) => over_http(&client, &args.file, agents, &bar).await,
-        None => into_directory(ctx, &args.file, &found, agents, args.historical, &bar).await,
+        None => into_directory(ctx, &args, &found, agents, &bar).await,
     };
     bar.finish_and_clear();
     report(ctx, &summary?, started.elapsed().as_secs_f64())
@@ -80,16 +86,18 @@ fn progress_bar(rows: u64) -> ProgressBar {
 
 async fn into_directory(
     ctx: &Ctx,
-    file: &Path,
+    args: &Args,
     found: &Survey,
     agents: Arc<Agents>,
-    historical: bool,
     bar: &ProgressBar,
 ) -> anyhow::Result<Summary> {
+    let (file, historical) = (&args.file, args.historical);
     let begin_ms = found.first_time.filter(|_| historical).map(|s| s * 1000);
     let open = Open {
         create: true,
         begin_ms,
+        issuer: args.issuer.clone(),
+        origin: args.origin.clone(),
         ..Open::new(&ctx.data())
     };
     with_app(open, async |app| {

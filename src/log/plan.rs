@@ -418,3 +418,157 @@ fn is_attested(candidate: &Candidate, overlay: &Overlay<'_>, rules: &Rules) -> b
         Evidence::Receipt { signer: None, .. } | Evidence::Hash(_) => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use goodstanding_verify::merkle::verify_inclusion;
+    use serde_json::json;
+
+    use super::*;
+    use crate::keys::SecretKey;
+
+    const NOW: u64 = 1_767_225_600;
+
+    fn key(n: u8) -> SecretKey {
+        SecretKey::from_seed(&[n; 32])
+    }
+
+    fn rules(unilateral_per_day: u64) -> Rules {
+        Rules {
+            times: TimeLimits {
+                max_age_s: 2_592_000,
+                max_skew_s: 60,
+            },
+            unilateral_per_day,
+            attestors: Vec::new(),
+        }
+    }
+
+    fn candidate(trade: &str, change: impl FnOnce(&mut serde_json::Value)) -> Candidate {
+        let (buyer, seller) = (key(1), key(2));
+        let mut payload = json!({
+            "iss": buyer.did().to_string(), "sub": seller.did().to_string(), "jti": format!("jti-of-{trade}"), "iat": NOW,
+            "trade": {"id": trade, "market": "https://m.example", "kind": "purchase", "role": "buyer", "amount": "1",
+                      "currency": "USD", "closed_at": NOW},
+            "outcome": {"status": "fulfilled", "quality_bp": 1},
+        });
+        change(&mut payload);
+        let jws = buyer.sign_agent("trade-outcome+jwt", &payload).unwrap();
+        Candidate {
+            report: Report::verify(&jws).unwrap(),
+            jws,
+            historical_ms: None,
+            reached: false,
+            facts: AdmissionFacts::default(),
+            used_documents: Vec::new(),
+        }
+    }
+
+    fn plan(candidates: &[Candidate], rules: &Rules) -> Planned {
+        let signer = LogSigner::new("log.example", key(9));
+        plan_reports(&State::default(), candidates, rules, NOW * 1000, &signer)
+    }
+
+    fn codes(planned: &Planned) -> Vec<&str> {
+        let code = |v: &Result<Admitted, Fault>| v.as_ref().map_or_else(Fault::code, |_| "ok");
+        planned.verdicts.iter().map(code).collect()
+    }
+
+    #[test]
+    fn a_plan_is_contiguous_and_its_tiles_prove_every_entry() {
+        let candidates: Vec<_> = (0..5)
+            .map(|n| candidate(&format!("t{n}"), |_| {}))
+            .collect();
+        let planned = plan(&candidates, &rules(100));
+        let commit = planned.commit.unwrap();
+        assert_eq!(commit.expected, None);
+        assert_eq!(commit.head.size, 5);
+        for (n, entry) in (0..).zip(&commit.entries) {
+            assert_eq!(entry.index, n);
+            let path =
+                crate::log::tree::inclusion_path(n, 5, |id| planned.touched.get(&id).cloned())
+                    .unwrap();
+            verify_inclusion(n, 5, &leaf_hash(&entry.bytes), &path, &commit.head.root).unwrap();
+        }
+    }
+
+    #[test]
+    fn refused_reports_leave_no_gap_and_no_commit() {
+        let bad = candidate("t0", |p| p["iat"] = json!(NOW + 61));
+        let planned = plan(&[bad], &rules(100));
+        assert_eq!(codes(&planned), ["report.future_dated"]);
+        assert!(planned.commit.is_none());
+    }
+
+    #[test]
+    fn one_receipt_exempts_one_report_from_the_quota() {
+        let receipt = key(2)
+            .sign_agent(
+                "x402-receipt+jwt",
+                &json!({"version": 1, "transaction": "0xabc"}),
+            )
+            .unwrap();
+        let with_receipt = |p: &mut serde_json::Value| {
+            p["trade"]["settlement"] = json!({"rail": "x402", "ref": "0xabc"});
+            p["evidence"] = json!([{"type": "x402-receipt", "document": receipt}]);
+        };
+        let candidates: Vec<_> = (0..3)
+            .map(|n| candidate(&format!("t{n}"), with_receipt))
+            .collect();
+        assert!(matches!(
+            candidates[0].report.evidence[0],
+            Evidence::Receipt {
+                signer: Some(_),
+                ..
+            }
+        ));
+        let planned = plan(&candidates, &rules(1));
+        assert_eq!(codes(&planned), ["ok", "ok", "quota.unilateral"]);
+        let alone: Vec<_> = planned
+            .commit
+            .unwrap()
+            .reports
+            .iter()
+            .map(|r| r.alone)
+            .collect();
+        assert_eq!(alone, [false, true]);
+        // Used before this batch counts the same.
+        let mut used = candidates[0].clone();
+        used.used_documents = vec![match &used.report.evidence[0] {
+            Evidence::Receipt { sha256, .. } => sha256.0,
+            other => panic!("{other:?}"),
+        }];
+        assert_eq!(codes(&plan(&[used], &rules(0))), ["quota.unilateral"]);
+    }
+
+    #[test]
+    fn changing_ones_mind_counts_also_on_a_trade_that_both_reported() {
+        let first = candidate("t", |_| {});
+        let mut second = candidate("t", |p| {
+            p["jti"] = json!("another-jti");
+            p["supersedes"] = json!(first.report.id.to_string());
+        });
+        second.facts.counterparty_reported = true;
+        second.facts.current = Some((7, first.report.id));
+        assert_eq!(
+            codes(&plan(&[second.clone()], &rules(0))),
+            ["quota.unilateral"]
+        );
+        let planned = plan(&[second], &rules(1));
+        assert_eq!(planned.commit.unwrap().reports[0].supersedes, Some(7));
+    }
+
+    #[test]
+    fn history_is_of_the_past() {
+        let mut old = candidate("t0", |p| p["trade"]["closed_at"] = json!(NOW - 90_000_000));
+        assert_eq!(codes(&plan(&[old.clone()], &rules(0))), ["report.too_old"]);
+        old.historical_ms = Some((NOW - 90_000_000) * 1000);
+        let planned = plan(&[old.clone()], &rules(0));
+        assert_eq!(planned.state.at_ms, (NOW - 90_000_000) * 1000);
+        // Milliseconds where seconds belong would pull log time to the year 57971, for good.
+        old.historical_ms = Some(NOW * 1_000_000);
+        let planned = plan(&[old], &rules(0));
+        assert_eq!(codes(&planned), ["report.historical_in_future"]);
+        assert!(planned.commit.is_none());
+    }
+}

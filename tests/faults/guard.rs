@@ -107,3 +107,37 @@ async fn a_directory_has_one_user_and_keeps_its_name() {
     );
     reopen(data.path()).await.unwrap();
 }
+
+#[tokio::test]
+async fn publishing_goes_on_where_it_was_interrupted() {
+    let service = Service::start(T0).await;
+    service.app.log.publish().await.unwrap();
+    // The guard cannot be written: a folder stands where its new file belongs.
+    let blocked = service.data.path().join("head.new");
+    std::fs::create_dir(&blocked).unwrap();
+    service
+        .submit(report(&agent(1), &agent(2), "t-1", T0 - 60))
+        .await;
+    let before = service.get("/checkpoint").await.text().await.unwrap();
+    assert!(service.app.log.publish().await.is_err());
+    assert_eq!(
+        service.get("/checkpoint").await.text().await.unwrap(),
+        before,
+        "published without the guard knowing"
+    );
+    std::fs::remove_dir(&blocked).unwrap();
+    service.app.log.publish().await.unwrap();
+    assert_ne!(
+        service.get("/checkpoint").await.text().await.unwrap(),
+        before
+    );
+    // A crash between database and guard: the guard catches up at the next start.
+    let data = service.stop().await;
+    let guard = std::fs::read_to_string(data.path().join("head.guard")).unwrap();
+    std::fs::write(data.path().join("head.guard"), before).unwrap();
+    reopen(data.path()).await.unwrap();
+    assert_eq!(
+        std::fs::read_to_string(data.path().join("head.guard")).unwrap(),
+        guard
+    );
+}

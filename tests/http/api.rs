@@ -122,6 +122,58 @@ async fn unknown_paths_and_methods_are_problems() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_read_back_is_not_logged() {
+    use goodstanding::log::sequencer::Event;
+    use goodstanding_verify::entry::Body;
+    let service = Service::start(T0).await;
+    let size = service.log_size();
+    let policy = goodstanding_score::policy::Policy::preset("agent-market").unwrap();
+    let mut broken = policy.to_value();
+    broken["admission"]["max_age_s"] = serde_json::json!("soon");
+    for (version, policy, code) in [
+        (2, broken, "policy.member_invalid"),
+        (3, policy.to_value(), "policy.version_wrong"),
+        (1, policy.to_value(), "policy.version_wrong"),
+    ] {
+        let event = Event {
+            body: Body::Policy { version, policy },
+            at_ms: None,
+            epoch: None,
+        };
+        assert_eq!(service.app.log.log(event).await.unwrap_err().code(), code);
+    }
+    assert_eq!(service.log_size(), size);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_far_stops_admission_and_not_the_service() {
+    let service = Service::start(T0).await;
+    service.clock.set_ms((T0 - 30) * 1000);
+    let jws = report(&agent(1), &agent(2), "t-1", T0 - 60);
+    assert_eq!(service.submit(&jws).await.0, 201);
+    service.clock.set_ms((T0 - 3600) * 1000);
+    let (status, problem) = service
+        .submit(report(&agent(1), &agent(2), "t-2", T0 - 3700))
+        .await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (503, &"log.clock_behind".into())
+    );
+    service.app.log.publish().await.unwrap();
+    assert_eq!(service.get("/checkpoint").await.status(), 200);
+    service.clock.set_ms(T0 * 1000);
+    assert_eq!(
+        service
+            .submit(report(&agent(1), &agent(2), "t-2", T0 - 60))
+            .await
+            .0,
+        201
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn only_an_operator_computes_epochs() {
     use goodstanding::token::access::{Role, grant};
     let service = Service::start(T0).await;
@@ -157,6 +209,22 @@ async fn only_an_operator_computes_epochs() {
     service
         .submit(report(&agent(1), &agent(2), "t-1", T0 - 60))
         .await;
-    assert_eq!(post(Some(operator)).await, (422, "policy.no_seeds".into()));
+    assert_eq!(
+        post(Some(operator.clone())).await,
+        (422, "policy.no_seeds".into())
+    );
+    // What is logged cannot be taken back: milliseconds instead of seconds are refused before anything is computed.
+    let future = service
+        .client
+        .post(format!("{}/v1/epochs?as_of={}", service.url, T0 * 1000))
+        .bearer_auth(operator)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(future.status(), 422);
+    assert_eq!(
+        future.json::<Value>().await.unwrap()["code"],
+        "epoch.as_of_in_future"
+    );
     service.stop().await;
 }

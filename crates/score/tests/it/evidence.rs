@@ -217,3 +217,46 @@ fn every_party_is_an_agent_seen_at_its_first_log_time() {
     assert_eq!((seen(0), seen(1), seen(2)), (T0, T0, T0 + 1));
     assert!(evidence.agent(&did(5)).is_none());
 }
+
+#[test]
+fn quoting_somebody_elses_receipt_does_not_use_it_up() {
+    let policy = policy("agent-market", &[0]);
+    let mut log = Log::default();
+    let receipt = Document::Receipt {
+        rail: Rail::X402,
+        signer: Some(did(1)),
+        sha256: sha256(b"the receipt that agent 1 signed"),
+    };
+    // Agent 5 reports on agent 6 and quotes a receipt of agent 1: it lifts nothing there.
+    let quote = log.buyer(5, 6, "quote", 1000);
+    log.report(quote).evidence.push(receipt.clone());
+    let rightful = log.buyer(0, 1, "rightful", 1000);
+    log.report(rightful).evidence.push(receipt);
+    let evidence = log.evidence(&policy);
+    let level = |place: usize| evidence.level_of(&log.entries[place].report.id).unwrap();
+    assert_eq!(level(quote), Level::Unilateral);
+    assert_eq!(level(rightful), Level::Countersigned);
+}
+
+#[test]
+fn a_second_account_in_the_same_role_neither_shrinks_nor_ages_the_first() {
+    let policy = policy("agent-market", &[0]);
+    let mut log = Log::default();
+    let complaint = log.buyer(0, 1, "t", 0);
+    log.report(complaint).trade.amount = Amount::parse("500").unwrap();
+    log.sign_terms(complaint);
+    let alone = log.evidence(&policy);
+    // The seller files a report of its own, also as the buyer, over next to nothing and long ago.
+    let trick = log.buyer(1, 0, "t", 10_000);
+    let report = log.report(trick);
+    report.trade.amount = Amount::parse("0.000000001").unwrap();
+    report.trade.closed_at -= 1_000_000;
+    let evidence = log.evidence(&policy);
+    let id = log.entries[complaint].report.id;
+    assert_eq!(evidence.trade_of(&id), alone.trade_of(&id));
+    assert_eq!(evidence.level_of(&id), Some(Level::Countersigned));
+    assert_ne!(
+        evidence.trade_of(&id),
+        evidence.trade_of(&log.entries[trick].report.id)
+    );
+}
