@@ -21,7 +21,7 @@ pub(super) struct Args {
     /// Settings as TOML; flags and environment come before it
     #[arg(long, value_name = "FILE", env = "GOODSTANDING_CONFIG")]
     config: Option<PathBuf>,
-    /// URL that tokens name as their issuer; fixed when the data directory is made [default: http://<listen>]
+    /// URL that tokens name as their issuer; fixed when the data directory is made [default: `http://LISTEN`]
     #[arg(long, value_name = "URL", env = "GOODSTANDING_ISSUER")]
     issuer: Option<String>,
     /// Name of the log; fixed when the data directory is made [default: the issuer without its scheme]

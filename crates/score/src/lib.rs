@@ -12,8 +12,8 @@
 //! |---|---|
 //! | read or check a policy | [`policy::Policy`] |
 //! | turn a log prefix into evidence | [`evidence::Evidence::build`] |
-//! | score it | [`score`] |
-//! | show why an agent has its score | [`explain`] |
+//! | score it | [`score()`] |
+//! | show why an agent has its score | [`explain()`] |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![deny(clippy::float_arithmetic)]
