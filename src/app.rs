@@ -77,6 +77,17 @@ pub struct Keys {
     pub access: SecretKey,
 }
 
+impl Keys {
+    /// The keys that the log announces, with what they are for.
+    pub fn logged(&self) -> [(KeyUse, &SecretKey); 3] {
+        [
+            (KeyUse::Token, &self.token),
+            (KeyUse::Status, &self.status),
+            (KeyUse::Bundle, &self.bundle),
+        ]
+    }
+}
+
 /// An open data directory.
 #[derive(Debug)]
 pub struct App {
@@ -130,9 +141,12 @@ impl App {
         let lock = lock(&open.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, open.create).await?);
         let (issuer, origin) = identity(store.as_ref(), &open).await?;
+        // A key that is lost has to be restored: a new one in its place would be another log, or another issuer.
+        let guard_file = open.data.join("head.guard");
+        let is_new = store.head().await?.is_none() && !guard_file.exists();
         let mut keys = KEY_NAMES
             .iter()
-            .map(|name| load_or_make(&keys_dir, name))
+            .map(|name| load_or_make(&keys_dir, name, is_new))
             .collect::<Result<Vec<_>, _>>()?
             .into_iter();
         let mut next = || {
@@ -147,7 +161,7 @@ impl App {
             bundle: next()?,
             access: next()?,
         };
-        let guard = HeadGuard::new(&open.data.join("head.guard"));
+        let guard = HeadGuard::new(&guard_file);
         let log = sequencer::start(
             store.clone(),
             signer.clone(),
@@ -170,25 +184,25 @@ impl App {
             epoch_running: tokio::sync::Mutex::default(),
             lock: std::sync::Mutex::new(Some(lock)),
         };
-        app.begin_log(open.begin_ms).await?;
+        if app.begin_log(open.begin_ms).await? {
+            app.log.publish().await?;
+        }
         Ok(Arc::new(app))
     }
 
-    /// Writes what a log begins with and does not have yet: its keys and a first policy. A crash in between is mended by the next start.
-    async fn begin_log(&self, begin_ms: Option<u64>) -> Result<(), Fault> {
-        let at_ms = begin_ms.unwrap_or_else(|| self.clock.now_ms());
+    /// Writes what a log begins with and does not have yet: its keys and a first policy. A crash in between is mended by
+    /// the next start. Returns whether anything was written.
+    async fn begin_log(&self, begin_ms: Option<u64>) -> Result<bool, Fault> {
+        let now_ms = self.clock.now_ms();
+        // Log time never goes back: a beginning in the future would close the log until then.
+        let at_ms = begin_ms.map_or(now_ms, |begin| begin.min(now_ms));
         let mut logged = Vec::new();
         for (_, bytes) in self.store.events("key", u64::MAX >> 1).await? {
             if let Body::Key(entry) = Entry::parse(&bytes)?.body {
                 logged.push((entry.usage, entry.jwk.thumbprint()));
             }
         }
-        let keys = [
-            (KeyUse::Token, &self.keys.token),
-            (KeyUse::Status, &self.keys.status),
-            (KeyUse::Bundle, &self.keys.bundle),
-        ];
-        for (usage, key) in keys {
+        for (usage, key) in self.keys.logged() {
             if !logged.contains(&(usage, key.thumbprint())) {
                 let jwk = goodstanding_verify::jwk::Jwk::parse(&key.jwk())?;
                 let body = Body::Key(KeyEntry {
@@ -206,7 +220,9 @@ impl App {
                     .await?;
             }
         }
-        if self.log.shared().policy().is_none() {
+        let begun = logged.len() >= self.keys.logged().len();
+        let has_policy = self.log.shared().policy().is_some();
+        if !has_policy {
             let policy = Policy::preset("agent-market")?.to_value();
             let body = Body::Policy { version: 1, policy };
             self.log
@@ -217,7 +233,7 @@ impl App {
                 })
                 .await?;
         }
-        Ok(())
+        Ok(!(begun && has_policy))
     }
 
     /// Writes what is queued, publishes, closes the database and lets go of the directory. A connection that still
@@ -313,15 +329,66 @@ async fn settle(
     }
 }
 
-/// A key of the service: read, or made on the first start.
-fn load_or_make(dir: &Path, name: &str) -> Result<SecretKey, Fault> {
+/// A key of the service: read, or made while there is no log yet.
+fn load_or_make(dir: &Path, name: &str, make: bool) -> Result<SecretKey, Fault> {
     let path = dir.join(format!("{name}.json"));
     if path.exists() {
         return Ok(KeyFile::read(&path)?);
     }
+    if !make {
+        let detail = format!(
+            "{} is missing, and this log was signed with it; restore it",
+            path.display()
+        );
+        return Err(Fault::new(Code::KeyUnusable, detail));
+    }
     let key = SecretKey::generate()?;
     KeyFile::create(&key, &path)?;
     Ok(key)
+}
+
+/// A data directory opened for reading only, also while a service works on it.
+#[derive(Debug)]
+pub struct Reader {
+    /// The database; what it would write fails.
+    pub store: Arc<dyn Store>,
+    data: PathBuf,
+}
+
+impl Reader {
+    /// Opens a data directory without taking it.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub async fn open(data: &Path) -> Result<Self, Fault> {
+        let database = data.join("goodstanding.sqlite");
+        if !database.exists() {
+            return Err(Fault::new(
+                Code::DataMissing,
+                format!("{} has no data", data.display()),
+            ));
+        }
+        let store = Arc::new(SqliteStore::open_reader(&database).await?);
+        Ok(Self {
+            store,
+            data: data.to_owned(),
+        })
+    }
+
+    /// The issuer and the key that signs access tokens.
+    ///
+    /// # Errors
+    /// When either cannot be read.
+    pub async fn access(&self) -> Result<(String, SecretKey), Fault> {
+        let issuer = self.store.meta("issuer").await?;
+        let issuer = issuer.ok_or_else(|| {
+            Fault::new(Code::StoreCorrupt, "the database does not know its issuer")
+        })?;
+        Ok((
+            issuer,
+            load_or_make(&self.data.join("keys"), "access", false)?,
+        ))
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Fault {

@@ -51,26 +51,28 @@ codes! {
     QueueFull = "ingest.queue_full", "The write queue is full", "Nothing was stored. Try again after Retry-After seconds.";
     StoreUnavailable = "store.unavailable", "The database is unavailable",
         "The write did not complete. Send the same bytes again: what was stored is recognised.";
-    StoreCorrupt = "store.corrupt", "The database contradicts itself", "An operator has to look at it: run fsck before anything else.";
+    StoreCorrupt = "store.corrupt", "The database contradicts itself", "An operator has to look at it before anything else is written; restore a newer copy of the data directory.";
     StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing.";
     DataLocked = "data.locked", "The data directory is in use",
-        "Another process has this data directory open. Stop it, or talk to it over HTTP with --url.";
+        "Another process has this data directory open, most likely a running service. `scores`, `policy show` and `access grant` work beside it; POST /v1/epochs computes an epoch; for the rest, stop it.";
     DataMissing = "data.missing", "No data directory here", "Name one with --data, or make one with `serve` or `import`.";
     DataMismatch = "data.mismatch", "The data directory was made with other settings",
         "Origin and issuer are fixed when a data directory is made.";
     LogBehindGuard = "log.behind_guard", "The log is behind what was published",
         "The database is older than, or different from, the last published checkpoint. Serving it would fork the log: restore a newer copy.";
     LogClosed = "log.closed", "The log takes no more entries", "The process is shutting down, or the log stopped after an error it could not explain.";
+    NotHolder = "holder.not_subject", "Token of another agent", "The key is not that of the agent that the token is about; check the key file, or alias and key seed.";
     KeyUnusable = "key.unusable", "A key file cannot be used", "The message names the file and what is wrong with it.";
     NotPublished = "log.not_published", "Not published yet", "The entry is durable but no published checkpoint covers it yet. Try again after Retry-After seconds.";
     LeafUnknown = "log.leaf_unknown", "No such entry", "The log is shorter than this.";
     TileUnknown = "log.tile_unknown", "No such tile", "No published tree has this tile at this width, or the path is not its canonical spelling.";
-    EpochUnknown = "epoch.unknown", "No such epoch", "No epoch with this number has been computed.";
+    EpochUnknown = "epoch.unknown", "No such epoch", "Epochs need trust roots (`policy set --seeds`) and are computed by `epoch`, POST /v1/epochs, or hourly.";
     EpochAsOf = "epoch.as_of_decreases", "Epoch time would go back", "as_of of an epoch is never before the one of the epoch before it.";
     EpochAsOfFuture = "epoch.as_of_in_future", "Epoch time is in the future", "as_of is in Unix seconds and at most now.";
     EpochUnchanged = "epoch.unchanged", "Nothing new to score", "The log has no entry since the newest epoch.";
     EpochOtherCode = "epoch.other_code", "Computed by another version", "The newest epoch was computed by another version of the scoring function; explanations come with the next epoch.";
     ClockBehind = "log.clock_behind", "The clock is behind the log", "The newest entry is more than a minute ahead of this machine's clock. Set the clock; nothing was stored.";
+    SeedsEmpty = "policy.seeds_empty", "No trust roots named", "Name at least one agent; nothing was logged.";
     PolicyVersion = "policy.version_wrong", "Policy version out of order", "Another policy was logged meanwhile; start from that one.";
     EpochNoReports = "epoch.no_reports", "No reports to score", "The log has no report that this epoch would cover.";
     EpochRunning = "epoch.running", "An epoch is being computed", "One epoch is computed at a time. Try again after Retry-After seconds.";
@@ -118,7 +120,11 @@ impl Fault {
     pub fn from_score(error: &goodstanding_score::ScoreError) -> Self {
         Self {
             code: error.code(),
-            detail: error.to_string(),
+            // Its text begins with the code, which is shown anyway.
+            detail: match error.to_string().split_once(": ") {
+                Some((_, detail)) => detail.to_owned(),
+                None => error.to_string(),
+            },
         }
     }
 
@@ -159,7 +165,10 @@ impl From<goodstanding_score::policy::PolicyError> for Fault {
     fn from(error: goodstanding_score::policy::PolicyError) -> Self {
         Self {
             code: error.code().as_str(),
-            detail: error.detail().to_owned(),
+            detail: match error.pointer() {
+                "" => error.detail().to_owned(),
+                pointer => format!("{pointer}: {}", error.detail()),
+            },
         }
     }
 }

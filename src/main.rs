@@ -6,7 +6,10 @@ use clap::Parser as _;
 use goodstanding::cli::{Cli, run};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return goodstanding::cli::misused(&error),
+    };
     cli.start_log();
     match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     app::Open,
-    code::Fault,
+    clock::Clock,
+    code::{Code, Fault},
     ingest::{
         blocking,
         import::{Agents, Summary, Survey, chunks, into_log, is_systemic, name_agents, survey},
@@ -92,6 +93,14 @@ async fn into_directory(
     bar: &ProgressBar,
 ) -> anyhow::Result<Summary> {
     let (file, historical) = (&args.file, args.historical);
+    // Before anything is made: a log that begins in the future takes nothing until then.
+    if let Some(time) = found
+        .first_time
+        .filter(|t| historical && *t > Clock::System.now_s())
+    {
+        let detail = format!("the first row's time {time} is later than now");
+        return Err(Fault::new(Code::HistoricalFuture, detail).into());
+    }
     let begin_ms = found.first_time.filter(|_| historical).map(|s| s * 1000);
     let open = Open {
         create: true,

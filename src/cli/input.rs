@@ -14,26 +14,39 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// The text of a file, or of standard input for `-`.
 pub(super) fn text(name: &str) -> Result<String, Fault> {
+    String::from_utf8(bytes(name)?).map_err(|_| {
+        Fault::new(
+            Code::InputUnreadable,
+            format!("{}: not UTF-8 text", shown(name)),
+        )
+    })
+}
+
+/// The bytes of a file, or of standard input for `-`.
+fn bytes(name: &str) -> Result<Vec<u8>, Fault> {
     let read = |from: &mut dyn Read| {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         from.take(MOST_BYTES + 1)
-            .read_to_string(&mut text)
-            .map(|_| text)
+            .read_to_end(&mut bytes)
+            .map(|_| bytes)
     };
-    let text = if name == "-" {
+    let bytes = if name == "-" {
         read(&mut io::stdin().lock())
     } else {
         File::open(name).and_then(|mut f| read(&mut f))
     };
-    let text =
-        text.map_err(|e| unreadable(if name == "-" { "standard input" } else { name }, &e))?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MOST_BYTES {
+    let bytes = bytes.map_err(|e| unreadable(shown(name), &e))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MOST_BYTES {
         return Err(Fault::new(
             Code::InputUnreadable,
-            format!("{name}: more than {MOST_BYTES} bytes"),
+            format!("{}: more than {MOST_BYTES} bytes", shown(name)),
         ));
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+fn shown(name: &str) -> &str {
+    if name == "-" { "standard input" } else { name }
 }
 
 /// The JSON document of a file, or of standard input for `-`, read as strictly as anything that gets signed.
@@ -45,10 +58,11 @@ pub(super) fn json(name: &str) -> Result<serde_json::Value, Fault> {
     })?)
 }
 
-/// A token given as a file, as `-`, or as itself.
+/// A token given as a file, as `-`, or as itself. Its bytes are the presenter's: what is not text is a malformed token, for
+/// the verifier to refuse, and not a file that cannot be read.
 pub(super) fn token(given: &str) -> Result<String, Fault> {
     let text = if given == "-" || !given.contains('~') || Path::new(given).exists() {
-        text(given)?
+        String::from_utf8_lossy(&bytes(given)?).into_owned()
     } else {
         given.to_owned()
     };

@@ -27,9 +27,10 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    app::{App, Open},
+    app::{App, Open, Reader},
     code::Fault,
     config::Config,
+    store::Store,
 };
 
 /// Certificates of good standing for trading agents.
@@ -127,6 +128,19 @@ impl Ctx {
     }
 }
 
+impl Ctx {
+    /// Reads an existing data directory, also while a service works on it.
+    async fn with_store<T>(
+        &self,
+        work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let reader = Reader::open(&self.data()).await?;
+        let worked = work(reader.store.as_ref()).await;
+        reader.store.close().await;
+        worked
+    }
+}
+
 async fn with_app<T>(
     open: Open,
     work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Result<T>,
@@ -138,6 +152,21 @@ async fn with_app<T>(
     let value = worked?;
     published?;
     Ok(value)
+}
+
+/// Shows help, or what is wrong with the command line; with `--json` also as JSON on standard output.
+pub fn misused(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() && std::env::args().any(|arg| arg == "--json") {
+        let text = error.render().to_string();
+        let detail = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ");
+        let _ = output::json(&serde_json::json!({"error": {"code": "usage", "detail": detail}}));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// Runs a command, shows what went wrong, and says how it ended.

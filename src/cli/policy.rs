@@ -27,7 +27,7 @@ pub(super) enum Args {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Changes {
-    /// Start from a preset: agent-market or rating-network. Seeds and attestors stay
+    /// Start from a preset: agent-market or rating-network. Seeds, attestors and currencies stay
     #[arg(long, conflicts_with = "file")]
     preset: Option<String>,
     /// Trust roots, as aliases or DIDs: a,b,… or @FILE
@@ -60,7 +60,12 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
 }
 
 async fn show(ctx: &Ctx) -> anyhow::Result<()> {
-    let current = ctx.with_app(async |app| Ok(current(app)?)).await?;
+    let current = ctx
+        .with_store(async |store| {
+            let size = store.head().await?.map_or(0, |head| head.size);
+            Ok(crate::epoch::evidence::newest_policy(store, size).await?)
+        })
+        .await?;
     if ctx.json {
         return output::json(
             &json!({"version": current.version, "index": current.index, "policy": current.policy.to_value()}),
@@ -150,6 +155,7 @@ impl Changes {
             (Some(preset), _) => Policy {
                 seeds: now.seeds.clone(),
                 attestors: now.attestors.clone(),
+                currencies: now.currencies.clone(),
                 ..Policy::preset(preset)?
             },
             (None, Some(file)) => Policy::parse(&input::json(file)?)?,
@@ -157,6 +163,12 @@ impl Changes {
         };
         if let Some(seeds) = &self.seeds {
             policy.seeds = resolve(app, seeds).await?;
+            if policy.seeds.is_empty() {
+                let detail = format!(
+                    "--seeds {seeds} names nobody, and without trust roots there is no epoch"
+                );
+                return Err(Fault::new(Code::SeedsEmpty, detail));
+            }
         }
         policy.currencies.extend(self.currency.iter().cloned());
         // Every change has to be one that the service and every auditor would read back.

@@ -47,15 +47,14 @@ enum Format {
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let (statements, aliases) = ctx
-        .with_app(async |app| {
-            let names = app
-                .store
+        .with_store(async |store| {
+            let names = store
                 .aliases()
                 .await?
                 .into_iter()
                 .map(|(alias, did)| (did, alias));
             Ok((
-                epoch::latest_statements(app).await?,
+                epoch::latest_statements(store).await?,
                 names.collect::<HashMap<_, _>>(),
             ))
         })

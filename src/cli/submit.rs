@@ -30,12 +30,12 @@ pub(super) struct Args {
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let client = Client::new(&args.url)?;
     let text = input::text(&args.file)?;
-    let lines: Vec<String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
+    // Numbered as in the file, empty lines left out.
+    let (numbers, lines): (Vec<usize>, Vec<String>) = (1..)
+        .zip(text.lines().map(str::trim))
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| (number, line.to_owned()))
+        .unzip();
     match lines.as_slice() {
         [] => Err(Fault::new(
             Code::InputUnreadable,
@@ -43,7 +43,7 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
         )
         .into()),
         [one] => single(ctx, args, &client, one).await,
-        many if args.receipt.is_none() => bulk(ctx, &client, many).await,
+        many if args.receipt.is_none() => bulk(ctx, &client, many, &numbers).await,
         _ => Err(Usage(
             "--receipt is for a single report; later, GET /v1/reports/<id>/receipt gives any"
                 .into(),
@@ -67,12 +67,17 @@ async fn single(ctx: &Ctx, args: &Args, client: &Client, jws: &str) -> anyhow::R
     Ok(())
 }
 
-async fn bulk(ctx: &Ctx, client: &Client, lines: &[String]) -> anyhow::Result<()> {
+async fn bulk(
+    ctx: &Ctx,
+    client: &Client,
+    lines: &[String],
+    numbers: &[usize],
+) -> anyhow::Result<()> {
     let mut results = Vec::with_capacity(lines.len());
     let mut refused = 0;
     for batch in lines.chunks(BATCH) {
         for answer in client.submit_many(batch).await? {
-            let place = results.len() + 1;
+            let line = numbers.get(results.len()).copied().unwrap_or_default();
             refused += u64::from(answer.is_err());
             let (shown, value) = match answer {
                 Ok(stored) => (
@@ -80,12 +85,10 @@ async fn bulk(ctx: &Ctx, client: &Client, lines: &[String]) -> anyhow::Result<()
                     json!(stored),
                 ),
                 Err(refusal) => {
-                    let value = json!({"code": refusal.code, "detail": refusal.detail});
+                    let value =
+                        json!({"line": line, "code": refusal.code, "detail": refusal.detail});
                     (
-                        format!(
-                            "line {place} refused [{}]: {}",
-                            refusal.code, refusal.detail
-                        ),
+                        format!("line {line} refused [{}]: {}", refusal.code, refusal.detail),
                         value,
                     )
                 }

@@ -69,11 +69,28 @@ pub(super) async fn bundle(ctx: &Ctx, args: &BundleArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether the service offers what is held: nothing to update, and nothing wrong.
+fn is_same(held: &TrustBundle, offered: &TrustBundle) -> bool {
+    held.version() == offered.version()
+        && held.iss() == offered.iss()
+        && held.log() == offered.log()
+}
+
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     let Args::Update(args) = args;
     let held = input::text(&args.trust.to_string_lossy())?;
     let held = TrustBundle::parse_any_time(held.trim(), None)?;
     let jws = Client::new(&args.url)?.get("/v1/trust-bundle").await?;
+    if TrustBundle::parse_any_time(jws.trim(), None).is_ok_and(|offered| is_same(&held, &offered)) {
+        if ctx.json {
+            let payload = held.payload();
+            return output::json(
+                &json!({"held": held.version(), "version": held.version(), "signer": held.signer(), "exp": payload.exp}),
+            );
+        }
+        say!("version {} is already current", held.version());
+        return Ok(());
+    }
     let newer = held.accept_update(jws.trim(), args.accept_weaker, Clock::System.now_s());
     let newer = newer.map_err(output::Rejected)?;
     input::write(&args.trust, jws.trim())?;

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::{
     code::{Code, Fault},
     ingest::blocking,
+    log::sequencer::CurrentPolicy,
     store::Store,
 };
 
@@ -21,12 +22,25 @@ const PAGE: u32 = 5000;
 /// # Errors
 /// `store.corrupt` when there is none: a log begins with one.
 pub async fn policy_at(store: &dyn Store, log_size: u64) -> Result<(u64, Policy), Fault> {
+    let newest = newest_policy(store, log_size).await?;
+    Ok((newest.index, newest.policy))
+}
+
+/// The last policy below `log_size`.
+///
+/// # Errors
+/// `store.corrupt` when there is none: a log begins with one.
+pub async fn newest_policy(store: &dyn Store, log_size: u64) -> Result<CurrentPolicy, Fault> {
     let entries = store.events("policy", log_size).await?;
     let (index, bytes) = entries
         .last()
         .ok_or_else(|| Fault::new(Code::StoreCorrupt, "the log has no policy entry"))?;
     match Entry::parse(bytes)?.body {
-        Body::Policy { policy, .. } => Ok((*index, Policy::parse(&policy)?)),
+        Body::Policy { version, policy } => Ok(CurrentPolicy {
+            index: *index,
+            version,
+            policy: Policy::parse(&policy)?,
+        }),
         _ => Err(Fault::new(
             Code::StoreCorrupt,
             "a policy row is not a policy entry",

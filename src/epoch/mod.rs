@@ -23,7 +23,7 @@ use crate::{
     code::{Code, Fault},
     ingest::blocking,
     log::sequencer::Event,
-    store::{NewEpoch, StoredEpoch},
+    store::{NewEpoch, Store, StoredEpoch},
 };
 
 /// Rows fetched at a time when a whole epoch is read.
@@ -35,6 +35,7 @@ pub struct Summary {
     /// Epoch number.
     pub number: u64,
     /// Index of its entry in the log.
+    #[serde(rename = "leaf_index")]
     pub index: u64,
     /// The time that its scores are of, Unix seconds.
     pub as_of: u64,
@@ -234,23 +235,23 @@ pub fn entry_of(epoch: &StoredEpoch) -> Result<EpochEntry, Fault> {
 ///
 /// # Errors
 /// `epoch.unknown` before the first one.
-pub async fn latest(app: &App) -> Result<StoredEpoch, Fault> {
-    app.store
+pub async fn latest(store: &dyn Store) -> Result<StoredEpoch, Fault> {
+    store
         .epoch(None)
         .await?
-        .ok_or_else(|| Fault::new(Code::EpochUnknown, "no epoch has been computed yet"))
+        .ok_or_else(|| Fault::new(Code::EpochUnknown, "no epoch has been computed yet: name trust roots with `policy set --seeds`, then run `epoch`"))
 }
 
 /// Every agent's claims in the newest epoch, ascending by DID.
 ///
 /// # Errors
 /// `epoch.unknown` before the first one.
-pub async fn latest_statements(app: &App) -> Result<Vec<(Did, Claims)>, Fault> {
-    let epoch = latest(app).await?;
+pub async fn latest_statements(store: &dyn Store) -> Result<Vec<(Did, Claims)>, Fault> {
+    let epoch = latest(store).await?;
     let mut all = Vec::new();
     loop {
         let from = u64::try_from(all.len()).unwrap_or(u64::MAX);
-        let page = app.store.statements(epoch.number, from, PAGE).await?;
+        let page = store.statements(epoch.number, from, PAGE).await?;
         if page.is_empty() {
             return Ok(all);
         }
@@ -268,7 +269,7 @@ pub async fn latest_statements(app: &App) -> Result<Vec<(Did, Claims)>, Fault> {
 /// `epoch.unknown`, `agent.unknown`, or the store's.
 pub async fn explain(app: &Arc<App>, agent: &Did) -> Result<serde_json::Value, Fault> {
     // Cheap before expensive: nobody makes us recompute an epoch over an agent that is not in it.
-    let newest = latest(app).await?;
+    let newest = latest(app.store.as_ref()).await?;
     crate::token::issue::statement_in(app, agent, newest.number).await?;
     // In a task of its own: a caller that goes away neither stops the work nor lets a second one begin beside it.
     let task = app.clone();
@@ -307,7 +308,7 @@ pub async fn explain(app: &Arc<App>, agent: &Did) -> Result<serde_json::Value, F
 /// The newest epoch's computation. Only one caller recomputes it, the others wait.
 async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
     let mut slot = app.explained.lock().await;
-    let epoch = latest(app).await?;
+    let epoch = latest(app.store.as_ref()).await?;
     if let Some(explained) = slot.as_ref().filter(|e| e.number == epoch.number) {
         return Ok(explained.clone());
     }

@@ -24,7 +24,7 @@ pub(super) async fn show(
     Path(agent): Path<String>,
 ) -> Result<Json<Value>, Failed> {
     let agent = did(&agent)?;
-    let newest = epoch::latest(&api.app).await?;
+    let newest = epoch::latest(api.app.store.as_ref()).await?;
     let entry = epoch::entry_of(&newest)?;
     let statement = statement_in(&api.app, &agent, newest.number).await?;
     Ok(Json(json!({

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     Page,
     problem::Failed,
-    query::{Parameters, cursor, number},
+    query::{Parameters, cursor, invalid, number},
 };
 use crate::{
     app::App,
@@ -136,12 +136,20 @@ pub(super) async fn run(
     State(api): super::State,
     headers: HeaderMap,
     parameters: Parameters,
+    body: Body,
 ) -> Result<Response, Failed> {
     let authorization = headers
         .get(header::AUTHORIZATION)
         .and_then(|v| v.to_str().ok());
     require(&api.app, authorization, Role::Operator)?;
     parameters.only(&["as_of"])?;
+    // A parameter in the wrong place must not log an epoch at another time than meant.
+    let body = axum::body::to_bytes(body, 1024).await;
+    if !body.is_ok_and(|body| body.is_empty()) {
+        return Err(
+            invalid("this takes no body; as_of goes into the query, in Unix seconds").into(),
+        );
+    }
     let summary = epoch::run(&api.app, parameters.number("as_of")?).await?;
     Ok((StatusCode::CREATED, Json(summary)).into_response())
 }

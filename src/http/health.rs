@@ -29,10 +29,16 @@ pub(super) async fn ready(State(api): super::State) -> Response {
         .ok()
         .and_then(|h| h.as_ref())
         .map(|h| h.size);
-    let ready = head.is_some() && published.is_some();
+    let ahead_ms = database
+        .as_ref()
+        .ok()
+        .and_then(|h| h.as_ref())
+        .map_or(0, |h| h.at_ms.saturating_sub(api.app.clock.now_ms()));
+    let clock = ahead_ms <= crate::log::sequencer::MOST_AHEAD_MS;
+    let ready = head.is_some() && published.is_some() && clock;
     let body = json!({
         "status": if ready { "ok" } else { "not ready" },
-        "checks": {"database": database.is_ok(), "published": published.is_some()},
+        "checks": {"database": database.is_ok(), "published": published.is_some(), "clock": clock},
         "log_size": head,
         "published_size": published,
     });

@@ -119,7 +119,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(RequestBodyTimeoutLayer::new(BODY_SILENCE))
         .layer(CompressionLayer::new())
         // Everything here is public and without cookies: verifiers in browsers may read it.
-        .layer(CorsLayer::permissive())
+        .layer(cors())
         .layer(TraceLayer::new_for_http())
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
@@ -127,6 +127,12 @@ pub fn router(api: Arc<Api>) -> Router {
             Failed::from(Fault::new(Code::Internal, "a handler panicked")).into_response()
         }))
         .with_state(api)
+}
+
+/// Any origin, with the headers that our operations take: the wildcard would not cover `Authorization` (Fetch standard).
+fn cors() -> CorsLayer {
+    let dpop = HeaderName::from_static("dpop");
+    CorsLayer::permissive().allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, dpop])
 }
 
 /// Rejections that axum makes by itself (a path segment that is not UTF-8, say) become problems too.

@@ -178,7 +178,7 @@ const OPERATIONS: &[Operation] = &[
             "/v1/tokens",
             "Exchange a proof of possession for a token",
             &[(200, JSON, "Issued")],
-            &[400, 404, 413, 422, 429, 503],
+            &[400, 404, 413, 415, 422, 429, 503],
         )
     },
     Operation {

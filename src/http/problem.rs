@@ -134,10 +134,15 @@ fn default_wait_s(code: &str) -> u64 {
     }
 }
 
-/// The HTTP status of a stable code.
+/// The HTTP status of a stable code; 500 for one that was not meant to get this far.
 pub fn status_of(code: &str) -> StatusCode {
+    answered_with(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The HTTP status of a code that HTTP answers carry, `None` of the others: those of the command line and of verifiers.
+pub fn answered_with(code: &str) -> Option<StatusCode> {
     let (family, name) = code.split_once('.').unwrap_or((code, ""));
-    match (family, name) {
+    let status = match (family, name) {
         ("report", "too_large") | ("request", "body_too_large" | "too_many_lines") => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
@@ -178,6 +183,8 @@ pub fn status_of(code: &str) -> StatusCode {
         ("auth", _) => StatusCode::UNAUTHORIZED,
         ("request", "media_type_unsupported") => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ("request", "method_not_allowed") => StatusCode::METHOD_NOT_ALLOWED,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    }
+        ("internal", _) | ("store", _) => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => return None,
+    };
+    Some(status)
 }

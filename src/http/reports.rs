@@ -52,6 +52,16 @@ pub(super) async fn submit(
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase();
+    if headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|v| v != "identity")
+    {
+        return Err(Fault::new(
+            Code::MediaType,
+            "no Content-Encoding is taken; send the body as it is",
+        )
+        .into());
+    }
     match kind.as_str() {
         "application/jwt" => submit_one(&api, peer, body).await,
         "application/x-ndjson" => submit_many(&api, peer, body).await,

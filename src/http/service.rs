@@ -7,14 +7,14 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::problem::{Failed, status_of};
+use super::problem::{Failed, answered_with};
 use crate::code::{Code, Fault, registry};
 
 /// `GET /v1/errors`: the published code registry.
 pub(super) async fn errors() -> Json<Value> {
     let items: Vec<_> = registry()
         .into_iter()
-        .map(|r| json!({"code": r.code, "title": r.title, "meaning": r.meaning, "status": status_of(r.code).as_u16()}))
+        .map(|r| json!({"code": r.code, "title": r.title, "meaning": r.meaning, "status": answered_with(r.code).map(|s| s.as_u16())}))
         .collect();
     Json(json!({"items": items, "next_cursor": null}))
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::{
     Json,
     extract::{ConnectInfo, Path, State},
-    http::header,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use goodstanding_verify::entry::{Body, Entry, KeyAction, KeyUse};
@@ -28,9 +28,24 @@ const PROOF_BYTES: usize = 8192;
 pub(super) async fn issue(
     State(api): super::State,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     body: axum::body::Body,
 ) -> Result<Response, Failed> {
     limit(&api.token_quota, &client(peer.ip()))?;
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if !matches!(kind.as_str(), "application/jwt" | "application/json") {
+        let detail = r#"application/jwt (a proof) or application/json ({"proof": "…"})"#;
+        return Err(Fault::new(Code::MediaType, detail).into());
+    }
     let bytes = axum::body::to_bytes(body, PROOF_BYTES).await.map_err(|_| {
         Fault::new(
             Code::BodyTooLarge,
@@ -50,7 +65,7 @@ pub(super) async fn issue(
     let proven = possession::check(&api.app, &proof)?;
     let agent = proven.agent;
     // A nonce is used up only by an agent that can get a token at all: throwaway keys cannot exhaust the table.
-    let epoch = epoch::latest(&api.app).await?;
+    let epoch = epoch::latest(api.app.store.as_ref()).await?;
     issue::statement_in(&api.app, &agent, epoch.number).await?;
     limit(&api.agent_quota, &agent)?;
     api.app.nonces.take(&proven.nonce, api.app.clock.now_s())?;

@@ -48,7 +48,7 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// The window of the unilateral quota.
 const DAY_MS: u64 = 86_400_000;
 /// How far log time may be ahead of the clock before nothing is admitted any more.
-const MOST_AHEAD_MS: u64 = 60_000;
+pub const MOST_AHEAD_MS: u64 = 60_000;
 
 /// A report on its way to the log: bytes and signature are checked already.
 #[derive(Debug)]
@@ -515,6 +515,7 @@ impl Sequencer {
     async fn write_event(&mut self, event: Event) -> Result<u64, Fault> {
         let Event { body, at_ms, epoch } = event;
         // What is logged stays: an entry that could not be read back would keep the log from ever starting again.
+        self.check_clock(self.clock.now_ms())?;
         match &body {
             Body::Epoch(new) => self.check_epoch(new.number, new.as_of).await?,
             Body::Policy { version, policy } => self.check_policy(*version, policy)?,

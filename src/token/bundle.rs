@@ -74,6 +74,19 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
             proof: entry_proof(app, index, published).await?,
         });
     }
+    // The very first checkpoints may cover only some of the keys that the log begins with.
+    for (usage, key) in app.keys.logged() {
+        if !keys
+            .iter()
+            .any(|k| k.usage == usage && k.kid == key.thumbprint())
+        {
+            let detail = format!(
+                "the published checkpoint does not cover the {} key yet",
+                usage.as_str()
+            );
+            return Err(Fault::new(Code::NotPublished, detail));
+        }
+    }
     let now = app.clock.now_s();
     let document = metadata::document(&app.issuer);
     let payload = BundlePayload {

@@ -106,7 +106,16 @@ fn the_commands_it_prints_work_as_they_stand() {
         "{url}"
     );
     // The directory is the service's as long as it runs.
-    run(["scores", "--data", &data]).fails(1, "data.locked");
+    // Reading works beside the service, writing does not.
+    assert!(
+        run(["scores", "--data", &data])
+            .ok()
+            .contains(",established,")
+    );
+    run(["policy", "show", "--data", &data]).ok();
+    let grant = ["access", "grant", "--role", "operator", "--data", &data];
+    assert_eq!(run(grant).ok().trim().split('.').count(), 3);
+    run(["epoch", "--data", &data]).fails(1, "data.locked");
 
     // A reader signs a report of its own, sends it, keeps the receipt; and the trust bundle is kept current.
     let base = &url[..url.find("/v1").unwrap()];

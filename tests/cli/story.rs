@@ -215,7 +215,7 @@ fn presenting_says_what_will_not_do() {
         "--nonce",
         "n",
     ];
-    run(other).fails(1, "token.holder_unproven");
+    run(other).fails(1, "holder.not_subject");
     run([
         "token",
         "request",
@@ -309,4 +309,58 @@ fn no_seeds_no_epoch_and_no_epoch_no_scores() {
     // Imported trades are scored as of their own time.
     assert_eq!(epoch["as_of"], 1_790_000_400_u64);
     run(["epoch", "--as-of", "1790000399", "--data", &data]).fails(1, "epoch.as_of_decreases");
+}
+
+#[test]
+fn what_would_make_another_log_is_refused_and_changes_nothing() {
+    let dir = Dir::new();
+    let (file, data) = (dir.csv("trades.csv", &six_rows()), dir.file("data"));
+    // The log would begin in the year 2121 and take nothing until then.
+    let late: Vec<String> = six_rows()
+        .iter()
+        .map(|row| row.replacen("1790", "4790", 1))
+        .collect();
+    let late = dir.csv(
+        "late.csv",
+        &late.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let import = |file: &str| {
+        run([
+            "import",
+            file,
+            "--historical",
+            "--data",
+            &data,
+            "--key-seed",
+            SEED,
+        ])
+    };
+    import(&late).fails(1, "report.historical_in_future");
+    assert!(!std::path::Path::new(&data).exists());
+    import(&file).ok();
+    // A lost log key is not replaced, by reading commands least of all.
+    let key = std::path::Path::new(&data).join("keys/log.json");
+    let aside = dir.file("log.json");
+    std::fs::rename(&key, &aside).unwrap();
+    run(["trust-bundle", "--data", &data]).fails(1, "key.unusable");
+    assert!(!key.exists());
+    std::fs::rename(&aside, &key).unwrap();
+    run(["trust-bundle", "--data", &data]).ok();
+    // Nobody takes all trust roots away by an empty list.
+    run(["policy", "set", "--seeds", "", "--data", &data]).fails(1, "policy.seeds_empty");
+    let bad = dir.file("policy.json");
+    let mut policy = run(["policy", "show", "--json", "--data", &data]).json()["policy"].clone();
+    policy["scoring"]["z_milli"] = serde_json::json!(-1);
+    std::fs::write(&bad, policy.to_string()).unwrap();
+    let told =
+        run(["policy", "set", "--file", &bad, "--data", &data]).fails(1, "policy.member_invalid");
+    assert!(told.contains("/scoring/z_milli"), "{told}");
+}
+
+#[test]
+fn wrong_usage_is_json_too_where_json_is_asked_for() {
+    let ran = run(["token", "verify", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(told["error"]["code"], "usage");
+    ran.usage();
 }

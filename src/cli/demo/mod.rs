@@ -36,11 +36,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
+    let listener = pick_listener(args.listen).await?;
     let data = match &ctx.data {
         Some(data) => empty(data)?,
         None => fresh()?,
     };
-    let listener = pick_listener(args.listen).await?;
     let address = listener.local_addr()?;
     let url = default_issuer(address);
     let config = Config {
@@ -70,6 +70,9 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
             say!("\nThe service keeps running at {url}. Ctrl-C ends it.");
         }
         stop.cancelled().await;
+    }
+    if !ctx.json {
+        say!("\nThe demo's data stays in {}", data.display());
     }
     stop.cancel();
     let served = service.join_next().await;

@@ -162,7 +162,7 @@ impl<'a> Story<'a> {
         tell!(self, "   can recompute every score with other roots.\n");
         let epoch = epoch::run(self.app, None).await?;
         self.app.log.publish().await?;
-        let claims: BTreeMap<Did, Claims> = epoch::latest_statements(self.app)
+        let claims: BTreeMap<Did, Claims> = epoch::latest_statements(self.app.store.as_ref())
             .await?
             .into_iter()
             .collect();
@@ -296,15 +296,15 @@ impl<'a> Story<'a> {
         }
         tell!(
             self,
-            "\n   A plain mean puts the ring on top: it rates itself. For the lower bound its praise is worth"
+            "\n   A plain mean puts the ring on top: it rates itself. Its lower bound is what everybody starts with:"
         );
         tell!(
             self,
-            "   nothing, because no trade of anybody trusted leads there. The cheats are found out by those"
+            "   its own praise adds nothing, because no trade of anybody trusted leads there. The cheats are rated by those"
         );
         tell!(
             self,
-            "   they cheated. A newcomer is called unproven, not bad.\n"
+            "   they cheated. A newcomer is called unproven, not bad; whoever minds asks for `--require state=established`.\n"
         );
         Ok(())
     }

@@ -109,7 +109,7 @@ fn check_subject(token: &str, key: &SecretKey) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::new(
-        Code::TokenHolder,
+        Code::NotHolder,
         format!("the token is about {sub}, the key is that of {}", key.did()),
     ))
 }

@@ -94,7 +94,11 @@ pub(super) fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     );
     let verdict = verdict.map_err(Rejected)?;
     if ctx.json {
-        output::json(&verdict)
+        let mut shown = serde_json::to_value(&verdict)?;
+        if let Some(members) = shown.as_object_mut() {
+            members.insert("valid".into(), true.into());
+        }
+        output::json(&shown)
     } else {
         show(&verdict, now)
     }

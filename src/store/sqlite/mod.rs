@@ -73,6 +73,28 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Opens an existing file for reading only, beside whoever writes to it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn open_reader(path: &Path) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(BUSY);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(unavailable)?;
+        Ok(Self {
+            writer: pool.clone(),
+            readers: pool,
+        })
+    }
+}
+
 async fn assert_settings(pool: &SqlitePool) -> Result<(), Error> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()")
         .fetch_one(pool)
