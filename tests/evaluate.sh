@@ -29,6 +29,8 @@ mv "$work/otc" "$work/moved-away" # nothing but token and bundle is at hand now
 step "token verify (offline)" "$bin" token verify "$work/presented" --trust "$work/bundle" --aud https://market.example --nonce n1
 cat "$work/out"
 mv "$work/moved-away" "$work/otc"
+echo "-- one byte changed"
+"$python" tests/tamper.py "$bin" "$work/token" "$work/bundle" "$work/otc/keys/token.json" otc 35
 echo "data directory: $(du -sh "$work/otc" | cut -f1) ($(du -sb "$work/otc" | cut -f1) bytes)"
 echo "token with all disclosures: $(wc -c < "$work/token") bytes; presented with three: $(wc -c < "$work/presented") bytes; trust bundle: $(wc -c < "$work/bundle") bytes"
 cp "$work/scores.csv" "$work/full.csv"

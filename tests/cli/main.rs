@@ -6,6 +6,7 @@
 
 mod demo;
 mod import;
+mod readme;
 mod sign;
 mod story;
 mod support;
