@@ -183,7 +183,7 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         ("auth", _) => StatusCode::UNAUTHORIZED,
         ("request", "media_type_unsupported") => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ("request", "method_not_allowed") => StatusCode::METHOD_NOT_ALLOWED,
-        ("internal", _) | ("store", _) => StatusCode::INTERNAL_SERVER_ERROR,
+        ("internal" | "store", _) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => return None,
     };
     Some(status)
