@@ -14,8 +14,10 @@ test: setup fmt allow-lists wasm vectors clippy fuzz-check unit docs
 
 # Everything beside Rust that the tests need. A missing piece is an error here, never a skipped test later.
 setup: $(VENV)/ready
-	@command -v strace >/dev/null || (apt-get update -q && apt-get install -y -q strace) || \
-		{ echo "strace is needed by the durability test and could not be installed"; exit 1; }
+	@for tool in strace curl; do \
+		command -v $$tool >/dev/null || (apt-get update -q && apt-get install -y -q $$tool) || \
+			{ echo "$$tool is needed by the tests and could not be installed"; exit 1; }; \
+	done
 	@rustc --print target-libdir --target $(WASM) | xargs test -d 2>/dev/null || rustup target add $(WASM)
 
 $(VENV)/ready: tests/requirements.txt

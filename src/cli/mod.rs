@@ -40,7 +40,7 @@ use crate::{
     after_help = "Exit codes: 0 ok, 1 error, 2 wrong usage, 3 verification failed.\nStart with `goodstanding demo`."
 )]
 pub struct Cli {
-    /// Data directory [default: ./goodstanding-data]
+    /// Data directory [default: ./goodstanding-data; the demo takes a new temporary one]
     #[arg(long, global = true, value_name = "DIR", env = "GOODSTANDING_DATA")]
     data: Option<PathBuf>,
     /// Answer with one JSON document on standard output

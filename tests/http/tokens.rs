@@ -546,3 +546,43 @@ async fn statements_can_be_rebuilt_by_anyone_from_what_is_served() {
     assert_eq!(explanation["epoch"], 1);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn an_epoch_recomputes_to_the_same_bytes_on_any_number_of_threads() {
+    use goodstanding::epoch::{compute, evidence};
+    let service = market().await;
+    let stored = service.app.store.epoch(Some(1)).await.unwrap().unwrap();
+    let entry = goodstanding::epoch::entry_of(&stored).unwrap();
+    let store = service.app.store.as_ref();
+    let (_, policy) = evidence::policy_at(store, entry.log_size).await.unwrap();
+    let admitted = evidence::read(store, entry.log_size, entry.as_of)
+        .await
+        .unwrap();
+    let logged = store.statements(1, 0, 1000).await.unwrap();
+    for threads in [1, 2, 8] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let computed = pool
+            .install(|| {
+                compute::compute(
+                    1,
+                    entry.as_of,
+                    admitted.clone(),
+                    policy.clone(),
+                    stored.salt_key,
+                )
+            })
+            .unwrap();
+        assert_eq!(computed.score_root, entry.score_root.0, "{threads} threads");
+        let claims: Vec<_> = computed
+            .statements
+            .into_iter()
+            .map(|(agent, _, claims)| (agent, claims))
+            .collect();
+        let before: Vec<_> = logged.iter().map(|s| (s.agent, s.claims.clone())).collect();
+        assert_eq!(claims, before, "{threads} threads");
+    }
+    service.stop().await;
+}

@@ -64,7 +64,7 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
     ));
     let mut signals = JoinSet::new();
     signals.spawn(stop_on_signal(stop.clone()));
-    let told = tell(&ctx, &app, &url, &data, stop.clone()).await;
+    let told = tell(&ctx, &app, &url, &data, stop.clone(), args.exit).await;
     if told.is_ok() && !args.exit && !stop.is_cancelled() {
         if !ctx.json {
             say!("\nThe service keeps running at {url}. Ctrl-C ends it.");
@@ -92,9 +92,10 @@ async fn tell(
     url: &str,
     data: &Path,
     stop: CancellationToken,
+    leaves: bool,
 ) -> anyhow::Result<()> {
     let client = Client::new(url)?;
-    let story = story::Story::new(app, &client, url, data, ctx.json);
+    let story = story::Story::new(app, &client, url, data, ctx.json, leaves);
     let outcome = tokio::select! {
         outcome = story.tell() => outcome?,
         () = stop.cancelled() => return Ok(()),

@@ -60,6 +60,8 @@ pub(super) struct Story<'a> {
     data: &'a Path,
     /// Say nothing: the outcome is printed as JSON.
     quiet: bool,
+    /// The service ends with the story.
+    leaves: bool,
 }
 
 /// What came of it.
@@ -97,6 +99,7 @@ struct Files {
     bundle: PathBuf,
     token: PathBuf,
     presentation: PathBuf,
+    status: PathBuf,
 }
 
 /// Says something unless nobody is to be told.
@@ -111,6 +114,7 @@ impl<'a> Story<'a> {
         url: &'a str,
         data: &'a Path,
         quiet: bool,
+        leaves: bool,
     ) -> Self {
         Self {
             app,
@@ -118,6 +122,7 @@ impl<'a> Story<'a> {
             url,
             data,
             quiet,
+            leaves,
         }
     }
 
@@ -317,6 +322,7 @@ impl<'a> Story<'a> {
             bundle: dir.join("trust-bundle.jwt"),
             token: dir.join("token.txt"),
             presentation: dir.join("presentation.txt"),
+            status: dir.join("status-list.jwt"),
         };
         KeyFile::create(key_of(agents, hero)?, &files.key)?;
         Ok(files)
@@ -450,6 +456,13 @@ impl<'a> Story<'a> {
             .find(|line| line.truth == TRUTH_RING)
             .map_or(hero.did, |line| line.did);
         let nonce = "a-nonce-of-yours";
+        if self.leaves {
+            // What follows would ask a service that is gone.
+            tell!(self, "Next, on what it leaves behind:");
+            tell!(self, "   {program} scores --data {data}");
+            tell!(self, "   {program} explain {CHEAT} --data {data}");
+            return Ok(());
+        }
         tell!(self, "Next, in another terminal:");
         tell!(
             self,
@@ -458,12 +471,20 @@ impl<'a> Story<'a> {
         tell!(self, "   curl -s {url}/v1/agents/{}", hero.did);
         tell!(self, "   curl -s {url}/v1/agents/{ring}/explanation");
         tell!(self, "   curl -s {url}/checkpoint");
-        tell!(self, "   # request a token, present it, verify it");
+        tell!(
+            self,
+            "   # request a token, present it, verify it; the status list is fetched ahead of time, like the bundle"
+        );
         tell!(
             self,
             "   {program} token request --agent {} --url {url} --out {}",
             path(&files.key),
             path(&files.token)
+        );
+        tell!(
+            self,
+            "   curl -s {url}/v1/status-lists/1 > {}",
+            path(&files.status)
         );
         tell!(
             self,
@@ -474,12 +495,14 @@ impl<'a> Story<'a> {
         );
         tell!(
             self,
-            "   {program} token verify {} --trust {} --aud {MARKETPLACE} --nonce {nonce} --min-lower-bp {MIN_LOWER_BP}",
+            "   {program} token verify {} --trust {} --status {} --aud {MARKETPLACE} --nonce {nonce} --min-lower-bp {MIN_LOWER_BP}",
             path(&files.presentation),
-            path(&files.bundle)
+            path(&files.bundle),
+            path(&files.status)
         );
-        tell!(self, "   # once the service is stopped, on its data");
+        tell!(self, "   # every score, also while the service runs");
         tell!(self, "   {program} scores --data {data}");
+        tell!(self, "   # once the service is stopped");
         tell!(self, "   {program} explain {CHEAT} --data {data}");
         Ok(())
     }
