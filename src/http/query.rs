@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use axum::{
     extract::{FromRequestParts, Query},
-    http::request::Parts,
+    http::{HeaderMap, header, request::Parts},
 };
 use goodstanding_verify::{b64, did::Did, report::ReportId};
 
@@ -87,6 +87,16 @@ impl Parameters {
             .filter(|position| position.is_some_and(|p| p <= 1 << 53))
             .ok_or_else(|| invalid("cursor is not one that this service gave out"))
     }
+}
+
+/// The media type of a body, lowercase and without parameters; empty if there is none.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().to_ascii_lowercase()
 }
 
 /// The cursor of a position.

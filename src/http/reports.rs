@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     Api, Page,
     problem::{Failed, Problem},
-    query::{Parameters, cursor, invalid, report_id},
+    query::{Parameters, cursor, invalid, media_type, report_id},
 };
 use crate::{
     app::App,
@@ -42,16 +42,7 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failed> {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
-    let kind = kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let kind = media_type(&headers);
     if headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|v| v != "identity")

@@ -11,7 +11,10 @@ use axum::{
 use goodstanding_verify::entry::{Body, Entry, KeyAction, KeyUse};
 use serde_json::{Value, json};
 
-use super::{problem::Failed, query::number};
+use super::{
+    problem::Failed,
+    query::{media_type, number},
+};
 use crate::{
     app::App,
     code::{Code, Fault},
@@ -32,16 +35,7 @@ pub(super) async fn issue(
     body: axum::body::Body,
 ) -> Result<Response, Failed> {
     limit(&api.token_quota, &client(peer.ip()))?;
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
-    let kind = kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let kind = media_type(&headers);
     if !matches!(kind.as_str(), "application/jwt" | "application/json") {
         let detail = r#"application/jwt (a proof) or application/json ({"proof": "…"})"#;
         return Err(Fault::new(Code::MediaType, detail).into());

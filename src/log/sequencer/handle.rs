@@ -1,0 +1,233 @@
+//! The way to the writer: what is sent to it, what comes back, and what everybody may know without asking.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use goodstanding_score::policy::Policy;
+use goodstanding_verify::{did::Did, entry::Body, report::Report};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    code::{Code, Fault},
+    log::{
+        plan::Admitted,
+        sign::proof_text,
+        tree::{Touched, inclusion_path, tiles_for_proof},
+    },
+    store::{Head, IssuedToken, NewEpoch, Published, Store, Tree},
+};
+
+/// A report on its way to the log: bytes and signature are checked already.
+#[derive(Debug)]
+pub struct Submission {
+    /// The parsed report.
+    pub report: Report,
+    /// Its signed bytes.
+    pub jws: String,
+    /// Log time of an operator's import, Unix milliseconds.
+    pub historical_ms: Option<u64>,
+}
+
+/// A durable report, and what its receipt is made of.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// Where the report stands.
+    pub admitted: Admitted,
+    /// A signed head that covers it, and the tiles that the batch changed. Only when it was asked for.
+    pub under: Option<Arc<SignedTree>>,
+}
+
+/// A signed head with the tiles at hand when it was signed: enough to prove the newest entries without reading.
+#[derive(Debug)]
+pub struct SignedTree {
+    pub(super) head: Head,
+    pub(super) tiles: Touched,
+}
+
+impl SignedTree {
+    /// tlog-proof of an entry. Built by the caller and not by the writer, whose time is everybody's.
+    ///
+    /// # Errors
+    /// `store.corrupt` when a tile is missing.
+    pub async fn prove(&self, index: u64, store: &dyn Store) -> Result<String, Fault> {
+        let size = self.head.size;
+        let mut missing = Touched::new();
+        for id in tiles_for_proof(index, size) {
+            if !self.tiles.contains_key(&id)
+                && let Some(tile) = store.tile(Tree::Log, id).await?
+            {
+                missing.insert(id, tile);
+            }
+        }
+        let path = inclusion_path(index, size, |id| {
+            self.tiles.get(&id).or_else(|| missing.get(&id)).cloned()
+        })
+        .map_err(|id| Fault::new(Code::StoreCorrupt, format!("tile {id:?} is missing")))?;
+        Ok(proof_text(index, path, &self.head.note))
+    }
+}
+
+/// Answer to a submission.
+pub type Answer = Result<Receipt, Fault>;
+
+pub(super) enum Job {
+    Reports {
+        submissions: Vec<Submission>,
+        proofs: bool,
+        answer: oneshot::Sender<Vec<Answer>>,
+    },
+    Event {
+        event: Box<Event>,
+        answer: oneshot::Sender<Result<u64, Fault>>,
+    },
+    Publish {
+        answer: oneshot::Sender<Result<(), Fault>>,
+    },
+    Aliases {
+        aliases: Vec<(String, Did)>,
+        answer: oneshot::Sender<Result<(), Fault>>,
+    },
+    Token {
+        token: IssuedToken,
+        answer: oneshot::Sender<Result<bool, Fault>>,
+    },
+    Stop {
+        answer: oneshot::Sender<()>,
+    },
+}
+
+/// An entry that is not a report.
+#[derive(Debug)]
+pub struct Event {
+    /// The entry.
+    pub body: Body,
+    /// Log time at the earliest, Unix milliseconds; `None` = now.
+    pub at_ms: Option<u64>,
+    /// The rows of an epoch entry: statements and score tiles.
+    pub epoch: Option<(NewEpoch, Touched)>,
+}
+
+/// The policy in force.
+#[derive(Clone, Debug)]
+pub struct CurrentPolicy {
+    /// Index of its entry.
+    pub index: u64,
+    /// Its version.
+    pub version: u64,
+    /// The policy.
+    pub policy: Policy,
+}
+
+/// What everybody may know of the sequencer without asking it.
+#[derive(Debug)]
+pub struct Shared {
+    /// The newest published checkpoint.
+    pub published: watch::Receiver<Option<Published>>,
+    /// The newest signed head.
+    pub head: watch::Receiver<Option<Head>>,
+    pub(super) policy: RwLock<Option<Arc<CurrentPolicy>>>,
+    pub(super) reached: RwLock<Arc<HashSet<Did>>>,
+}
+
+impl Shared {
+    /// The policy in force; `None` before the log has one.
+    pub fn policy(&self) -> Option<Arc<CurrentPolicy>> {
+        self.policy.read().ok().and_then(|p| p.clone())
+    }
+}
+
+/// The way to the writer; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// What everybody may know.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Puts up to [`BATCH`] reports into the log. The work goes on even if the returned future is dropped.
+    ///
+    /// # Errors
+    /// `ingest.queue_full` when the queue has no room within `patience`; per report otherwise.
+    pub async fn submit(
+        &self,
+        submissions: Vec<Submission>,
+        proofs: bool,
+        patience: Duration,
+    ) -> Result<Vec<Answer>, Fault> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job::Reports {
+            submissions,
+            proofs,
+            answer,
+        };
+        match self.jobs.send_timeout(job, patience).await {
+            Ok(()) => answered.await.map_err(|_| closed()),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                Err(Fault::new(Code::QueueFull, "the write queue is full"))
+            }
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(closed()),
+        }
+    }
+
+    /// Logs an entry that is not a report and returns its index.
+    ///
+    /// # Errors
+    /// When the log is closed or the store unavailable.
+    pub async fn log(&self, event: Event) -> Result<u64, Fault> {
+        self.ask(|answer| Job::Event {
+            event: Box::new(event),
+            answer,
+        })
+        .await?
+    }
+
+    /// Publishes the newest head now, without waiting for the second to pass.
+    ///
+    /// # Errors
+    /// When the log is closed or the store unavailable.
+    pub async fn publish(&self) -> Result<(), Fault> {
+        self.ask(|answer| Job::Publish { answer }).await?
+    }
+
+    /// Names agents in this data directory.
+    ///
+    /// # Errors
+    /// When the log is closed or the store unavailable.
+    pub async fn set_aliases(&self, aliases: Vec<(String, Did)>) -> Result<(), Fault> {
+        self.ask(|answer| Job::Aliases { aliases, answer }).await?
+    }
+
+    /// Records an issued token; `false` when its place in the status list is taken.
+    ///
+    /// # Errors
+    /// When the log is closed or the store unavailable.
+    pub async fn add_token(&self, token: IssuedToken) -> Result<bool, Fault> {
+        self.ask(|answer| Job::Token { token, answer }).await?
+    }
+
+    /// Writes what is queued, publishes, and ends the writer.
+    pub async fn stop(&self) {
+        let (answer, answered) = oneshot::channel();
+        if self.jobs.send(Job::Stop { answer }).await.is_ok() {
+            let _ = answered.await;
+        }
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Fault> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(job(answer)).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())
+    }
+}
+
+fn closed() -> Fault {
+    Fault::new(Code::LogClosed, "the log takes no more entries")
+}

@@ -1,0 +1,197 @@
+//! What the sequencer reads back from the store, and what it checks before it writes.
+
+use std::{collections::HashSet, sync::Arc};
+
+use goodstanding_score::policy::Policy;
+use goodstanding_verify::{
+    checkpoint::SignedCheckpoint,
+    did::Did,
+    entry::{Body, Entry},
+};
+
+use super::{CurrentPolicy, MOST_AHEAD_MS, Sequencer};
+use crate::{
+    code::{Code, Fault},
+    log::{
+        plan::State,
+        tree::{Edge, Touched, tiles_for_proof},
+    },
+    store::{Store, Tree},
+};
+
+impl Sequencer {
+    /// A clock that was set back far would make log time stand still; a minute of drift is tolerated as in reports.
+    pub(super) fn check_clock(&self, now_ms: u64) -> Result<(), Fault> {
+        let ahead_ms = self.state.at_ms.saturating_sub(now_ms);
+        if ahead_ms > MOST_AHEAD_MS {
+            let detail = format!(
+                "the newest entry is {} s ahead of this machine's clock",
+                ahead_ms / 1000
+            );
+            return Err(Fault::new(Code::ClockBehind, detail));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_policy(
+        &self,
+        version: u64,
+        policy: &serde_json::Value,
+    ) -> Result<(), Fault> {
+        Policy::parse(policy)?;
+        let current = self.shared.policy().map_or(0, |current| current.version);
+        if version != current + 1 {
+            return Err(Fault::new(
+                Code::PolicyVersion,
+                format!("version {version} after {current}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Epochs are numbered without gaps and `as_of` never goes back.
+    pub(super) async fn check_epoch(&self, number: u64, as_of: u64) -> Result<(), Fault> {
+        let (last, last_as_of) = match self.store.epoch(None).await? {
+            None => (0, 0),
+            Some(epoch) => match Entry::parse(&epoch.entry)?.body {
+                Body::Epoch(entry) => (entry.number, entry.as_of),
+                _ => {
+                    return Err(Fault::new(
+                        Code::StoreCorrupt,
+                        "an epoch row does not point at an epoch entry",
+                    ));
+                }
+            },
+        };
+        if number != last + 1 {
+            return Err(Fault::new(
+                Code::EpochRunning,
+                format!("epoch {last} was logged meanwhile"),
+            ));
+        }
+        if as_of < last_as_of {
+            return Err(Fault::new(
+                Code::EpochAsOf,
+                format!("epoch {last} has as_of {last_as_of}, this one {as_of}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads the head and the edge back from the store and checks that they belong together.
+    pub(super) async fn reload(&mut self) -> Result<(), Fault> {
+        let head = self.store.head().await?;
+        self.state = match &head {
+            None => State::default(),
+            Some(head) => {
+                let edge = load_edge(self.store.as_ref(), head.size).await?;
+                if edge.root() != head.root
+                    || self.signer.checkpoint(head.size, &head.root) != head.note
+                {
+                    let detail = format!(
+                        "the tiles of size {} do not add up to the signed root",
+                        head.size
+                    );
+                    return Err(Fault::new(Code::StoreCorrupt, detail));
+                }
+                State {
+                    edge,
+                    at_ms: head.at_ms,
+                    begun: true,
+                }
+            }
+        };
+        self.head.send_replace(head);
+        self.load_policy().await?;
+        self.load_reached().await
+    }
+
+    /// Refuses a database that is behind, or has another tree than, what the guard and its own last publishing promised.
+    pub(super) async fn check_guard(&self) -> Result<(), Fault> {
+        let size = self.state.edge.size();
+        let published = self.published.borrow().clone();
+        let published = published
+            .map(|p| SignedCheckpoint::parse(&p.note).map(|s| s.checkpoint().clone()))
+            .transpose()?;
+        for promised in self.guard.read()?.into_iter().chain(published) {
+            let promised_size = promised.size;
+            if size < promised_size {
+                let detail = format!(
+                    "the database ends at {size} entries, but {promised_size} were published; restore a newer copy of it"
+                );
+                return Err(Fault::new(Code::LogBehindGuard, detail));
+            }
+            if load_edge(self.store.as_ref(), promised_size).await?.root() != promised.root {
+                let detail = format!(
+                    "the database has another tree of {promised_size} entries than the one that was published"
+                );
+                return Err(Fault::new(Code::LogBehindGuard, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// After a crash between publishing in the database and in the guard, the guard catches up.
+    pub(super) fn renew_guard(&self) -> Result<(), Fault> {
+        let published = self.published.borrow().clone();
+        match published {
+            Some(published) if self.guard.read()?.is_none_or(|g| g.size < published.size) => {
+                self.guard.write(&published)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn load_policy(&mut self) -> Result<(), Fault> {
+        let entries = self.store.events("policy", self.state.edge.size()).await?;
+        let current = match entries.last() {
+            None => None,
+            Some((index, bytes)) => match Entry::parse(bytes)?.body {
+                Body::Policy { version, policy } => Some(Arc::new(CurrentPolicy {
+                    index: *index,
+                    version,
+                    policy: Policy::parse(&policy)?,
+                })),
+                _ => {
+                    return Err(Fault::new(
+                        Code::StoreCorrupt,
+                        "a policy row is not a policy entry",
+                    ));
+                }
+            },
+        };
+        if let Ok(mut slot) = self.shared.policy.write() {
+            *slot = current;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn load_reached(&mut self) -> Result<(), Fault> {
+        let mut reached: HashSet<Did> = self.store.reached().await?.into_iter().collect();
+        // Trust roots are reached by definition, also before the first epoch.
+        if let Some(policy) = self.shared.policy() {
+            reached.extend(policy.policy.seeds.iter().copied());
+        }
+        if let Ok(mut slot) = self.shared.reached.write() {
+            *slot = Arc::new(reached);
+        }
+        Ok(())
+    }
+}
+
+/// The edge of the stored log at `size`.
+async fn load_edge(store: &dyn Store, size: u64) -> Result<Edge, Fault> {
+    let mut tiles = Touched::new();
+    // The edge of a tree is what the proof of its last leaf needs.
+    for id in tiles_for_proof(size.saturating_sub(1), size) {
+        if let Some(tile) = store.tile(Tree::Log, id).await? {
+            tiles.insert(id, tile);
+        }
+    }
+    Edge::load(size, |id| tiles.get(&id).cloned()).map_err(|id| {
+        Fault::new(
+            Code::StoreCorrupt,
+            format!("tile {id:?} is missing or too short"),
+        )
+    })
+}
