@@ -152,7 +152,7 @@ impl Handle {
         &self.shared
     }
 
-    /// Puts up to [`BATCH`] reports into the log. The work goes on even if the returned future is dropped.
+    /// Puts up to [`BATCH`](super::BATCH) reports into the log. The work goes on even if the returned future is dropped.
     ///
     /// # Errors
     /// `ingest.queue_full` when the queue has no room within `patience`; per report otherwise.
