@@ -165,7 +165,8 @@ impl KeyFile {
         }
     }
 
-    /// Writes a new file that only its owner can read, and syncs it and its folder. Never overwrites.
+    /// Writes a new file that only its owner can read, and syncs it and its folder. Never overwrites, and a kill in the
+    /// middle leaves no half of a key under its name.
     ///
     /// # Errors
     /// When the file exists or cannot be written.
@@ -174,16 +175,25 @@ impl KeyFile {
             path: path.to_owned(),
             source,
         };
+        let unfinished = path.with_extension("unfinished");
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(io)?;
+        let mut file = options.open(&unfinished).map_err(io)?;
         let mut text =
             Zeroizing::new(serde_json::to_string_pretty(&Self::of(key)).map_err(|e| io(e.into()))?);
         text.push('\n');
         file.write_all(text.as_bytes()).map_err(io)?;
         file.sync_all().map_err(io)?;
+        // A link, unlike a rename, fails where a file stands already.
+        let linked = fs::hard_link(&unfinished, path);
+        let removed = fs::remove_file(&unfinished);
+        linked.and(removed).map_err(io)?;
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             fs::File::open(parent)
                 .and_then(|d| d.sync_all())
@@ -232,6 +242,11 @@ mod tests {
             KeyFile::create(&key, &path),
             Err(Error::Io { .. })
         ));
+        // What an interrupted attempt left behind is no key and in nobody's way.
+        let other = dir.path().join("other.json");
+        fs::write(other.with_extension("unfinished"), "{").unwrap();
+        KeyFile::create(&key, &other).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
