@@ -35,10 +35,12 @@ pub(super) async fn ready(State(api): super::State) -> Response {
         .and_then(|h| h.as_ref())
         .map_or(0, |h| h.at_ms.saturating_sub(api.app.clock.now_ms()));
     let clock = ahead_ms <= crate::log::sequencer::MOST_AHEAD_MS;
-    let ready = head.is_some() && published.is_some() && clock;
+    // A writer that ended while the process goes on would refuse every report.
+    let writer = api.app.log.is_open();
+    let ready = head.is_some() && published.is_some() && clock && writer;
     let body = json!({
         "status": if ready { "ok" } else { "not ready" },
-        "checks": {"database": database.is_ok(), "published": published.is_some(), "clock": clock},
+        "checks": {"database": database.is_ok(), "published": published.is_some(), "clock": clock, "writer": writer},
         "log_size": head,
         "published_size": published,
     });

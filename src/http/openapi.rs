@@ -247,7 +247,7 @@ const OPERATIONS: &[Operation] = &[
     get(
         "/readyz",
         "Database and log are usable",
-        &[(200, JSON, "Object")],
+        &[(200, JSON, "Object"), (503, JSON, "Object")],
         &[],
     ),
 ];

@@ -1,6 +1,9 @@
 //! What a batch becomes: a pure function of the log's state, the store's answers and the items.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
@@ -44,7 +47,7 @@ pub struct Candidate {
     /// What the store knows.
     pub facts: AdmissionFacts,
     /// Digests of its documents that came with a report before.
-    pub used_documents: Vec<[u8; 32]>,
+    pub used_documents: Arc<HashSet<[u8; 32]>>,
 }
 
 /// An admitted report.
@@ -460,7 +463,7 @@ mod tests {
             historical_ms: None,
             reached: false,
             facts: AdmissionFacts::default(),
-            used_documents: Vec::new(),
+            used_documents: Arc::default(),
         }
     }
 
@@ -534,10 +537,8 @@ mod tests {
         assert_eq!(alone, [false, true]);
         // Used before this batch counts the same.
         let mut used = candidates[0].clone();
-        used.used_documents = vec![match &used.report.evidence[0] {
-            Evidence::Receipt { sha256, .. } => sha256.0,
-            other => panic!("{other:?}"),
-        }];
+        used.used_documents = Arc::new(single_use_documents(&used.report).into_iter().collect());
+        assert_eq!(used.used_documents.len(), 1);
         assert_eq!(codes(&plan(&[used], &rules(0))), ["quota.unilateral"]);
     }
 

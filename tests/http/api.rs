@@ -176,6 +176,21 @@ async fn a_clock_that_was_set_back_far_stops_admission_and_not_the_service() {
 }
 
 #[tokio::test]
+async fn a_service_whose_writer_is_gone_is_not_ready_and_says_so_to_reporters() {
+    let service = Service::start(T0).await;
+    assert_eq!(service.get_json("/readyz").await["checks"]["writer"], true);
+    service.app.log.stop().await;
+    let response = service.get("/readyz").await;
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    let (status, problem) = service
+        .submit(report(&agent(1), &agent(2), "t-1", T0 - 60))
+        .await;
+    assert_eq!((status, &problem["code"]), (503, &"log.closed".into()));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn only_an_operator_computes_epochs() {
     use goodstanding::token::access::{Role, grant};
     let service = Service::start(T0).await;

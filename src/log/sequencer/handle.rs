@@ -152,6 +152,11 @@ impl Handle {
         &self.shared
     }
 
+    /// Whether the writer still takes work: `false` after [`Self::stop`], or if it died.
+    pub fn is_open(&self) -> bool {
+        !self.jobs.is_closed()
+    }
+
     /// Puts up to [`BATCH`](super::BATCH) reports into the log. The work goes on even if the returned future is dropped.
     ///
     /// # Errors

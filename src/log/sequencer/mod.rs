@@ -11,6 +11,7 @@ mod handle;
 mod load;
 
 use std::{
+    collections::HashSet,
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -238,11 +239,12 @@ impl Sequencer {
             .iter()
             .flat_map(|s| single_use_documents(&s.report))
             .collect();
-        let used_documents = if digests.is_empty() {
-            digests
-        } else {
-            self.store.known_documents(&digests).await?
-        };
+        let mut used_documents = HashSet::new();
+        if !digests.is_empty() {
+            used_documents.extend(self.store.known_documents(&digests).await?);
+        }
+        // Shared by the batch: each report may ask about eight documents, all of them known.
+        let used_documents = Arc::new(used_documents);
         let candidates: Vec<_> = submissions
             .into_iter()
             .zip(facts)
