@@ -1,6 +1,6 @@
 //! `/v1/reports`.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -32,6 +32,8 @@ use crate::{
 const SINGLE_BYTES: usize = 64 * 1024;
 const BULK_BYTES: usize = 32 * 1024 * 1024;
 const BULK_LINES: usize = 10_000;
+/// The largest body at some 4.5 Mbit/s.
+const BODY_DEADLINE: Duration = Duration::from_mins(1);
 /// Reports with the same document that are looked at when a level is shown.
 const QUOTED: u32 = 8;
 
@@ -121,7 +123,16 @@ fn take(api: &Api, peer: SocketAddr, reports: u32) -> Result<(), Failed> {
 }
 
 async fn text(body: Body, limit: usize) -> Result<String, Fault> {
-    let bytes = axum::body::to_bytes(body, limit).await.map_err(|error| {
+    // A body that trickles in would hold its place, and there are few for bulk submissions.
+    let whole = tokio::time::timeout(BODY_DEADLINE, axum::body::to_bytes(body, limit));
+    let late = |_| {
+        let detail = format!(
+            "the body was not complete after {} s",
+            BODY_DEADLINE.as_secs()
+        );
+        Fault::new(Code::BodyUnreadable, detail)
+    };
+    let bytes = whole.await.map_err(late)?.map_err(|error| {
         if std::error::Error::source(&error)
             .is_some_and(<dyn std::error::Error + 'static>::is::<http_body_util::LengthLimitError>)
         {
