@@ -6,15 +6,13 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use goodstanding_verify::tile::{TilePath, bundle_bytes};
 use serde_json::json;
 
 use super::{problem::Failed, query::Parameters};
 use crate::{
     code::{Code, Fault},
-    log::{
-        layout::{TilePath, bundle},
-        tree::TILE_WIDTH,
-    },
+    log::tree::TILE_WIDTH,
     store::Tree,
     token::bundle::published,
 };
@@ -79,7 +77,7 @@ pub(super) async fn tile(
                 Fault::new(Code::StoreCorrupt, format!("entries of {path} are missing")).into(),
             );
         }
-        bundle(entries.iter().map(Vec::as_slice))
+        bundle_bytes(entries.iter().map(Vec::as_slice))?
     };
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use goodstanding_verify::merkle::{self, Hash};
+pub use goodstanding_verify::tile::{TILE_WIDTH, TileId};
+use goodstanding_verify::{
+    merkle::{self, Hash},
+    tile::TILE_BITS,
+};
 use rs_merkle::{Hasher, MerkleTree};
 
-/// Width of a full tile.
-pub const TILE_WIDTH: usize = 256;
-/// log2 of [`TILE_WIDTH`].
-const TILE_BITS: u32 = 8;
 /// A u64 size needs no more levels than this.
 const MAX_LEVELS: u32 = 8;
 
@@ -39,15 +39,6 @@ fn root_of(nodes: &[Hash]) -> Option<Hash> {
         [one] => Some(*one),
         _ => MerkleTree::<Rfc6962>::from_leaves(nodes).root(),
     }
-}
-
-/// A tile's place: level and number within the level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TileId {
-    /// 0 = leaf hashes.
-    pub level: u8,
-    /// Number within the level.
-    pub n: u64,
 }
 
 /// A tile's content: 1 to 256 hashes, left to right.

@@ -96,9 +96,14 @@ codes! {
     ProofMalformed = "proof.malformed", "Not a tlog-proof", "Send the proof file verbatim, newlines included.";
     ProofInclusionInvalid = "proof.inclusion_invalid", "Not in the tree", "Do not rely on the entry: the path does not lead from it to the root.";
     ProofConsistencyInvalid = "proof.consistency_invalid", "Trees do not agree", "Keep both checkpoints and alert: the later tree does not extend the earlier one.";
+    TileMalformed = "tile.malformed", "Not a tile", "Fetch the tile or bundle again at the width that its path says.";
+    TileInconsistent = "tile.inconsistent", "Tile of another tree", "Do not use the tile: it does not belong to the checkpoint's tree.";
+    WitnessMalformed = "witness.malformed", "Not a witness message", "Speak C2SP tlog-witness: the detail says which part is not.";
+    WitnessCosignatureInvalid = "witness.cosignature_invalid", "Cosignature does not verify", "Do not count this witness: its signature is not over the checkpoint it was asked about.";
     WitnessPolicyMalformed = "witness_policy.malformed", "Not a witness policy", "Write log, witness, group and exactly one quorum line, names before their use.";
     EntryMalformed = "entry.malformed", "Not a log entry", "Stop: the log holds bytes that are not an entry in canonical form.";
     LogUnsupportedVersion = "log.unsupported_version", "Entry of an unknown version", "Update this software: the log uses an entry version or kind it does not know.";
+    KeyEventInvalid = "key.event_invalid", "Key event out of order", "Add a key before retiring or revoking it, and do each at most once.";
     StatementMalformed = "statement.malformed", "Not a statement", "Send the statement's canonical bytes as the service publishes them.";
 
     BundleTooLarge = "bundle.too_large", "Trust bundle too large", "A trust bundle has at most 1 MiB.";

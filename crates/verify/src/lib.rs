@@ -10,6 +10,9 @@
 //! | check a trade report | [`report::Report::verify`] |
 //! | check that an entry is in the log | [`proof::TlogProof::verify`] |
 //! | read a log entry | [`entry::Entry::parse`] |
+//! | read a log's tiles without trusting their server | [`tile_reader::TileReader`] |
+//! | follow a log as it grows | [`frontier::Frontier`] |
+//! | be a witness, or ask one | [`witness::AddCheckpoint`] |
 //! | rebuild a statement from its claims | [`statement::disclosures`] |
 //!
 //! The formats are those of `docs/FORMATS.md`; each module names the standard it follows.
@@ -31,9 +34,11 @@ pub mod did;
 pub mod digest;
 pub mod entry;
 mod fields;
+pub mod frontier;
 pub mod json;
 pub mod jwk;
 pub mod jws;
+pub mod keyring;
 pub mod merkle;
 pub mod note;
 pub mod proof;
@@ -41,7 +46,10 @@ pub mod report;
 pub mod sdjwt;
 pub mod statement;
 pub mod status;
+pub mod tile;
+pub mod tile_reader;
 pub mod token;
+pub mod witness;
 pub mod witness_policy;
 
 pub use code::{Code, Error};
