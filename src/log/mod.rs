@@ -9,3 +9,4 @@ pub mod prove;
 pub mod sequencer;
 pub mod sign;
 pub mod tree;
+pub mod witness;

@@ -54,11 +54,15 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::HeadMoved`] when the head is not `commit.expected`; after [`Error::Unavailable`] the outcome is unknown.
     async fn commit(&self, commit: &Commit) -> Result<(), Error>;
 
-    /// Writer only. Records a checkpoint as published, durably.
+    /// Writer only. Records a checkpoint as published, durably. One of a size that was published before replaces it: it is
+    /// the same tree head, with other cosignatures.
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error>;
 
     /// The newest published checkpoint.
     async fn published(&self) -> Result<Option<Published>, Error>;
+
+    /// Published checkpoints of sizes below `before`, newest first.
+    async fn checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error>;
 
     /// What the store knows that bears on admitting these reports: one answer each, in order. Called by the writer, on
     /// its own connection, so that slow readers cannot hold it up.

@@ -27,7 +27,7 @@ pub type Made = (u64, String);
 /// # Errors
 /// `log.not_published` before the first checkpoint that covers the keys.
 pub async fn trust_bundle(app: &App) -> Result<String, Fault> {
-    let published = published(app)?;
+    let published = provable(app)?;
     let version = published
         .size
         .saturating_mul(100_000)
@@ -96,7 +96,7 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
         version,
         keys,
         log: app.signer.vkey(),
-        witness_policy: format!("log {}\nquorum none\n", app.signer.vkey()),
+        witness_policy: app.log.shared().witness_policy.to_string(),
         status: status::aggregation_uri(&app.issuer),
         vct: vec![VctMetadata {
             vct: vct(&app.issuer),
@@ -110,6 +110,21 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
         .bundle
         .sign_service("trust-bundle+jwt", &payload)
         .map_err(|e| Fault::new(Code::Internal, e.to_string()))
+}
+
+/// The checkpoint that tokens and bundles are anchored in: the newest one that verifiers accept, which is the newest one
+/// with a quorum where a quorum is asked for.
+///
+/// # Errors
+/// `log.not_published` when there is none yet.
+pub fn provable(app: &App) -> Result<Published, Fault> {
+    let witnessed = app.log.shared().witnessed.borrow().clone();
+    witnessed.ok_or_else(|| {
+        Fault::new(
+            Code::NotPublished,
+            "no checkpoint with a witness quorum has been published yet",
+        )
+    })
 }
 
 /// The newest published checkpoint.

@@ -11,7 +11,7 @@ use goodstanding_verify::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::{bundle::published, status, vct};
+use super::{bundle::provable, status, vct};
 use crate::{
     app::App,
     code::{Code, Fault},
@@ -37,7 +37,7 @@ pub struct Issued {
 /// `epoch.unknown` before the first epoch, `agent.unknown` for an agent it does not know, `log.not_published` while the
 /// epoch is not covered by a published checkpoint.
 pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
-    let published = published(app)?;
+    let published = provable(app)?;
     let epoch = newest_published(app, published.size).await?;
     let stored = statement_in(app, agent, epoch.number).await?;
     let Body::Epoch(entry) = Entry::parse(&epoch.entry)?.body else {
