@@ -11,7 +11,7 @@ pub use types::*;
 use async_trait::async_trait;
 use goodstanding_verify::{did::Did, report::ReportId};
 
-use crate::log::tree::{Tile, TileId};
+use crate::log::tree::{Tile, TileId, Touched};
 
 /// The tree that a tile belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +69,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// A tile's hashes at the newest width.
     async fn tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error>;
+
+    /// Those of these tiles of one tree that there are, at the newest width.
+    async fn tiles(&self, tree: Tree, ids: &[TileId]) -> Result<Touched, Error> {
+        let mut found = Touched::new();
+        for id in ids {
+            if let Some(tile) = self.tile(tree, *id).await? {
+                found.insert(*id, tile);
+            }
+        }
+        Ok(found)
+    }
 
     /// Entry bytes of indices `start..end`, in order.
     async fn entries(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, Error>;

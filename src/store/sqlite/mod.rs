@@ -23,7 +23,7 @@ use super::{
     AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
     Store, StoredEpoch, StoredReport, StoredStatement, Tree,
 };
-use crate::log::tree::{Tile, TileId};
+use crate::log::tree::{Tile, TileId, Touched};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -218,6 +218,10 @@ impl Store for SqliteStore {
 
     async fn tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error> {
         self.read_tile(tree, id).await
+    }
+
+    async fn tiles(&self, tree: Tree, ids: &[TileId]) -> Result<Touched, Error> {
+        self.read_tiles(tree, ids).await
     }
 
     async fn entries(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, Error> {
