@@ -60,6 +60,9 @@ pub trait Store: Send + Sync + 'static {
     /// The newest published checkpoint.
     async fn published(&self) -> Result<Option<Published>, Error>;
 
+    /// The published checkpoint of exactly this size.
+    async fn published_of(&self, size: u64) -> Result<Option<Published>, Error>;
+
     /// What the store knows that bears on admitting these reports: one answer each, in order. Called by the writer, on
     /// its own connection, so that slow readers cannot hold it up.
     async fn admission_facts(

@@ -14,4 +14,5 @@ mod support;
 mod api;
 mod log;
 mod reports;
+mod tlog;
 mod tokens;

@@ -193,20 +193,11 @@ impl Store for SqliteStore {
     }
 
     async fn published(&self) -> Result<Option<Published>, Error> {
-        let row = sqlx::query(
-            "SELECT size, published_ms, note FROM checkpoints ORDER BY size DESC LIMIT 1",
-        )
-        .fetch_optional(&self.readers)
-        .await
-        .map_err(unavailable)?;
-        row.map(|row| {
-            Ok(Published {
-                size: to_u64(row.get(0))?,
-                published_ms: to_u64(row.get(1))?,
-                note: row.get(2),
-            })
-        })
-        .transpose()
+        self.read_published(None).await
+    }
+
+    async fn published_of(&self, size: u64) -> Result<Option<Published>, Error> {
+        self.read_published(Some(size)).await
     }
 
     async fn admission_facts(
