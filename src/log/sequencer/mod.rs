@@ -34,7 +34,7 @@ use super::{
 use crate::{
     clock::Clock,
     code::{Code, Fault},
-    store::{AdmissionQuery, Commit, Head, Published, Store},
+    store::{AdmissionQuery, Commit, Head, NewErasure, Published, Store},
 };
 
 /// Most reports that one transaction takes.
@@ -43,6 +43,8 @@ pub const BATCH: usize = 256;
 const LINGER: Duration = Duration::from_millis(5);
 /// Publishing happens at most this often.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+/// How long after a reader kept deleted bytes alive the next try to take them out of the files comes.
+const SCRUB_AGAIN: Duration = Duration::from_secs(1);
 /// The window of the unilateral quota.
 const DAY_MS: u64 = 86_400_000;
 /// How far log time may be ahead of the clock before nothing is admitted any more.
@@ -58,6 +60,8 @@ struct Sequencer {
     head: watch::Sender<Option<Head>>,
     published: watch::Sender<Option<Published>>,
     last_publish: Option<Instant>,
+    /// What an erasure deleted is still in the database's files; when the next try to take it out comes.
+    scrub_due: Option<Instant>,
     shared: Arc<Shared>,
 }
 
@@ -90,6 +94,7 @@ pub async fn start(
         head: head_tx,
         published: published_tx,
         last_publish: None,
+        scrub_due: None,
         shared: shared.clone(),
     };
     sequencer.reload().await?;
@@ -108,12 +113,17 @@ impl Sequencer {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
             let due = self.publish_due();
+            let scrub = self.scrub_due;
             let job = tokio::select! {
                 job = jobs.recv() => job,
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Err(fault) = self.publish().await {
                         tracing::error!(code = fault.code(), error = %fault, "publishing the checkpoint failed");
                     }
+                    continue;
+                }
+                () = tokio::time::sleep_until(scrub.unwrap_or_else(Instant::now)), if scrub.is_some() => {
+                    self.scrub().await;
                     continue;
                 }
             };
@@ -303,18 +313,28 @@ impl Sequencer {
         let Event { body, at_ms, epoch } = event;
         // What is logged stays: an entry that could not be read back would keep the log from ever starting again.
         self.check_clock(self.clock.now_ms())?;
+        let mut erased = None;
         match &body {
-            Body::Epoch(new) => self.check_epoch(new.number, new.as_of).await?,
+            Body::Epoch(new) => self.check_epoch(new).await?,
             Body::Policy { version, policy } => self.check_policy(*version, policy)?,
+            Body::Erasure { of, .. } => erased = Some(self.find_erasable(*of).await?),
             _ => {}
         }
         let is_policy = matches!(body, Body::Policy { .. });
         let is_epoch = epoch.is_some();
         let at_ms = at_ms.unwrap_or_else(|| self.clock.now_ms());
-        let planned = plan_event(&self.state, body, epoch, at_ms, &self.signer)?;
         let index = self.state.edge.size();
-        if let Some(commit) = &planned.commit {
-            self.commit(commit, planned.state).await?;
+        let planned = plan_event(&self.state, body, epoch, at_ms, &self.signer)?;
+        if let Some(mut commit) = planned.commit {
+            commit.erasure = erased.map(|(index_of, of)| NewErasure {
+                index: index_of,
+                of,
+                by: index,
+            });
+            self.commit(&commit, planned.state).await?;
+        }
+        if erased.is_some() {
+            self.scrub().await;
         }
         if is_policy {
             self.load_policy().await?;
@@ -344,6 +364,18 @@ impl Sequencer {
                 if landed { Ok(()) } else { Err(error.into()) }
             }
         }
+    }
+
+    /// Takes what an erasure deleted out of the database's files, or notes that it has to be tried again.
+    async fn scrub(&mut self) {
+        let gone = match self.store.scrub().await {
+            Ok(gone) => gone,
+            Err(error) => {
+                tracing::warn!(%error, "erased bytes are still in the write-ahead log; trying again");
+                false
+            }
+        };
+        self.scrub_due = (!gone).then(|| Instant::now() + SCRUB_AGAIN);
     }
 
     /// When the next publishing is due; `None` when there is nothing new.
