@@ -64,11 +64,7 @@ impl Erased {
 ///
 /// # Errors
 /// `report.unknown`, `report.erased` when it was erased before, `epoch.running` while an epoch is being computed, or the store's.
-pub async fn erase(
-    app: &Arc<App>,
-    id: ReportId,
-    reason: ErasureReason,
-) -> Result<Erased, Fault> {
+pub async fn erase(app: &Arc<App>, id: ReportId, reason: ErasureReason) -> Result<Erased, Fault> {
     let app = app.clone();
     // In a task of its own: a client that goes away must not let an epoch begin while the report is being erased.
     #[expect(

@@ -22,10 +22,12 @@ const LONGEST_WAIT_S: u64 = 120;
 const MOST_REFUSALS: u32 = 20;
 
 /// A service at a URL.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Client {
     base: String,
     http: reqwest::Client,
+    /// An operator's token.
+    bearer: Option<String>,
 }
 
 /// One line of a bulk answer.
@@ -65,7 +67,25 @@ impl Client {
         Ok(Self {
             base: url.trim_end_matches('/').to_owned(),
             http,
+            bearer: None,
         })
+    }
+
+    /// The same, with a bearer token in every request.
+    pub(super) fn with_bearer(self, token: &str) -> Self {
+        Self {
+            bearer: Some(token.to_owned()),
+            ..self
+        }
+    }
+
+    /// The JSON answer to a `POST` of a JSON document, which may have to wait for its turn.
+    pub(super) async fn post_document(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.patiently(async || {
+            self.post_json(path, "application/json", body.to_string())
+                .await
+        })
+        .await
     }
 
     /// The body of `GET path`, which may take a moment to be there.
@@ -75,7 +95,7 @@ impl Client {
     }
 
     /// The body of `GET path` as JSON.
-    async fn get_json(&self, path: &str) -> anyhow::Result<Value> {
+    pub(super) async fn get_json(&self, path: &str) -> anyhow::Result<Value> {
         self.json(path, &self.get(path).await?)
     }
 
@@ -115,6 +135,9 @@ impl Client {
     ) -> anyhow::Result<String> {
         let url = format!("{}{path}", self.base);
         let mut request = self.http.request(method, &url);
+        if let Some(token) = &self.bearer {
+            request = request.bearer_auth(token);
+        }
         if let Some((content_type, body)) = body {
             request = request
                 .header(header::CONTENT_TYPE, content_type)

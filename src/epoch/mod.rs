@@ -345,18 +345,17 @@ async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
     let erased = evidence::erasures(app.store.as_ref(), entry.log_size).await?;
     check_recomputable(app, &entry).await?;
     let salt_key = epoch.salt_key;
-    let computed =
-        blocking(move || {
-            compute::compute(
-                entry.number,
-                entry.as_of,
-                admitted,
-                policy,
-                salt_key,
-                erased,
-            )
-        })
-        .await??;
+    let computed = blocking(move || {
+        compute::compute(
+            entry.number,
+            entry.as_of,
+            admitted,
+            policy,
+            salt_key,
+            erased,
+        )
+    })
+    .await??;
     if Digest(computed.score_root) != entry.score_root {
         return Err(Fault::new(
             Code::StoreCorrupt,

@@ -83,8 +83,7 @@ pub trait Store: Send + Sync + 'static {
     async fn bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredReport>, Error>;
 
     /// The bodies of entries with index in `start..end`, erased ones included, at most `limit`, ascending.
-    async fn log_bodies(&self, start: u64, end: u64, limit: u32)
-    -> Result<Vec<StoredBody>, Error>;
+    async fn log_bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredBody>, Error>;
 
     /// The record of an erased report.
     async fn erased(&self, id: &ReportId) -> Result<Option<StoredErasure>, Error>;

@@ -270,12 +270,7 @@ impl Store for SqliteStore {
         self.read_bodies(start, end, limit).await
     }
 
-    async fn log_bodies(
-        &self,
-        start: u64,
-        end: u64,
-        limit: u32,
-    ) -> Result<Vec<StoredBody>, Error> {
+    async fn log_bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredBody>, Error> {
         self.read_log_bodies(start, end, limit).await
     }
 
