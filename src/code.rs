@@ -66,6 +66,8 @@ codes! {
         "The entries are durable, but no checkpoint that covers them is published before enough witnesses have cosigned it. Try again after Retry-After seconds.";
     NotHolder = "holder.not_subject", "Token of another agent", "The key is not that of the agent that the token is about; check the key file, or alias and key seed.";
     KeyUnusable = "key.unusable", "A key file cannot be used", "The message names the file and what is wrong with it.";
+    ReportErased = "report.erased", "Report erased", "An operator erased this report for good; its entry in the log stays. The same bytes are not taken again.";
+    EpochNotRecomputable = "epoch.not_recomputable", "Epoch cannot be recomputed", "The epoch used a report that was erased since: its result stays committed in the log, what made it is gone. Ask again after the next epoch.";
     NotPublished = "log.not_published", "Not published yet", "The entry is durable but no published checkpoint covers it yet. Try again after Retry-After seconds.";
     LeafUnknown = "log.leaf_unknown", "No such entry", "The log is shorter than this.";
     TileUnknown = "log.tile_unknown", "No such tile", "No published tree has this tile at this width, or the path is not its canonical spelling.";

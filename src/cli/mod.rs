@@ -8,12 +8,14 @@ mod client;
 mod completions;
 mod demo;
 mod epoch;
+mod erase;
 mod explain;
 mod import;
 mod input;
 mod keygen;
 mod output;
 mod policy;
+mod remote;
 mod scores;
 mod serve;
 mod sign;
@@ -84,6 +86,8 @@ enum Command {
     /// Allow somebody to operate the service or read more of it
     #[command(subcommand)]
     Access(access::Args),
+    /// Erase a report's bytes for good; its entry stays in the log
+    Erase(erase::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -197,6 +201,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::TrustBundle(args) => trust::bundle(&ctx, &args).await,
         Command::Trust(args) => trust::run(&ctx, args).await,
         Command::Access(args) => access::run(&ctx, args).await,
+        Command::Erase(args) => erase::run(&ctx, &args).await,
         Command::Completions(args) => completions::run(&args),
     };
     output::finish(result, json)

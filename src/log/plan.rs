@@ -286,6 +286,7 @@ fn finish(
         reports,
         tiles,
         epoch,
+        erasure: None,
     };
     Planned {
         commit: Some(commit),
@@ -310,6 +311,10 @@ fn admit(
     at_ms: u64,
 ) -> Result<Verdict, Fault> {
     let Candidate { report, facts, .. } = candidate;
+    if let Some(by) = facts.erased {
+        let detail = format!("report {} was erased by entry {by}", report.id);
+        return Err(Fault::new(Code::ReportErased, detail));
+    }
     if let Some(index) = facts.same.or_else(|| overlay.ids.get(&report.id).copied()) {
         return Ok(Verdict::Same(index));
     }

@@ -6,7 +6,9 @@ use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     checkpoint::SignedCheckpoint,
     did::Did,
-    entry::{Body, Entry},
+    digest::Digest,
+    entry::{Body, Entry, EpochEntry},
+    report::ReportId,
 };
 
 use super::{CurrentPolicy, MOST_AHEAD_MS, Sequencer};
@@ -50,7 +52,8 @@ impl Sequencer {
     }
 
     /// Epochs are numbered without gaps and `as_of` never goes back.
-    pub(super) async fn check_epoch(&self, number: u64, as_of: u64) -> Result<(), Fault> {
+    pub(super) async fn check_epoch(&self, new: &EpochEntry) -> Result<(), Fault> {
+        let EpochEntry { number, as_of, .. } = *new;
         let (last, last_as_of) = match self.store.epoch(None).await? {
             None => (0, 0),
             Some(epoch) => match Entry::parse(&epoch.entry)?.body {
@@ -75,7 +78,27 @@ impl Sequencer {
                 format!("epoch {last} has as_of {last_as_of}, this one {as_of}"),
             ));
         }
+        // It may have read the prefix while the report was being erased.
+        if self.store.erased_since(new.log_size).await? > 0 {
+            return Err(Fault::new(
+                Code::EpochRunning,
+                "a report was erased meanwhile",
+            ));
+        }
         Ok(())
+    }
+
+    /// The report with this digest, if it can be erased: its index and id.
+    pub(super) async fn find_erasable(&self, of: Digest) -> Result<(u64, ReportId), Fault> {
+        let id = ReportId(of.0);
+        if let Some(erased) = self.store.erased(&id).await? {
+            let detail = format!("report {id} was erased by entry {}", erased.by);
+            return Err(Fault::new(Code::ReportErased, detail));
+        }
+        match self.store.report(&id).await? {
+            Some(report) => Ok((report.index, id)),
+            None => Err(Fault::new(Code::ReportUnknown, format!("no report {id}"))),
+        }
     }
 
     /// Reads the head and the edge back from the store and checks that they belong together.

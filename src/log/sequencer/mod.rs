@@ -39,13 +39,15 @@ use crate::{
     clock::Clock,
     code::{Code, Fault},
     metrics::Metrics,
-    store::{AdmissionQuery, Commit, Head, Published, Store},
+    store::{AdmissionQuery, Commit, Head, NewErasure, Published, Store},
 };
 
 /// Most reports that one transaction takes.
 pub const BATCH: usize = 256;
 /// How long the first report of a batch waits for company.
 const LINGER: Duration = Duration::from_millis(5);
+/// How long after a reader kept deleted bytes alive the next try to take them out of the files comes.
+const SCRUB_AGAIN: Duration = Duration::from_secs(1);
 /// The window of the unilateral quota.
 const DAY_MS: u64 = 86_400_000;
 /// How far log time may be ahead of the clock before nothing is admitted any more.
@@ -63,6 +65,8 @@ struct Sequencer {
     witnessed: watch::Sender<Option<Published>>,
     publisher: Publisher,
     metrics: Arc<Metrics>,
+    /// What an erasure deleted is still in the database's files; when the next try to take it out comes.
+    scrub_due: Option<Instant>,
     shared: Arc<Shared>,
 }
 
@@ -107,6 +111,7 @@ pub async fn start(
         witnessed: witnessed_tx,
         publisher,
         metrics,
+        scrub_due: None,
         shared: shared.clone(),
     };
     sequencer.reload().await?;
@@ -125,6 +130,7 @@ impl Sequencer {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
             let due = self.publish_due();
+            let scrub = self.scrub_due;
             let job = tokio::select! {
                 job = jobs.recv() => job,
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -133,6 +139,10 @@ impl Sequencer {
                 }
                 outcome = self.publisher.outcome() => {
                     self.end_publishing(outcome).await;
+                    continue;
+                }
+                () = tokio::time::sleep_until(scrub.unwrap_or_else(Instant::now)), if scrub.is_some() => {
+                    self.scrub().await;
                     continue;
                 }
             };
@@ -323,18 +333,28 @@ impl Sequencer {
         let Event { body, at_ms, epoch } = event;
         // What is logged stays: an entry that could not be read back would keep the log from ever starting again.
         self.check_clock(self.clock.now_ms())?;
+        let mut erased = None;
         match &body {
-            Body::Epoch(new) => self.check_epoch(new.number, new.as_of).await?,
+            Body::Epoch(new) => self.check_epoch(new).await?,
             Body::Policy { version, policy } => self.check_policy(*version, policy)?,
+            Body::Erasure { of, .. } => erased = Some(self.find_erasable(*of).await?),
             _ => {}
         }
         let is_policy = matches!(body, Body::Policy { .. });
         let is_epoch = epoch.is_some();
         let at_ms = at_ms.unwrap_or_else(|| self.clock.now_ms());
-        let planned = plan_event(&self.state, body, epoch, at_ms, &self.signer)?;
         let index = self.state.edge.size();
-        if let Some(commit) = &planned.commit {
-            self.commit(commit, planned.state).await?;
+        let planned = plan_event(&self.state, body, epoch, at_ms, &self.signer)?;
+        if let Some(mut commit) = planned.commit {
+            commit.erasure = erased.map(|(index_of, of)| NewErasure {
+                index: index_of,
+                of,
+                by: index,
+            });
+            self.commit(&commit, planned.state).await?;
+        }
+        if erased.is_some() {
+            self.scrub().await;
         }
         if is_policy {
             self.load_policy().await?;
@@ -368,6 +388,18 @@ impl Sequencer {
                 if landed { Ok(()) } else { Err(error.into()) }
             }
         }
+    }
+
+    /// Takes what an erasure deleted out of the database's files, or notes that it has to be tried again.
+    async fn scrub(&mut self) {
+        let gone = match self.store.scrub().await {
+            Ok(gone) => gone,
+            Err(error) => {
+                tracing::warn!(%error, "erased bytes are still in the write-ahead log; trying again");
+                false
+            }
+        };
+        self.scrub_due = (!gone).then(|| Instant::now() + SCRUB_AGAIN);
     }
 }
 
