@@ -15,7 +15,7 @@ use crate::{
     epoch::Explained,
     keys::{KeyFile, SecretKey},
     log::{
-        guard::HeadGuard,
+        guard::{DiskFile, GuardFile, HeadGuard},
         sequencer::{self, Event, Handle},
         sign::LogSigner,
         witness::Witnesses,
@@ -133,6 +133,20 @@ impl App {
     /// # Errors
     /// When it is missing (and not to be made), in use, made with other settings, damaged, or behind what was published.
     pub async fn open(open: Open) -> Result<Arc<Self>, Fault> {
+        Self::open_through(open, |store, guard| (store, guard)).await
+    }
+
+    /// [`Self::open`], with something put between the log and its store and guard file: what makes them fail in tests.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub async fn open_through(
+        open: Open,
+        through: impl FnOnce(
+            Arc<dyn Store>,
+            Arc<dyn GuardFile>,
+        ) -> (Arc<dyn Store>, Arc<dyn GuardFile>),
+    ) -> Result<Arc<Self>, Fault> {
         crate::net::install();
         let database = open.data.join("goodstanding.sqlite");
         if !open.create && !database.exists() {
@@ -144,10 +158,13 @@ impl App {
         let keys_dir = open.data.join("keys");
         fs::create_dir_all(&keys_dir).map_err(|e| unreadable(&keys_dir, &e))?;
         let lock = lock(&open.data)?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, open.create).await?);
+        let guard_file = open.data.join("head.guard");
+        let (store, guard) = through(
+            Arc::new(SqliteStore::open(&database, open.create).await?),
+            Arc::new(DiskFile::new(&guard_file)),
+        );
         let (issuer, origin) = identity(store.as_ref(), &open).await?;
         // A key that is lost has to be restored: a new one in its place would be another log, or another issuer.
-        let guard_file = open.data.join("head.guard");
         let is_new = store.head().await?.is_none() && !guard_file.exists();
         let mut keys = KEY_NAMES
             .iter()
@@ -166,13 +183,12 @@ impl App {
             bundle: next()?,
             access: next()?,
         };
-        let guard = HeadGuard::new(&guard_file);
         let metrics = Arc::new(Metrics::default());
         let log = sequencer::start(
             store.clone(),
             signer.clone(),
             open.clock.clone(),
-            guard,
+            HeadGuard::over(guard, &guard_file.display().to_string()),
             open.queue,
             Witnesses::load(&open.data, &signer)?,
             metrics.clone(),

@@ -62,7 +62,7 @@ enum Command {
     Keygen(keygen::Args),
     /// Sign a report, or the terms of a trade, as an agent
     Sign(sign::Args),
-    /// Send signed reports to a service
+    /// Send signed reports to a service, or put them into a data directory
     Submit(submit::Args),
     /// Import trades from a CSV file, signed as the agents it names
     Import(import::Args),

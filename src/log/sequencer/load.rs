@@ -18,7 +18,7 @@ use crate::{
         plan::State,
         tree::{Edge, Touched, tiles_for_proof},
     },
-    store::{Store, Tree},
+    store::{Head, Store, Tree},
 };
 
 impl Sequencer {
@@ -101,9 +101,18 @@ impl Sequencer {
         }
     }
 
-    /// Reads the head and the edge back from the store and checks that they belong together.
+    /// Reloads what an earlier failure left in doubt.
+    pub(super) async fn refresh(&mut self) -> Result<(), Fault> {
+        if self.stale {
+            self.reload().await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the head and the edge back from the store and checks that they belong together and to what was known before.
     pub(super) async fn reload(&mut self) -> Result<(), Fault> {
         let head = self.store.head().await?;
+        self.check_forward(head.as_ref()).await?;
         self.state = match &head {
             None => State::default(),
             Some(head) => {
@@ -126,7 +135,21 @@ impl Sequencer {
         };
         self.head.send_replace(head);
         self.load_policy().await?;
-        self.load_reached().await
+        self.load_reached().await?;
+        self.stale = false;
+        Ok(())
+    }
+
+    /// What this process saw committed may have been acknowledged: a store that is behind it, or has another tree, lost it.
+    async fn check_forward(&self, head: Option<&Head>) -> Result<(), Fault> {
+        let size = head.map_or(0, |head| head.size);
+        let (known, root) = (self.state.edge.size(), self.state.edge.root());
+        let same = size >= known && load_edge(self.store.as_ref(), known).await?.root() == root;
+        if same {
+            return Ok(());
+        }
+        let detail = format!("the database lost entries that were committed: {known} were known, it has {size} or others");
+        Err(Fault::new(Code::StoreCorrupt, detail))
     }
 
     /// Refuses a database that is behind, or has another tree than, what the guard and its own last publishing promised.

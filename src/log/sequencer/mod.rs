@@ -3,7 +3,7 @@
 //! Order of one batch, and why: read facts → plan (pure) → commit entries, tiles and the signed checkpoint in one
 //! transaction → answer. Nothing is acknowledged before the commit returned. When the outcome of a commit is unknown the
 //! sequencer forgets what it believes, reloads the head and lets the store say what happened. If that
-//! fails too, it keeps what it knew: the compare-and-swap on the head keeps a stale writer from writing, and the next try reloads again.
+//! fails too, nothing is planned before a reload succeeds; the compare-and-swap on the head is the safety behind that.
 //!
 //! Publishing is a second step ([`publish`]), at most once a second, and always extends what was published before.
 
@@ -60,6 +60,8 @@ struct Sequencer {
     clock: Clock,
     guard: HeadGuard,
     state: State,
+    /// Whether the store may know better than `state` and what is shared: a reload is due before anything is planned.
+    stale: bool,
     head: watch::Sender<Option<Head>>,
     published: watch::Sender<Option<Published>>,
     witnessed: watch::Sender<Option<Published>>,
@@ -106,6 +108,7 @@ pub async fn start(
         clock,
         guard,
         state: State::default(),
+        stale: true,
         head: head_tx,
         published: published_tx,
         witnessed: witnessed_tx,
@@ -235,6 +238,7 @@ impl Sequencer {
         submissions: Vec<Submission>,
         want_proofs: &[bool],
     ) -> Result<Vec<Answer>, Fault> {
+        self.refresh().await?;
         let policy = self
             .shared
             .policy()
@@ -331,6 +335,7 @@ impl Sequencer {
 
     async fn write_event(&mut self, event: Event) -> Result<u64, Fault> {
         let Event { body, at_ms, epoch } = event;
+        self.refresh().await?;
         // What is logged stays: an entry that could not be read back would keep the log from ever starting again.
         self.check_clock(self.clock.now_ms())?;
         let mut erased = None;
@@ -356,11 +361,15 @@ impl Sequencer {
         if erased.is_some() {
             self.scrub().await;
         }
-        if is_policy {
-            self.load_policy().await?;
-        }
-        if is_policy || is_epoch {
-            self.load_reached().await?;
+        // The entry is in the log, whatever comes of reading it back.
+        if (is_policy && self.load_policy().await.is_err())
+            || ((is_policy || is_epoch) && self.load_reached().await.is_err())
+        {
+            tracing::warn!(
+                log.index = index,
+                "logged, but not read back; reloading before the next write"
+            );
+            self.stale = true;
         }
         Ok(index)
     }
@@ -379,6 +388,7 @@ impl Sequencer {
             }
             Err(error) => {
                 tracing::error!(%error, log.size = commit.head.size, "commit failed or its outcome is unknown; reloading");
+                self.stale = true;
                 self.reload().await?;
                 let landed = self
                     .head
