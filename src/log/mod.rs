@@ -7,4 +7,5 @@ pub mod guard;
 pub mod plan;
 pub mod sequencer;
 pub mod sign;
+pub mod tenure;
 pub mod tree;

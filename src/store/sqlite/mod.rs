@@ -4,6 +4,7 @@
 //! survives a crash and a power cut. Both that and a SQLite without the WAL-reset race (≥ 3.51.3) are asserted at start.
 
 mod read;
+pub mod snapshot;
 mod write;
 
 use std::{path::Path, time::Duration};
@@ -92,6 +93,22 @@ impl SqliteStore {
             writer: pool.clone(),
             readers: pool,
         })
+    }
+}
+
+impl SqliteStore {
+    /// Writes a setting that changes, durably. Writer only.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+            .bind(key)
+            .bind(value)
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
     }
 }
 
