@@ -287,7 +287,7 @@ async fn check_guard(
                 .map_err(|error| Fault::new(Code::GuardOtherLog, error.to_string()))?;
             Ok(())
         }
-        None if left == Left::Crashed => Ok(()),
+        None if matches!(left, Left::Open(_)) => Ok(()),
         None => match store.published().await? {
             None => Ok(()),
             Some(published) => Err(Fault::new(

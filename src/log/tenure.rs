@@ -14,20 +14,18 @@
 //!
 //! # The remedy
 //! Every tenure, the time from opening a directory to closing it, has a random name, in the database and in the file
-//! `head.open` beside it. Closing removes the file after the newest head was published, so after a clean stop the guard knows
-//! everything that was signed. After a crash the file is still there, and only the database with that very name may go on.
-//! `backup` marks its copies, and only `restore`, which asks what the newest known checkpoint is, takes that mark off. The
-//! cost is one small transaction and two synced files at each start; a batch costs nothing more than before.
+//! `log.state` beside it. While the directory is open the file says `open`; closing makes it say `closed`, after the newest head was
+//! published, so after a clean stop the guard knows everything that was signed. After a crash it still says `open`, and only
+//! the database with that very name may go on. `backup` marks its copies, and only `restore`, which asks what the newest known
+//! checkpoint is, takes that mark off. The cost is one small transaction and two synced files at each start; a batch costs
+//! nothing more than before.
 //!
 //! # What remains
 //! A file copied by hand (not by `backup`) within a tenure has that tenure's name: put in its place after a crash, it is
 //! taken for the original. So is a snapshot of a whole machine, whose guard goes back with it. Witnesses notice both, because
 //! they refuse to cosign a smaller or different tree; this directory cannot.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use goodstanding_verify::b64;
 
@@ -43,48 +41,53 @@ pub const TENURE: &str = "tenure";
 pub const COPY: &str = "copy";
 /// What stands for the name of a database that has none yet.
 const NAMELESS: &str = "-";
-/// The file beside the database.
-pub const FILE: &str = "head.open";
+/// The file beside the database: `open` or `closed`, then names of tenures, a line each.
+pub const FILE: &str = "log.state";
+const OPEN: &str = "open";
+const CLOSED: &str = "closed";
 
 /// How a directory was left, before anything is written to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// It is new, or was closed cleanly: the guard knows everything that was signed.
+    /// Nothing was ever signed in it.
+    New,
+    /// It was closed cleanly: the guard knows everything that was signed.
     Closed,
-    /// A tenure ended without closing, and this is its database.
-    Crashed,
+    /// A tenure ended without closing, and only a database with one of these names may go on.
+    Open(Vec<String>),
 }
 
 /// The mark of an open directory.
 #[derive(Clone, Debug)]
-pub struct Tenure {
-    path: PathBuf,
-    file: DiskFile,
-}
+pub struct Tenure(DiskFile, String);
 
 impl Tenure {
     /// The mark in a data directory.
     pub fn of(data: &Path) -> Self {
         let path = data.join(FILE);
-        Self {
-            file: DiskFile::new(&path),
-            path,
+        Self(DiskFile::new(&path), path.display().to_string())
+    }
+
+    /// What the file says; [`Left::New`] if there is none.
+    ///
+    /// # Errors
+    /// `store.corrupt` when it cannot be read.
+    pub fn left(&self) -> Result<Left, Fault> {
+        let text = self
+            .0
+            .read()
+            .map_err(|e| self.fault(Code::StoreCorrupt, &e))?;
+        let Some(text) = text else {
+            return Ok(Left::New);
+        };
+        match text.split_once('\n') {
+            Some((CLOSED, _)) => Ok(Left::Closed),
+            Some((OPEN, names)) => Ok(Left::Open(names.lines().map(str::to_owned).collect())),
+            _ => Err(self.fault(Code::StoreCorrupt, &"neither open nor closed")),
         }
     }
 
-    /// Names of the tenures whose database may go on here; `None` = the directory was closed cleanly.
-    ///
-    /// # Errors
-    /// `store.corrupt` when the file cannot be read.
-    pub fn open_names(&self) -> Result<Option<Vec<String>>, Fault> {
-        let text = self
-            .file
-            .read()
-            .map_err(|e| self.fault(Code::StoreCorrupt, &e))?;
-        Ok(text.map(|text| text.lines().map(str::to_owned).collect()))
-    }
-
-    /// Whether the database whose settings these are may go on here.
+    /// How the directory was left, if the database whose settings these are may go on in it.
     ///
     /// # Errors
     /// `data.other_copy` when it is not the one that ran here last, or is a copy that `restore` has not looked at.
@@ -95,13 +98,15 @@ impl Tenure {
                 "this database is a copy made by `backup`, and was not put here by `restore`",
             );
         }
-        match self.open_names()? {
-            None => Ok(Left::Closed),
-            Some(names) if names.iter().any(|n| n == name.unwrap_or(NAMELESS)) => Ok(Left::Crashed),
-            Some(_) => refuse(
+        match self.left()? {
+            Left::New if name.is_some() => refuse(
+                "log.state is missing, so nothing tells whether this is the newest state of this database",
+            ),
+            Left::Open(names) if !names.iter().any(|n| n == name.unwrap_or(NAMELESS)) => refuse(
                 "the service did not stop cleanly here, and this is not the database that it had then: receipts may have been \
                  given for entries that this one does not have",
             ),
+            left => Ok(left),
         }
     }
 
@@ -114,39 +119,27 @@ impl Tenure {
         getrandom::fill(&mut bytes)
             .map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;
         let name = b64::url_encode(bytes);
-        let write = |text: String| {
-            self.file
-                .write(&text)
-                .map_err(|e| self.fault(Code::StoreUnavailable, &e))
-        };
-        // Between the two files either name is the right one; nothing is signed before the second.
-        write(format!(
-            "{}
-{name}
-",
-            old.unwrap_or(NAMELESS)
-        ))?;
+        // Between the two writes either name is the right one; nothing is signed before the second.
+        self.write(OPEN, &format!("{}\n{name}", old.unwrap_or(NAMELESS)))?;
         store.replace_meta(TENURE, &name).await?;
-        write(format!("{name}\n"))
+        self.write(OPEN, &name)
     }
 
     /// Ends the tenure. Only after everything that was signed has been published.
     ///
     /// # Errors
-    /// When the file cannot be removed: the next start then takes this for a crash, which is safe.
+    /// When the file cannot be written: the next start then takes this for a crash, which is safe.
     pub fn end(&self) -> Result<(), Fault> {
-        let removed = match fs::remove_file(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done,
-        };
-        let synced = removed.and_then(|()| match self.path.parent() {
-            Some(parent) => fs::File::open(parent)?.sync_all(),
-            None => Ok(()),
-        });
-        synced.map_err(|e| self.fault(Code::StoreUnavailable, &e))
+        self.write(CLOSED, NAMELESS)
     }
 
-    fn fault(&self, code: Code, error: &io::Error) -> Fault {
-        Fault::new(code, format!("{}: {error}", self.path.display()))
+    fn write(&self, state: &str, names: &str) -> Result<(), Fault> {
+        self.0
+            .write(&format!("{state}\n{names}\n"))
+            .map_err(|e| self.fault(Code::StoreUnavailable, &e))
+    }
+
+    fn fault(&self, code: Code, error: &dyn std::fmt::Display) -> Fault {
+        Fault::new(code, format!("{}: {error}", self.1))
     }
 }
