@@ -9,12 +9,14 @@
 //! Nothing below `http` knows a status code, nothing above `store` knows SQL.
 
 pub mod app;
+pub mod backup;
 pub mod casework;
 pub mod cli;
 pub mod clock;
 pub mod code;
 pub mod config;
 pub mod epoch;
+pub mod fsck;
 pub mod http;
 pub mod ingest;
 pub mod keys;

@@ -4,18 +4,22 @@
 //! error, 2 wrong usage, 3 a verification that failed.
 
 mod access;
+mod backup;
 mod client;
 mod completions;
 mod demo;
+mod doctor;
 mod epoch;
 mod erase;
 mod explain;
+mod fsck;
 mod import;
 mod input;
 mod keygen;
 mod output;
 mod policy;
 mod remote;
+mod restore;
 mod scores;
 mod serve;
 mod sign;
@@ -88,6 +92,14 @@ enum Command {
     Access(access::Args),
     /// Erase a report's bytes for good; its entry stays in the log
     Erase(erase::Args),
+    /// Check the data directory: everything in the database re-derived from the log
+    Fsck(fsck::Args),
+    /// Copy the data directory, also while the service runs
+    Backup(backup::Args),
+    /// Make a data directory from a backup
+    Restore(restore::Args),
+    /// Look at directory, database, guard, keys and clock, and say what to do
+    Doctor(doctor::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -202,6 +214,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Trust(args) => trust::run(&ctx, args).await,
         Command::Access(args) => access::run(&ctx, args).await,
         Command::Erase(args) => erase::run(&ctx, &args).await,
+        Command::Fsck(args) => fsck::run(&ctx, &args).await,
+        Command::Backup(args) => backup::run(&ctx, &args).await,
+        Command::Restore(args) => restore::run(&ctx, &args).await,
+        Command::Doctor(args) => doctor::run(&ctx, &args).await,
         Command::Completions(args) => completions::run(&args),
     };
     output::finish(result, json)

@@ -14,7 +14,7 @@ use goodstanding::{
     },
     store::{
         AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
-        Store, StoredEpoch, StoredReport, StoredStatement, Tree,
+        Store, StoredBody, StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
     },
 };
 use goodstanding_verify::{did::Did, report::ReportId};
@@ -165,6 +165,34 @@ impl Store for FaultyStore {
     }
 
     // Everything else is the real store's.
+
+    async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<Published>, Error> {
+        self.inner.checkpoints(from, limit).await
+    }
+
+    async fn newest_checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error> {
+        self.inner.newest_checkpoints(before, limit).await
+    }
+
+    async fn published_of(&self, size: u64) -> Result<Option<Published>, Error> {
+        self.inner.published_of(size).await
+    }
+
+    async fn log_bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredBody>, Error> {
+        self.inner.log_bodies(start, end, limit).await
+    }
+
+    async fn erased(&self, id: &ReportId) -> Result<Option<StoredErasure>, Error> {
+        self.inner.erased(id).await
+    }
+
+    async fn erased_since(&self, log_size: u64) -> Result<u64, Error> {
+        self.inner.erased_since(log_size).await
+    }
+
+    async fn scrub(&self) -> Result<bool, Error> {
+        self.inner.scrub().await
+    }
 
     async fn published(&self) -> Result<Option<Published>, Error> {
         self.inner.published().await

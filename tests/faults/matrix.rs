@@ -179,10 +179,7 @@ async fn play(name: &str, base: &Path, cases: Vec<Case>) {
     full_check_from(base, &mut known).await;
     let known = Arc::new(known.0);
     let (places, mut running) = (Arc::new(Semaphore::new(4)), JoinSet::new());
-    let (checks, produced) = (
-        Arc::new(AtomicUsize::new(0)),
-        Arc::new(AtomicUsize::new(0)),
-    );
+    let (checks, produced) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let count = cases.len();
     for case in cases {
         let place = places.clone().acquire_owned().await.unwrap();

@@ -148,7 +148,9 @@ impl Sequencer {
         if same {
             return Ok(());
         }
-        let detail = format!("the database lost entries that were committed: {known} were known, it has {size} or others");
+        let detail = format!(
+            "the database lost entries that were committed: {known} were known, it has {size} or others"
+        );
         Err(Fault::new(Code::StoreCorrupt, detail))
     }
 
@@ -163,13 +165,13 @@ impl Sequencer {
             let promised_size = promised.size;
             if size < promised_size {
                 let detail = format!(
-                    "the database ends at {size} entries, but {promised_size} were published; restore a newer copy of it"
+                    "the database ends at {size} entries, but {promised_size} were published; restore a newer copy of it, or end this log and name its successor"
                 );
                 return Err(Fault::new(Code::LogBehindGuard, detail));
             }
             if load_edge(self.store.as_ref(), promised_size).await?.root() != promised.root {
                 let detail = format!(
-                    "the database has another tree of {promised_size} entries than the one that was published"
+                    "the database has another tree of {promised_size} entries than the one that was published; put the database that published it back"
                 );
                 return Err(Fault::new(Code::LogBehindGuard, detail));
             }

@@ -5,6 +5,7 @@
 
 mod erase;
 mod read;
+pub mod snapshot;
 mod write;
 
 use std::{path::Path, time::Duration};
@@ -96,6 +97,22 @@ impl SqliteStore {
             writer: pool.clone(),
             readers: pool,
         })
+    }
+}
+
+impl SqliteStore {
+    /// Writes a setting that changes, durably. Writer only.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+            .bind(key)
+            .bind(value)
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
     }
 }
 
