@@ -18,7 +18,9 @@ use crate::{
         guard::HeadGuard,
         sequencer::{self, Event, Handle},
         sign::LogSigner,
+        witness::Witnesses,
     },
+    metrics::Metrics,
     store::{Store, sqlite::SqliteStore},
     token::nonce::Nonces,
 };
@@ -95,6 +97,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The writer.
     pub log: Handle,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The log's public side: origin and verifier key.
     pub signer: LogSigner,
     /// Issuer URL.
@@ -129,6 +133,7 @@ impl App {
     /// # Errors
     /// When it is missing (and not to be made), in use, made with other settings, damaged, or behind what was published.
     pub async fn open(open: Open) -> Result<Arc<Self>, Fault> {
+        crate::net::install();
         let database = open.data.join("goodstanding.sqlite");
         if !open.create && !database.exists() {
             return Err(Fault::new(
@@ -162,17 +167,21 @@ impl App {
             access: next()?,
         };
         let guard = HeadGuard::new(&guard_file);
+        let metrics = Arc::new(Metrics::default());
         let log = sequencer::start(
             store.clone(),
             signer.clone(),
             open.clock.clone(),
             guard,
             open.queue,
+            Witnesses::load(&open.data, &signer)?,
+            metrics.clone(),
         )
         .await?;
         let app = Self {
             store,
             log,
+            metrics,
             signer,
             issuer,
             keys,
@@ -185,7 +194,11 @@ impl App {
             lock: std::sync::Mutex::new(Some(lock)),
         };
         if app.begin_log(open.begin_ms).await? {
-            app.log.publish().await?;
+            match app.log.publish().await {
+                // Reports are taken all the same; the writer asks the witnesses again and again.
+                Err(fault) if fault.is(Code::WitnessQuorumMissed) => {}
+                done => done?,
+            }
         }
         Ok(Arc::new(app))
     }

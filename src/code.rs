@@ -61,6 +61,9 @@ codes! {
     LogBehindGuard = "log.behind_guard", "The log is behind what was published",
         "The database is older than, or different from, the last published checkpoint. Serving it would fork the log: restore a newer copy.";
     LogClosed = "log.closed", "The log takes no more entries", "The process is shutting down, or the log stopped after an error it could not explain.";
+    WitnessSettings = "witness.settings_invalid", "Witness settings not valid", "Correct witnesses.toml in the data directory; the detail says what is wrong.";
+    WitnessQuorumMissed = "witness.quorum_missed", "Too few witnesses answered",
+        "The entries are durable, but no checkpoint that covers them is published before enough witnesses have cosigned it. Try again after Retry-After seconds.";
     NotHolder = "holder.not_subject", "Token of another agent", "The key is not that of the agent that the token is about; check the key file, or alias and key seed.";
     KeyUnusable = "key.unusable", "A key file cannot be used", "The message names the file and what is wrong with it.";
     NotPublished = "log.not_published", "Not published yet", "The entry is durable but no published checkpoint covers it yet. Try again after Retry-After seconds.";

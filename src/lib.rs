@@ -18,5 +18,7 @@ pub mod http;
 pub mod ingest;
 pub mod keys;
 pub mod log;
+pub mod metrics;
+pub mod net;
 pub mod store;
 pub mod token;

@@ -14,8 +14,6 @@ use crate::{
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_mins(2);
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest single wait that a service can ask for before we give up.
 const LONGEST_WAIT_S: u64 = 120;
 /// Refusals in a row before we give up.
@@ -45,23 +43,13 @@ impl Client {
     pub(super) fn new(url: &str) -> Result<Self, Fault> {
         let bad = |why: &str| Fault::new(Code::ServerUnreachable, format!("{url}: {why}"));
         let parsed = reqwest::Url::parse(url).map_err(|e| bad(&e.to_string()))?;
-        match parsed.scheme() {
-            "http" => {}
-            "https" => {
-                return Err(bad(
-                    "https is not built in yet; use http, over a network that you trust or a tunnel",
-                ));
-            }
-            _ => return Err(bad("not an http URL")),
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(bad("not an http(s) URL"));
         }
-        let mut builder = reqwest::Client::builder()
+        let http = crate::net::builder_for(&parsed)
             .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT);
-        if matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
-            // What runs on this machine is not behind a proxy, whatever the environment says.
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|e| bad(&e.to_string()))?;
+            .build()
+            .map_err(|e| bad(&crate::net::causes(&e)))?;
         Ok(Self {
             base: url.trim_end_matches('/').to_owned(),
             http,

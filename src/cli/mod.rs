@@ -28,7 +28,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     app::{App, Open, Reader},
-    code::Fault,
+    code::{Code, Fault},
     config::Config,
     store::Store,
 };
@@ -150,7 +150,13 @@ async fn with_app<T>(
     let published = app.log.publish().await;
     app.close().await;
     let value = worked?;
-    published?;
+    match published {
+        // What was done is durable; it becomes public when the witnesses answer.
+        Err(fault) if fault.is(Code::WitnessQuorumMissed) => {
+            eprintln!("Not published yet: {}", fault.detail())
+        }
+        published => published?,
+    }
     Ok(value)
 }
 

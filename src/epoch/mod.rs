@@ -69,6 +69,12 @@ pub struct Explained {
 /// # Errors
 /// `epoch.running`, `epoch.no_reports`, `policy.no_seeds`, `epoch.as_of_decreases`, or the store's.
 pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
+    let done = compute_and_log(app, as_of).await;
+    app.metrics.epoch(done.as_ref().map(|_| ()));
+    done
+}
+
+async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
     let _running = app
         .epoch_running
         .try_lock()

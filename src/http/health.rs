@@ -8,9 +8,29 @@ use axum::{
 };
 use serde_json::json;
 
+use super::problem::Failed;
+use crate::code::{Code, Fault};
+
 /// `GET /livez`: the process answers.
 pub(super) async fn live() -> Json<serde_json::Value> {
     Json(json!({"status": "ok"}))
+}
+
+/// `GET /metrics`: OpenMetrics text.
+pub(super) async fn metrics(State(api): super::State) -> Result<Response, Failed> {
+    let text = api
+        .app
+        .metrics
+        .text(&api.app)
+        .map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, text).into_response())
 }
 
 /// `GET /readyz`: the database answers and the log has a published checkpoint.
@@ -38,11 +58,22 @@ pub(super) async fn ready(State(api): super::State) -> Response {
     // A writer that ended while the process goes on would refuse every report.
     let writer = api.app.log.is_open();
     let ready = head.is_some() && published.is_some() && clock && writer;
+    let shared = api.app.log.shared();
+    let witnessed = shared.witnessed.borrow().as_ref().map(|p| p.size);
+    let published_at = shared
+        .published
+        .borrow()
+        .as_ref()
+        .map(|p| p.published_ms / 1000);
     let body = json!({
         "status": if ready { "ok" } else { "not ready" },
         "checks": {"database": database.is_ok(), "published": published.is_some(), "clock": clock, "writer": writer},
         "log_size": head,
         "published_size": published,
+        "published_at": published_at,
+        "witnessed_size": witnessed,
+        // Without a quorum reports are taken all the same: it is told here, and does not make the service unready.
+        "witnesses": shared.witnesses(),
     });
     let status = if ready {
         StatusCode::OK

@@ -17,13 +17,13 @@ mod tokens;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
-    http::{HeaderName, StatusCode, header},
+    extract::{DefaultBodyLimit, MatchedPath, Request},
+    http::{HeaderName, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -112,9 +112,11 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/openapi.json", get(service::openapi))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
         .fallback(service::nothing_here)
         .method_not_allowed_fallback(service::method_not_allowed)
         .layer(middleware::from_fn(problems_everywhere))
+        .layer(middleware::from_fn_with_state(api.clone(), counted))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyTimeoutLayer::new(BODY_SILENCE))
         .layer(CompressionLayer::new())
@@ -133,6 +135,27 @@ pub fn router(api: Arc<Api>) -> Router {
 fn cors() -> CorsLayer {
     let dpop = HeaderName::from_static("dpop");
     CorsLayer::permissive().allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, dpop])
+}
+
+/// Counts a request under its route's template, never under what it asked for.
+async fn counted(axum::extract::State(api): State, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let method = match &method {
+        m if m == Method::GET => "GET",
+        m if m == Method::POST => "POST",
+        m if m == Method::HEAD => "HEAD",
+        m if m == Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    };
+    let status = response.status().as_u16();
+    api.app
+        .metrics
+        .request(route, method, status, started.elapsed());
+    response
 }
 
 /// Rejections that axum makes by itself (a path segment that is not UTF-8, say) become problems too.

@@ -245,6 +245,12 @@ const OPERATIONS: &[Operation] = &[
         &[],
     ),
     get(
+        "/metrics",
+        "What operators watch, as OpenMetrics text",
+        &[(200, "application/openmetrics-text", "Text")],
+        &[],
+    ),
+    get(
         "/readyz",
         "Database and log are usable",
         &[(200, JSON, "Object"), (503, JSON, "Object")],

@@ -174,6 +174,7 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         ("ingest", _)
         | ("store", "unavailable")
         | ("log", "not_published" | "closed" | "clock_behind")
+        | ("witness", "quorum_missed")
         | ("epoch", "running" | "other_code") => StatusCode::SERVICE_UNAVAILABLE,
         ("epoch" | "agent", "unknown") | ("request", "not_found") | ("status", "list_unknown") => {
             StatusCode::NOT_FOUND

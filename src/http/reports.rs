@@ -24,8 +24,9 @@ use crate::{
     code::{Code, Fault},
     epoch,
     ingest::{self, quota::client},
+    log::prove::entry_proof,
     store::{ReportFilter, StoredReport},
-    token::bundle::{entry_proof, published},
+    token::bundle::published,
 };
 
 /// A single JWS is at most 16 KiB; a little more is read so that the answer can say by how much it is too large.
@@ -228,7 +229,7 @@ pub(super) async fn receipt(
     Path(id): Path<String>,
 ) -> Result<Response, Failed> {
     let stored = stored(&api.app, &id).await?;
-    let proof = entry_proof(&api.app, stored.index, &published(&api.app)?).await?;
+    let proof = entry_proof(api.app.store.as_ref(), stored.index, &published(&api.app)?).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], proof).into_response())
 }
 

@@ -40,7 +40,11 @@ pub fn check(jws: String, historical_ms: Option<u64>) -> Result<Submission, Faul
 /// # Errors
 /// The stable code of whatever was wrong; nothing is stored then.
 pub async fn submit_one(app: &App, jws: String) -> Result<(Admitted, String), Fault> {
-    let submission = blocking(move || check(jws, None)).await??;
+    let checked = blocking(move || check(jws, None)).await?;
+    if let Err(fault) = &checked {
+        app.metrics.report(Err(fault));
+    }
+    let submission = checked?;
     let mut answers = app
         .log
         .submit(vec![submission], true, SINGLE_PATIENCE)
@@ -88,7 +92,10 @@ pub async fn submit_checked(
                 answers.push(None);
                 good.push((place, submission));
             }
-            Err(fault) => answers.push(Some(Err(fault))),
+            Err(fault) => {
+                log.shared().metrics.report(Err(&fault));
+                answers.push(Some(Err(fault)));
+            }
         }
     }
     while !good.is_empty() {

@@ -4,9 +4,10 @@
 //! before the first answer: a database behind, or different from, the guard is not served.
 
 use std::{
-    fs,
-    io::Write as _,
+    fmt, fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use goodstanding_verify::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -16,51 +17,108 @@ use crate::{
     store::Published,
 };
 
-/// The guard file.
+/// Where the guard's text is kept. The service has a file; tests have one that fails on demand.
+pub trait GuardFile: fmt::Debug + Send + Sync + 'static {
+    /// The text, `None` before the first write.
+    ///
+    /// # Errors
+    /// When there may be one that cannot be read.
+    fn read(&self) -> io::Result<Option<String>>;
+
+    /// Replaces the text durably, all of it or nothing.
+    ///
+    /// # Errors
+    /// When that failed; the old text or the new one may stand then.
+    fn write(&self, text: &str) -> io::Result<()>;
+}
+
+/// A file on disk, replaced as a whole: new file, sync, rename, sync of the folder.
 #[derive(Clone, Debug)]
-pub struct HeadGuard(PathBuf);
+pub struct DiskFile(PathBuf);
+
+impl DiskFile {
+    /// The file at `path`; beside it, `path` with the extension `new` is used.
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+}
+
+impl GuardFile for DiskFile {
+    fn read(&self) -> io::Result<Option<String>> {
+        match fs::read_to_string(&self.0) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        let fresh = self.0.with_extension("new");
+        let mut file = fs::File::create(&fresh)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, &self.0)?;
+        match self.0.parent() {
+            Some(parent) => fs::File::open(parent)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The guard.
+#[derive(Clone, Debug)]
+pub struct HeadGuard {
+    file: Arc<dyn GuardFile>,
+    name: String,
+}
 
 impl HeadGuard {
     /// The guard kept at `path`.
     pub fn new(path: &Path) -> Self {
-        Self(path.to_owned())
+        Self::over(Arc::new(DiskFile::new(path)), &path.display().to_string())
+    }
+
+    /// The guard kept in `file`; `name` stands in messages.
+    pub fn over(file: Arc<dyn GuardFile>, name: &str) -> Self {
+        Self {
+            file,
+            name: name.to_owned(),
+        }
+    }
+
+    /// The signed checkpoint it holds; `None` before the first publishing.
+    ///
+    /// # Errors
+    /// `store.corrupt` when it is there but cannot be read: what was published is then unknown.
+    pub fn signed(&self) -> Result<Option<SignedCheckpoint>, Fault> {
+        let text = self
+            .file
+            .read()
+            .map_err(|e| self.fault(Code::StoreCorrupt, &e))?;
+        text.map(|text| SignedCheckpoint::parse(&text))
+            .transpose()
+            .map_err(|e| self.fault(Code::StoreCorrupt, &e))
     }
 
     /// The checkpoint it holds; `None` before the first publishing.
     ///
     /// # Errors
-    /// `store.corrupt` when the file is there but cannot be read: what was published is then unknown.
+    /// As [`Self::signed`].
     pub fn read(&self) -> Result<Option<Checkpoint>, Fault> {
-        let text = match fs::read_to_string(&self.0) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.fault(Code::StoreCorrupt, &error)),
-        };
-        let signed =
-            SignedCheckpoint::parse(&text).map_err(|e| self.fault(Code::StoreCorrupt, &e))?;
-        Ok(Some(signed.checkpoint().clone()))
+        Ok(self.signed()?.map(|signed| signed.checkpoint().clone()))
     }
 
-    /// Replaces the guard durably: new file, sync, rename, sync of the folder.
+    /// Replaces the guard durably.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// `store.unavailable` when it cannot be written; whether it was is unknown then.
     pub fn write(&self, checkpoint: &Published) -> Result<(), Fault> {
-        let write = || -> std::io::Result<()> {
-            let fresh = self.0.with_extension("new");
-            let mut file = fs::File::create(&fresh)?;
-            file.write_all(checkpoint.note.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, &self.0)?;
-            if let Some(parent) = self.0.parent() {
-                fs::File::open(parent)?.sync_all()?;
-            }
-            Ok(())
-        };
-        write().map_err(|e| self.fault(Code::StoreUnavailable, &e))
+        self.file
+            .write(&checkpoint.note)
+            .map_err(|e| self.fault(Code::StoreUnavailable, &e))
     }
 
-    fn fault(&self, code: Code, error: &dyn std::fmt::Display) -> Fault {
-        Fault::new(code, format!("head guard {}: {error}", self.0.display()))
+    fn fault(&self, code: Code, error: &dyn fmt::Display) -> Fault {
+        Fault::new(code, format!("head guard {}: {error}", self.name))
     }
 }

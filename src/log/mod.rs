@@ -1,10 +1,12 @@
 //! The Merkle log: tiles, signed checkpoints, and the one writer that appends.
 //!
 //! [`tree`] is the arithmetic, [`plan`] decides purely what a batch becomes, [`sequencer`] is the thin shell that
-//! applies it, [`guard`] keeps a log that went backwards from being served.
+//! applies it, [`prove`] makes proofs over what is stored, [`guard`] keeps a log that went backwards from being served.
 
 pub mod guard;
 pub mod plan;
+pub mod prove;
 pub mod sequencer;
 pub mod sign;
 pub mod tree;
+pub mod witness;

@@ -4,7 +4,7 @@
 //! never stored; it is recomputed from the edge and used as a virtual last node of its parent tile. Roots and paths
 //! then equal RFC 6962 exactly (the tests compare them with `ct-merkle`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 pub use goodstanding_verify::tile::{TILE_WIDTH, TileId};
 use goodstanding_verify::{
@@ -226,6 +226,117 @@ pub fn inclusion_path(
     Ok(path)
 }
 
+/// A subtree that can be read from one tile: `1 << bits` leaves from leaf `start` on, complete in the tree.
+#[derive(Clone, Copy)]
+struct Complete {
+    start: u64,
+    bits: u32,
+}
+
+impl Complete {
+    /// The complete subtrees that the leaves `start..end` are made of, largest first. `start` is a multiple of the largest.
+    fn within(start: u64, end: u64) -> impl Iterator<Item = Self> {
+        let mut at = start;
+        (0..u64::BITS)
+            .rev()
+            .filter(move |bits| (end - start) >> bits & 1 == 1)
+            .map(move |bits| {
+                let start = at;
+                at += 1 << bits;
+                Self { start, bits }
+            })
+    }
+
+    /// The tile that holds the nodes from which its root follows, all of them.
+    fn tile(self) -> TileId {
+        let level = self.bits / TILE_BITS;
+        TileId {
+            // bits < 64, so level < 8
+            level: u8::try_from(level).unwrap_or(u8::MAX),
+            n: self.start.checked_shr(TILE_BITS * (level + 1)).unwrap_or(0),
+        }
+    }
+
+    /// Its root, from that tile. `None` if the tile is too short.
+    fn root(self, tile: &Tile) -> Option<Hash> {
+        let shift = self.bits / TILE_BITS * TILE_BITS;
+        let from = usize::try_from((self.start >> shift) % 256).ok()?;
+        let count = 1_usize << (self.bits - shift);
+        root_of(tile.get(from..from + count)?)
+    }
+}
+
+/// The ranges of leaves whose roots are the consistency path from `old` to `new` leaves (RFC 6962 §2.1.2), in its order.
+fn consistency_ranges(old: u64, new: u64) -> Vec<(u64, u64)> {
+    let mut ranges = Vec::new();
+    if old == 0 {
+        return ranges;
+    }
+    let (mut start, mut end) = (0, new);
+    while old < end {
+        // Largest power of two below the number of leaves; there are at least two here.
+        let split = start + (1_u64 << (end - start - 1).ilog2());
+        if old <= split {
+            ranges.push((split, end));
+            end = split;
+        } else {
+            ranges.push((start, split));
+            start = split;
+        }
+    }
+    // The old tree's own root is known to whoever asks.
+    if start > 0 {
+        ranges.push((start, end));
+    }
+    ranges.reverse();
+    ranges
+}
+
+/// The tiles one needs to prove that the tree of `new` leaves extends that of `old`: at most two a level, none if there is
+/// nothing to prove.
+pub fn tiles_for_consistency(old: u64, new: u64) -> Vec<TileId> {
+    let ids: BTreeSet<TileId> = consistency_ranges(old, new)
+        .into_iter()
+        .flat_map(|(start, end)| Complete::within(start, end))
+        .map(Complete::tile)
+        .collect();
+    ids.into_iter().collect()
+}
+
+/// Consistency path from the first `old` leaves to the first `new` (RFC 6962 §2.1.2); empty if `old` is 0, `new` or more.
+/// `tile(id)` gives stored tiles, possibly of a later and longer tree; each is asked for once.
+///
+/// # Errors
+/// The place of the first tile that is missing or too short.
+pub fn consistency_path(
+    old: u64,
+    new: u64,
+    mut tile: impl FnMut(TileId) -> Option<Tile>,
+) -> Result<Vec<Hash>, TileId> {
+    let mut tiles = Touched::new();
+    let mut root_of_subtree = |subtree: Complete| {
+        let id = subtree.tile();
+        let held = match tiles.entry(id) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(place) => place.insert(tile(id).ok_or(id)?),
+        };
+        subtree.root(held).ok_or(id)
+    };
+    let mut path = Vec::new();
+    for (start, end) in consistency_ranges(old, new) {
+        let roots = Complete::within(start, end)
+            .map(&mut root_of_subtree)
+            .collect::<Result<Vec<_>, _>>()?;
+        // Only the last range can be ragged: smaller subtrees hang to the right of larger ones.
+        let joined = roots
+            .into_iter()
+            .rev()
+            .reduce(|right, left| merkle::node_hash(&left, &right));
+        path.extend(joined);
+    }
+    Ok(path)
+}
+
 #[cfg(test)]
 mod tests {
     use goodstanding_verify::merkle::{leaf_hash, verify_inclusion};
@@ -248,6 +359,18 @@ mod tests {
 
         fn path(&self, index: u64, size: u64) -> Vec<Hash> {
             inclusion_path(index, size, |id| self.tiles.get(&id).cloned()).unwrap()
+        }
+
+        /// The path, after checking that it reads every announced tile once and no other.
+        fn consistency(&self, old: u64, new: u64) -> Vec<Hash> {
+            let mut read = Vec::new();
+            let path = consistency_path(old, new, |id| {
+                read.push(id);
+                self.tiles.get(&id).cloned()
+            });
+            read.sort();
+            assert_eq!(read, tiles_for_consistency(old, new), "{old} to {new}");
+            path.unwrap()
         }
     }
 
@@ -370,6 +493,79 @@ mod tests {
             })
             .unwrap();
         }
+    }
+
+    #[test]
+    fn all_consistency_paths_to_600_equal_the_rfc() {
+        let all = leaves(600);
+        let mut grown = Grown::default();
+        grown.grow(&all);
+        for new in 0..=600_u64 {
+            for old in 0..=new {
+                let ours = grown.consistency(old, new);
+                if old == 0 || old == new {
+                    assert_eq!(ours, Vec::<Hash>::new());
+                    continue;
+                }
+                let leaves = &all[..usize::try_from(new).unwrap()];
+                let theirs = merkle::consistency_path(leaves, usize::try_from(old).unwrap());
+                assert_eq!(Some(ours), theirs, "{old} to {new}");
+            }
+        }
+    }
+
+    #[test]
+    fn consistency_paths_around_tile_borders_and_65536() {
+        let all = leaves(66_400);
+        let mut grown = Grown::default();
+        grown.grow(&all);
+        let sizes = [
+            1_u64, 2, 3, 128, 255, 256, 257, 511, 512, 513, 12_345, 32_768, 65_279, 65_280, 65_281,
+            65_535, 65_536, 65_537, 65_791, 65_792, 65_793, 66_048, 66_100, 66_399, 66_400,
+        ];
+        let at = |n: u64| usize::try_from(n).unwrap();
+        for new in sizes {
+            let new_root = merkle::root(&all[..at(new)]);
+            for old in sizes.into_iter().filter(|old| *old <= new) {
+                let ours = grown.consistency(old, new);
+                let theirs = merkle::consistency_path(&all[..at(new)], at(old));
+                assert_eq!(Some(&ours), theirs.as_ref(), "{old} to {new}");
+                let old_root = merkle::root(&all[..at(old)]);
+                merkle::verify_consistency(old, new, &old_root, &new_root, &ours).unwrap();
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn few_tiles_prove_consistency_at_any_size(old in 1_u64..1 << 53, more in 0_u64..1 << 53) {
+            let new = old + more;
+            let tiles = tiles_for_consistency(old, new);
+            let levels = edge_tiles(new).count();
+            proptest::prop_assert!(tiles.len() <= 2 * levels, "{} tiles, {levels} levels", tiles.len());
+            for id in tiles {
+                proptest::prop_assert!(id.width_in(new).is_some(), "{id} is not in a tree of {new}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_or_short_tile_of_a_consistency_path_is_named() {
+        let mut grown = Grown::default();
+        grown.grow(&leaves(600));
+        let place = TileId { level: 0, n: 1 };
+        let missing = consistency_path(300, 600, |id| {
+            (id != place).then(|| grown.tiles[&id].clone())
+        });
+        assert_eq!(missing, Err(place));
+        let short = consistency_path(300, 600, |id| {
+            let mut tile = grown.tiles[&id].clone();
+            if id == place {
+                tile.truncate(43);
+            }
+            Some(tile)
+        });
+        assert_eq!(short, Err(place));
     }
 
     #[test]

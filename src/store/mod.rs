@@ -11,7 +11,7 @@ pub use types::*;
 use async_trait::async_trait;
 use goodstanding_verify::{did::Did, report::ReportId};
 
-use crate::log::tree::{Tile, TileId};
+use crate::log::tree::{Tile, TileId, Touched};
 
 /// The tree that a tile belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,11 +54,15 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::HeadMoved`] when the head is not `commit.expected`; after [`Error::Unavailable`] the outcome is unknown.
     async fn commit(&self, commit: &Commit) -> Result<(), Error>;
 
-    /// Writer only. Records a checkpoint as published, durably.
+    /// Writer only. Records a checkpoint as published, durably. One of a size that was published before replaces it: it is
+    /// the same tree head, with other cosignatures.
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error>;
 
     /// The newest published checkpoint.
     async fn published(&self) -> Result<Option<Published>, Error>;
+
+    /// Published checkpoints of sizes below `before`, newest first.
+    async fn checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error>;
 
     /// What the store knows that bears on admitting these reports: one answer each, in order. Called by the writer, on
     /// its own connection, so that slow readers cannot hold it up.
@@ -69,6 +73,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// A tile's hashes at the newest width.
     async fn tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error>;
+
+    /// Those of these tiles of one tree that there are, at the newest width.
+    async fn tiles(&self, tree: Tree, ids: &[TileId]) -> Result<Touched, Error> {
+        let mut found = Touched::new();
+        for id in ids {
+            if let Some(tile) = self.tile(tree, *id).await? {
+                found.insert(*id, tile);
+            }
+        }
+        Ok(found)
+    }
 
     /// Entry bytes of indices `start..end`, in order.
     async fn entries(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, Error>;

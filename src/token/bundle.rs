@@ -9,8 +9,8 @@ use super::{metadata, status, vct};
 use crate::{
     app::App,
     code::{Code, Fault},
-    log::{sign::proof_text, tree},
-    store::{Published, Tree},
+    log::prove::entry_proof,
+    store::Published,
 };
 
 /// Life of a bundle, seconds.
@@ -27,7 +27,7 @@ pub type Made = (u64, String);
 /// # Errors
 /// `log.not_published` before the first checkpoint that covers the keys.
 pub async fn trust_bundle(app: &App) -> Result<String, Fault> {
-    let published = published(app)?;
+    let published = provable(app)?;
     let version = published
         .size
         .saturating_mul(100_000)
@@ -71,7 +71,7 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
             .map_err(|_| Fault::new(Code::StoreCorrupt, "an entry is not text"))?;
         proofs.push(BundleProof {
             entry: text,
-            proof: entry_proof(app, index, published).await?,
+            proof: entry_proof(app.store.as_ref(), index, published).await?,
         });
     }
     // The very first checkpoints may cover only some of the keys that the log begins with.
@@ -96,7 +96,7 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
         version,
         keys,
         log: app.signer.vkey(),
-        witness_policy: format!("log {}\nquorum none\n", app.signer.vkey()),
+        witness_policy: app.log.shared().witness_policy.to_string(),
         status: status::aggregation_uri(&app.issuer),
         vct: vec![VctMetadata {
             vct: vct(&app.issuer),
@@ -112,6 +112,21 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
         .map_err(|e| Fault::new(Code::Internal, e.to_string()))
 }
 
+/// The checkpoint that tokens and bundles are anchored in: the newest one that verifiers accept, which is the newest one
+/// with a quorum where a quorum is asked for.
+///
+/// # Errors
+/// `log.not_published` when there is none yet.
+pub fn provable(app: &App) -> Result<Published, Fault> {
+    let witnessed = app.log.shared().witnessed.borrow().clone();
+    witnessed.ok_or_else(|| {
+        Fault::new(
+            Code::NotPublished,
+            "no checkpoint with a witness quorum has been published yet",
+        )
+    })
+}
+
 /// The newest published checkpoint.
 ///
 /// # Errors
@@ -119,44 +134,4 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
 pub fn published(app: &App) -> Result<Published, Fault> {
     let published = app.log.shared().published.borrow().clone();
     published.ok_or_else(|| Fault::new(Code::NotPublished, "no checkpoint has been published yet"))
-}
-
-/// tlog-proof of an entry under a published checkpoint.
-///
-/// # Errors
-/// `log.not_published` when the checkpoint does not cover the entry, `store.corrupt` when a tile is missing.
-pub async fn entry_proof(app: &App, index: u64, published: &Published) -> Result<String, Fault> {
-    if index >= published.size {
-        let detail = format!(
-            "entry {index} is beyond the published checkpoint of {} entries",
-            published.size
-        );
-        return Err(Fault::new(Code::NotPublished, detail));
-    }
-    let path = stored_path(app, Tree::Log, index, published.size).await?;
-    Ok(proof_text(index, path, &published.note))
-}
-
-/// Inclusion path from stored tiles.
-///
-/// # Errors
-/// `store.corrupt` when a tile is missing.
-pub async fn stored_path(
-    app: &App,
-    which: Tree,
-    index: u64,
-    size: u64,
-) -> Result<Vec<[u8; 32]>, Fault> {
-    let mut tiles = tree::Touched::new();
-    for id in tree::tiles_for_proof(index, size) {
-        if let Some(tile) = app.store.tile(which, id).await? {
-            tiles.insert(id, tile);
-        }
-    }
-    tree::inclusion_path(index, size, |id| tiles.get(&id).cloned()).map_err(|id| {
-        Fault::new(
-            Code::StoreCorrupt,
-            format!("tile {id:?} of {which:?} is missing"),
-        )
-    })
 }

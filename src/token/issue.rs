@@ -11,13 +11,11 @@ use goodstanding_verify::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::{
-    bundle::{entry_proof, published, stored_path},
-    status, vct,
-};
+use super::{bundle::provable, status, vct};
 use crate::{
     app::App,
     code::{Code, Fault},
+    log::prove::{entry_proof, inclusion},
     store::{IssuedToken, StoredEpoch, StoredStatement, Tree},
 };
 
@@ -39,7 +37,7 @@ pub struct Issued {
 /// `epoch.unknown` before the first epoch, `agent.unknown` for an agent it does not know, `log.not_published` while the
 /// epoch is not covered by a published checkpoint.
 pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
-    let published = published(app)?;
+    let published = provable(app)?;
     let epoch = newest_published(app, published.size).await?;
     let stored = statement_in(app, agent, epoch.number).await?;
     let Body::Epoch(entry) = Entry::parse(&epoch.entry)?.body else {
@@ -52,8 +50,8 @@ pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
         .map_err(|e| Fault::new(Code::StoreCorrupt, e.to_string()))?;
     let disclosures = statement::disclosures(&claims, &epoch.salt_key, agent)?;
     let statement = Statement::new(*agent, epoch.number, disclosures.iter().map(|d| d.digest))?;
-    let path = stored_path(
-        app,
+    let path = inclusion(
+        app.store.as_ref(),
         Tree::Epoch(epoch.number),
         stored.leaf,
         entry.statements,
@@ -80,7 +78,7 @@ pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
             "index": stored.leaf,
             "path": b64::url_encode(path.concat()),
             "epoch_entry": epoch_entry,
-            "proof": entry_proof(app, epoch.index, &published).await?,
+            "proof": entry_proof(app.store.as_ref(), epoch.index, &published).await?,
         },
     });
     let jwt = app

@@ -15,3 +15,4 @@ mod api;
 mod log;
 mod reports;
 mod tokens;
+mod witnesses;

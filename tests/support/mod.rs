@@ -6,6 +6,8 @@
     reason = "each test binary uses its own part of this"
 )]
 
+pub mod witness;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -96,13 +98,24 @@ impl Service {
     }
 
     pub async fn configured(now_s: u64, config: Config) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::prepared(now_s, config, None, tempfile::tempdir().unwrap()).await
+    }
+
+    /// On a directory that was prepared: with keys, settings, or an earlier life.
+    pub async fn prepared(
+        now_s: u64,
+        config: Config,
+        origin: Option<&str>,
+        data: tempfile::TempDir,
+    ) -> Self {
         let clock = Clock::manual(now_s * 1000);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let open = Open {
             create: true,
-            issuer: Some(url.clone()),
+            // A directory with an earlier life knows its issuer.
+            issuer: (!data.path().join("goodstanding.sqlite").exists()).then(|| url.clone()),
+            origin: origin.map(str::to_owned),
             clock: clock.clone(),
             queue: config.queue,
             ..Open::new(data.path())

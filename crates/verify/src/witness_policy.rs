@@ -177,6 +177,11 @@ impl WitnessPolicy {
         })
     }
 
+    /// Whether the quorum is met if the witnesses with these names cosign.
+    pub fn is_met_by(&self, cosigns: impl Fn(&str) -> bool) -> bool {
+        self.satisfied(|name, _| cosigns(name))
+    }
+
     /// Evaluates the quorum bottom-up, without recursion: members are defined before their group.
     fn satisfied(&self, cosigned: impl Fn(&str, &VerifierKey) -> bool) -> bool {
         let Some(quorum) = self.quorum else {

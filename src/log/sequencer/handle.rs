@@ -7,8 +7,10 @@ use std::{
 };
 
 use goodstanding_score::policy::Policy;
-use goodstanding_verify::{did::Did, entry::Body, report::Report};
+use goodstanding_verify::{did::Did, entry::Body, report::Report, witness_policy::WitnessPolicy};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use super::WitnessReport;
 
 use crate::{
     code::{Code, Fault},
@@ -17,6 +19,7 @@ use crate::{
         sign::proof_text,
         tree::{Touched, inclusion_path, tiles_for_proof},
     },
+    metrics::Metrics,
     store::{Head, IssuedToken, NewEpoch, Published, Store, Tree},
 };
 
@@ -126,6 +129,13 @@ pub struct CurrentPolicy {
 pub struct Shared {
     /// The newest published checkpoint.
     pub published: watch::Receiver<Option<Published>>,
+    /// The newest published checkpoint that the witness quorum cosigned; where no quorum is asked for, the newest of all.
+    pub witnessed: watch::Receiver<Option<Published>>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Who has to cosign, for those who verify.
+    pub witness_policy: WitnessPolicy,
+    pub(super) witnesses: RwLock<Arc<WitnessReport>>,
     /// The newest signed head.
     pub head: watch::Receiver<Option<Head>>,
     pub(super) policy: RwLock<Option<Arc<CurrentPolicy>>>,
@@ -136,6 +146,11 @@ impl Shared {
     /// The policy in force; `None` before the log has one.
     pub fn policy(&self) -> Option<Arc<CurrentPolicy>> {
         self.policy.read().ok().and_then(|p| p.clone())
+    }
+
+    /// How the witnesses are doing; `None` only after a panic.
+    pub fn witnesses(&self) -> Option<Arc<WitnessReport>> {
+        self.witnesses.read().ok().map(|w| w.clone())
     }
 }
 
@@ -150,6 +165,12 @@ impl Handle {
     /// What everybody may know.
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// Jobs that wait for the writer, and how many may.
+    pub fn queue(&self) -> (usize, usize) {
+        let most = self.jobs.max_capacity();
+        (most.saturating_sub(self.jobs.capacity()), most)
     }
 
     /// Whether the writer still takes work: `false` after [`Self::stop`], or if it died.
@@ -197,7 +218,7 @@ impl Handle {
     /// Publishes the newest head now, without waiting for the second to pass.
     ///
     /// # Errors
-    /// When the log is closed or the store unavailable.
+    /// `witness.quorum_missed`, or when the log is closed or the store unavailable.
     pub async fn publish(&self) -> Result<(), Fault> {
         self.ask(|answer| Job::Publish { answer }).await?
     }

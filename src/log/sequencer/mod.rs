@@ -5,10 +5,11 @@
 //! sequencer forgets what it believes, reloads the head and lets the store say what happened. If that
 //! fails too, it keeps what it knew: the compare-and-swap on the head keeps a stale writer from writing, and the next try reloads again.
 //!
-//! Publishing is a second step, at most once a second, and always extends what was published before.
+//! Publishing is a second step ([`publish`]), at most once a second, and always extends what was published before.
 
 mod handle;
 mod load;
+mod publish;
 
 use std::{
     collections::HashSet,
@@ -24,16 +25,20 @@ use tokio::{
 
 use handle::Job;
 pub use handle::{Answer, CurrentPolicy, Event, Handle, Receipt, Shared, SignedTree, Submission};
+pub use publish::WitnessReport;
+use publish::{Publisher, newest_witnessed};
 
 use super::{
     guard::HeadGuard,
     plan::{Candidate, Planned, Rules, State, plan_event, plan_reports, single_use_documents},
     sign::LogSigner,
     tree::{Touched, tiles_for_proof},
+    witness::Witnesses,
 };
 use crate::{
     clock::Clock,
     code::{Code, Fault},
+    metrics::Metrics,
     store::{AdmissionQuery, Commit, Head, Published, Store},
 };
 
@@ -41,8 +46,6 @@ use crate::{
 pub const BATCH: usize = 256;
 /// How long the first report of a batch waits for company.
 const LINGER: Duration = Duration::from_millis(5);
-/// Publishing happens at most this often.
-const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// The window of the unilateral quota.
 const DAY_MS: u64 = 86_400_000;
 /// How far log time may be ahead of the clock before nothing is admitted any more.
@@ -57,7 +60,9 @@ struct Sequencer {
     state: State,
     head: watch::Sender<Option<Head>>,
     published: watch::Sender<Option<Published>>,
-    last_publish: Option<Instant>,
+    witnessed: watch::Sender<Option<Published>>,
+    publisher: Publisher,
+    metrics: Arc<Metrics>,
     shared: Arc<Shared>,
 }
 
@@ -71,12 +76,22 @@ pub async fn start(
     clock: Clock,
     guard: HeadGuard,
     queue: usize,
+    witnesses: Witnesses,
+    metrics: Arc<Metrics>,
 ) -> Result<Handle, Fault> {
     let published = store.published().await?;
     let (published_tx, published_rx) = watch::channel(published);
+    let witnessed = newest_witnessed(store.as_ref(), &witnesses.policy).await?;
+    let (witnessed_tx, witnessed_rx) = watch::channel(witnessed);
+    let witness_policy = witnesses.policy.clone();
+    let publisher = Publisher::new(witnesses)?;
     let (head_tx, head_rx) = watch::channel(None);
     let shared = Arc::new(Shared {
         published: published_rx,
+        witnessed: witnessed_rx,
+        witness_policy,
+        metrics: metrics.clone(),
+        witnesses: RwLock::new(Arc::new(publisher.report(None))),
         head: head_rx,
         policy: RwLock::new(None),
         reached: RwLock::new(Arc::default()),
@@ -89,7 +104,9 @@ pub async fn start(
         state: State::default(),
         head: head_tx,
         published: published_tx,
-        last_publish: None,
+        witnessed: witnessed_tx,
+        publisher,
+        metrics,
         shared: shared.clone(),
     };
     sequencer.reload().await?;
@@ -111,9 +128,11 @@ impl Sequencer {
             let job = tokio::select! {
                 job = jobs.recv() => job,
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    if let Err(fault) = self.publish().await {
-                        tracing::error!(code = fault.code(), error = %fault, "publishing the checkpoint failed");
-                    }
+                    self.begin_publishing(None).await;
+                    continue;
+                }
+                outcome = self.publisher.outcome() => {
+                    self.end_publishing(outcome).await;
                     continue;
                 }
             };
@@ -123,9 +142,7 @@ impl Sequencer {
                 while let Ok(job) = jobs.try_recv() {
                     let _ = self.handle(job, &mut jobs).await;
                 }
-                if let Err(fault) = self.publish().await {
-                    tracing::error!(code = fault.code(), error = %fault, "publishing the last checkpoint failed");
-                }
+                self.finish_publishing().await;
                 let _ = stop.send(());
                 break;
             }
@@ -165,7 +182,7 @@ impl Sequencer {
                 None
             }
             Job::Publish { answer } => {
-                let _ = answer.send(self.publish().await);
+                self.begin_publishing(Some(answer)).await;
                 None
             }
             Job::Aliases { aliases, answer } => {
@@ -273,6 +290,9 @@ impl Sequencer {
         if let Some(commit) = &commit {
             self.commit(commit, state).await?;
         }
+        for verdict in &verdicts {
+            self.metrics.report(verdict.as_ref().map(|a| a.new));
+        }
         let signed = want_proofs
             .contains(&true)
             .then(|| self.signed_tree(touched))
@@ -327,7 +347,11 @@ impl Sequencer {
 
     /// Commits, and finds out what happened when the store cannot say.
     async fn commit(&mut self, commit: &Commit, after: State) -> Result<(), Fault> {
-        match self.store.commit(commit).await {
+        let started = std::time::Instant::now();
+        let done = self.store.commit(commit).await;
+        self.metrics
+            .commit(commit.reports.len(), started.elapsed(), done.is_ok());
+        match done {
             Ok(()) => {
                 self.state = after;
                 self.head.send_replace(Some(commit.head.clone()));
@@ -344,41 +368,6 @@ impl Sequencer {
                 if landed { Ok(()) } else { Err(error.into()) }
             }
         }
-    }
-
-    /// When the next publishing is due; `None` when there is nothing new.
-    fn publish_due(&self) -> Option<Instant> {
-        let head = self.head.borrow().as_ref().map(|h| h.size)?;
-        let published = self.published.borrow().as_ref().map(|p| p.size);
-        (Some(head) != published).then(|| {
-            self.last_publish
-                .map_or_else(Instant::now, |last| last + PUBLISH_EVERY)
-        })
-    }
-
-    /// Makes the newest head the published one: database, then guard, then the world.
-    async fn publish(&mut self) -> Result<(), Fault> {
-        let Some(head) = self.head.borrow().clone() else {
-            return Ok(());
-        };
-        if self
-            .published
-            .borrow()
-            .as_ref()
-            .is_some_and(|p| p.size == head.size)
-        {
-            return Ok(());
-        }
-        self.last_publish = Some(Instant::now());
-        let checkpoint = Published {
-            size: head.size,
-            published_ms: self.clock.now_ms(),
-            note: head.note,
-        };
-        self.store.publish(&checkpoint).await?;
-        self.guard.write(&checkpoint)?;
-        self.published.send_replace(Some(checkpoint));
-        Ok(())
     }
 }
 

@@ -16,14 +16,16 @@ use goodstanding_verify::{
 use sqlx::{
     Row as _, SqlitePool,
     migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    },
 };
 
 use super::{
     AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
     Store, StoredEpoch, StoredReport, StoredStatement, Tree,
 };
-use crate::log::tree::{Tile, TileId};
+use crate::log::tree::{Tile, TileId, Touched};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -170,6 +172,14 @@ fn unavailable(error: sqlx::Error) -> Error {
     }
 }
 
+fn published(row: &SqliteRow) -> Result<Published, Error> {
+    Ok(Published {
+        size: to_u64(row.get(0))?,
+        published_ms: to_u64(row.get(1))?,
+        note: row.get(2),
+    })
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn head(&self) -> Result<Option<Head>, Error> {
@@ -181,8 +191,8 @@ impl Store for SqliteStore {
     }
 
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
-        // Again after an interruption: the same checkpoint, already there.
-        sqlx::query("INSERT INTO checkpoints (size, published_ms, note) VALUES (?, ?, ?) ON CONFLICT (size) DO NOTHING")
+        // Again after an interruption, or with more cosignatures: the time of the first publishing stays.
+        sqlx::query("INSERT INTO checkpoints (size, published_ms, note) VALUES (?, ?, ?) ON CONFLICT (size) DO UPDATE SET note = excluded.note")
             .bind(to_i64(checkpoint.size)?)
             .bind(to_i64(checkpoint.published_ms)?)
             .bind(&checkpoint.note)
@@ -199,14 +209,19 @@ impl Store for SqliteStore {
         .fetch_optional(&self.readers)
         .await
         .map_err(unavailable)?;
-        row.map(|row| {
-            Ok(Published {
-                size: to_u64(row.get(0))?,
-                published_ms: to_u64(row.get(1))?,
-                note: row.get(2),
-            })
-        })
-        .transpose()
+        row.as_ref().map(published).transpose()
+    }
+
+    async fn checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error> {
+        let rows = sqlx::query(
+            "SELECT size, published_ms, note FROM checkpoints WHERE size < ? ORDER BY size DESC LIMIT ?",
+        )
+        .bind(to_i64(before)?)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(published).collect()
     }
 
     async fn admission_facts(
@@ -218,6 +233,10 @@ impl Store for SqliteStore {
 
     async fn tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error> {
         self.read_tile(tree, id).await
+    }
+
+    async fn tiles(&self, tree: Tree, ids: &[TileId]) -> Result<Touched, Error> {
+        self.read_tiles(tree, ids).await
     }
 
     async fn entries(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, Error> {

@@ -5,7 +5,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, sqlite::SqliteRow};
 
 use super::{SqliteStore, bytes32, did, report_id, to_i64, to_u64, tree_number, unavailable};
 use crate::{
-    log::tree::{Tile, TileId},
+    log::tree::{Tile, TileId, Touched},
     store::{
         AdmissionFacts, AdmissionQuery, Error, Head, ReportFilter, StoredEpoch, StoredReport,
         StoredStatement, Tree,
@@ -142,6 +142,44 @@ impl SqliteStore {
         bytes
             .map(|bytes| bytes.chunks(32).map(bytes32).collect())
             .transpose()
+    }
+
+    /// All in one statement: a proof needs several tiles, and each statement is a trip to a reader's thread and back.
+    pub(super) async fn read_tiles(&self, tree: Tree, ids: &[TileId]) -> Result<Touched, Error> {
+        if ids.is_empty() {
+            return Ok(Touched::new());
+        }
+        let mut rows = Vec::with_capacity(ids.len());
+        for id in ids {
+            rows.push((i64::from(id.level), to_i64(id.n)?));
+        }
+        let mut sql = QueryBuilder::<Sqlite>::new("WITH q (level, n) AS (");
+        sql.push_values(rows, |mut row, (level, n)| {
+            row.push_bind(level).push_bind(n);
+        });
+        // CROSS JOIN keeps the order of the tables: one look-up in the primary key for every tile asked for.
+        sql.push(
+            ") SELECT t.level, t.n, t.hashes FROM q CROSS JOIN tiles t \
+             ON t.level = q.level AND t.n = q.n WHERE t.tree = ",
+        );
+        sql.push_bind(tree_number(tree)?);
+        let rows = sql
+            .build()
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let tile = |row: &SqliteRow| {
+            let level: i64 = row.get(0);
+            let level =
+                u8::try_from(level).map_err(|_| Error::Corrupt(format!("tile level {level}")))?;
+            let id = TileId {
+                level,
+                n: to_u64(row.get(1))?,
+            };
+            let bytes: &[u8] = row.get(2);
+            Ok((id, bytes.chunks(32).map(bytes32).collect::<Result<_, _>>()?))
+        };
+        rows.iter().map(tile).collect()
     }
 
     pub(super) async fn read_bodies(

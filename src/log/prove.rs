@@ -1,0 +1,83 @@
+//! Proofs over the stored log: which tiles are read, and what becomes of them.
+//!
+//! However long the log, a proof reads at most two tiles a level.
+
+use goodstanding_verify::merkle::Hash;
+
+use super::{
+    sign::proof_text,
+    tree::{self, TileId},
+};
+use crate::{
+    code::{Code, Fault},
+    store::{Published, Store, Tree},
+};
+
+/// tlog-proof of an entry under a published checkpoint.
+///
+/// # Errors
+/// `log.not_published` when the checkpoint does not cover the entry, `store.corrupt` when a tile is missing.
+pub async fn entry_proof(
+    store: &dyn Store,
+    index: u64,
+    published: &Published,
+) -> Result<String, Fault> {
+    if index >= published.size {
+        let detail = format!(
+            "entry {index} is beyond the published checkpoint of {} entries",
+            published.size
+        );
+        return Err(Fault::new(Code::NotPublished, detail));
+    }
+    let path = inclusion(store, Tree::Log, index, published.size).await?;
+    Ok(proof_text(index, path, &published.note))
+}
+
+/// Inclusion path of leaf `index` in the first `size` leaves of a stored tree (RFC 6962 §2.1.1).
+///
+/// # Errors
+/// `store.corrupt` when a tile is missing or too short, `store.unavailable`.
+pub async fn inclusion(
+    store: &dyn Store,
+    which: Tree,
+    index: u64,
+    size: u64,
+) -> Result<Vec<Hash>, Fault> {
+    let tiles = store
+        .tiles(which, &tree::tiles_for_proof(index, size))
+        .await?;
+    tree::inclusion_path(index, size, |id| tiles.get(&id).cloned()).map_err(|id| missing(which, id))
+}
+
+/// Consistency path from the first `old` to the first `new` entries of the log (RFC 6962 §2.1.2); empty if `old` is 0 or `new`.
+///
+/// # Errors
+/// `store.corrupt` when a tile is missing or too short (also when the log has fewer than `new` entries), `store.unavailable`.
+pub async fn consistency(store: &dyn Store, old: u64, new: u64) -> Result<Vec<Hash>, Fault> {
+    let tiles = store
+        .tiles(Tree::Log, &tree::tiles_for_consistency(old, new))
+        .await?;
+    tree::consistency_path(old, new, |id| tiles.get(&id).cloned())
+        .map_err(|id| missing(Tree::Log, id))
+}
+
+/// Root of the first `size` entries of the log.
+///
+/// # Errors
+/// `store.corrupt` when a tile is missing or too short (also when the log has fewer entries), `store.unavailable`.
+pub async fn root(store: &dyn Store, size: u64) -> Result<Hash, Fault> {
+    // The edge of a tree is what the proof of its last leaf needs.
+    let tiles = store
+        .tiles(
+            Tree::Log,
+            &tree::tiles_for_proof(size.saturating_sub(1), size),
+        )
+        .await?;
+    let edge = tree::Edge::load(size, |id| tiles.get(&id).cloned());
+    Ok(edge.map_err(|id| missing(Tree::Log, id))?.root())
+}
+
+fn missing(which: Tree, id: TileId) -> Fault {
+    let detail = format!("tile {id} of {which:?} is missing or too short");
+    Fault::new(Code::StoreCorrupt, detail)
+}

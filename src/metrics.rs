@@ -1,0 +1,273 @@
+//! What operators watch: counters, gauges and histograms in the OpenMetrics text format, at `/metrics`.
+//!
+//! Labels are from small closed sets (routes, codes, witnesses of the settings), never ids: their number does not grow with use.
+
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+use crate::{
+    app::App,
+    code::Fault,
+    log::witness::round::Outcome,
+    store::{Head, Published},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Verdict {
+    result: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    witness: String,
+    result: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Named {
+    witness: String,
+}
+
+/// Everything that is counted. Cheap to update from any task.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    request_time: Family<Route, Histogram, fn() -> Histogram>,
+    reports: Family<Verdict, Counter>,
+    batch: Histogram,
+    commit_time: Histogram,
+    commit_failures: Counter,
+    published: Family<Verdict, Counter>,
+    asked: Family<Asked, Counter>,
+    witness_time: Family<Named, Histogram, fn() -> Histogram>,
+    epochs: Family<Verdict, Counter>,
+    log_size: Gauge,
+    published_size: Gauge,
+    witnessed_size: Gauge,
+    published_age: Gauge<f64, AtomicU64>,
+    quorum_met: Gauge,
+    queued: Gauge,
+}
+
+/// 1 ms to 16 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("goodstanding");
+        let this = Self {
+            requests: Family::default(),
+            request_time: Family::new_with_constructor(seconds as fn() -> Histogram),
+            reports: Family::default(),
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            commit_time: seconds(),
+            commit_failures: Counter::default(),
+            published: Family::default(),
+            asked: Family::default(),
+            witness_time: Family::new_with_constructor(seconds as fn() -> Histogram),
+            epochs: Family::default(),
+            log_size: Gauge::default(),
+            published_size: Gauge::default(),
+            witnessed_size: Gauge::default(),
+            published_age: Gauge::default(),
+            quorum_met: Gauge::default(),
+            queued: Gauge::default(),
+            registry: Registry::default(),
+        };
+        let r = &mut registry;
+        r.register("http_requests", "Requests answered", this.requests.clone());
+        r.register(
+            "http_request_duration_seconds",
+            "Time to the answer's first byte",
+            this.request_time.clone(),
+        );
+        r.register(
+            "reports",
+            "Reports by what became of them: admitted, known, or a code",
+            this.reports.clone(),
+        );
+        r.register(
+            "batch_reports",
+            "Reports of one transaction",
+            this.batch.clone(),
+        );
+        r.register(
+            "commit_duration_seconds",
+            "Time of one transaction",
+            this.commit_time.clone(),
+        );
+        r.register(
+            "commit_failures",
+            "Transactions that failed or whose outcome was unknown",
+            this.commit_failures.clone(),
+        );
+        r.register(
+            "checkpoints_published",
+            "Checkpoints published, witnessed or not",
+            this.published.clone(),
+        );
+        r.register(
+            "witness_requests",
+            "Cosignatures asked for, by what came",
+            this.asked.clone(),
+        );
+        r.register(
+            "witness_duration_seconds",
+            "Time a witness took",
+            this.witness_time.clone(),
+        );
+        r.register(
+            "epochs",
+            "Epochs by what became of them: logged, or a code",
+            this.epochs.clone(),
+        );
+        r.register("log_size_entries", "Durable entries", this.log_size.clone());
+        r.register(
+            "published_size_entries",
+            "Entries under the newest published checkpoint",
+            this.published_size.clone(),
+        );
+        r.register(
+            "witnessed_size_entries",
+            "Entries under the newest checkpoint with a quorum",
+            this.witnessed_size.clone(),
+        );
+        r.register(
+            "published_age_seconds",
+            "Time since the newest publishing",
+            this.published_age.clone(),
+        );
+        r.register(
+            "witness_quorum_met",
+            "1 if the newest round of witnesses met the quorum",
+            this.quorum_met.clone(),
+        );
+        r.register(
+            "writer_queue_jobs",
+            "Jobs that wait for the writer",
+            this.queued.clone(),
+        );
+        Self { registry, ..this }
+    }
+}
+
+impl Metrics {
+    /// A request was answered.
+    pub fn request(&self, route: &str, method: &str, status: u16, took: Duration) {
+        let (route, method) = (route.to_owned(), method.to_owned());
+        self.request_time
+            .get_or_create(&Route {
+                route: route.clone(),
+            })
+            .observe(took.as_secs_f64());
+        self.requests
+            .get_or_create(&Request {
+                route,
+                method,
+                status,
+            })
+            .inc();
+    }
+
+    /// A report was admitted (`true` = for the first time) or refused.
+    pub fn report(&self, verdict: Result<bool, &Fault>) {
+        let result = match verdict {
+            Ok(true) => "admitted",
+            Ok(false) => "known",
+            Err(fault) => fault.code(),
+        };
+        let result = result.to_owned();
+        self.reports.get_or_create(&Verdict { result }).inc();
+    }
+
+    /// A transaction of so many new reports took so long.
+    pub fn commit(&self, reports: usize, took: Duration, succeeded: bool) {
+        self.batch
+            .observe(u32::try_from(reports).map_or(f64::INFINITY, f64::from));
+        self.commit_time.observe(took.as_secs_f64());
+        if !succeeded {
+            self.commit_failures.inc();
+        }
+    }
+
+    /// A checkpoint was published.
+    pub fn published(&self, witnessed: bool) {
+        let result = if witnessed {
+            "witnessed"
+        } else {
+            "unwitnessed"
+        };
+        let result = result.to_owned();
+        self.published.get_or_create(&Verdict { result }).inc();
+    }
+
+    /// A round of witnesses ended.
+    pub fn witness_round(&self, outcome: &Outcome) {
+        self.quorum_met.set(i64::from(outcome.met));
+        for answer in &outcome.answers {
+            let witness = answer.witness.name.clone();
+            let result = answer.outcome.as_ref().err().map_or("ok", |r| r.kind);
+            let result = result.to_owned();
+            self.witness_time
+                .get_or_create(&Named {
+                    witness: witness.clone(),
+                })
+                .observe(answer.took.as_secs_f64());
+            self.asked.get_or_create(&Asked { witness, result }).inc();
+        }
+    }
+
+    /// An epoch was logged, or not.
+    pub fn epoch(&self, outcome: Result<(), &Fault>) {
+        let result = outcome.err().map_or("logged", Fault::code).to_owned();
+        self.epochs.get_or_create(&Verdict { result }).inc();
+    }
+
+    /// Everything as OpenMetrics text, with what `app` says at this moment.
+    ///
+    /// # Errors
+    /// Never in practice: text is written to memory.
+    pub fn text(&self, app: &App) -> Result<String, std::fmt::Error> {
+        let shared = app.log.shared();
+        let entries = |size: Option<u64>| size.and_then(|s| i64::try_from(s).ok()).unwrap_or(0);
+        let size = |p: &Option<Published>| entries(p.as_ref().map(|p| p.size));
+        let head: Option<Head> = shared.head.borrow().clone();
+        self.log_size.set(entries(head.map(|h| h.size)));
+        self.published_size.set(size(&shared.published.borrow()));
+        self.witnessed_size.set(size(&shared.witnessed.borrow()));
+        let published_ms = shared.published.borrow().as_ref().map(|p| p.published_ms);
+        let age_ms = published_ms.map_or(0, |at| app.clock.now_ms().saturating_sub(at));
+        self.published_age
+            .set(Duration::from_millis(age_ms).as_secs_f64());
+        self.queued
+            .set(i64::try_from(app.log.queue().0).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
