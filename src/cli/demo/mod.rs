@@ -2,7 +2,9 @@
 
 mod market;
 mod random;
+mod shell;
 mod story;
+mod tokens;
 
 use std::{
     io,

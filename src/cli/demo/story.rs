@@ -9,27 +9,25 @@ use std::{
 
 use goodstanding_verify::{
     b64,
-    bundle::TrustBundle,
     claims::{Claims, State},
     did::Did,
-    jws::Compact,
     report::TradeKind,
-    sdjwt::{self, Revealed, SdJwt},
-    token::{self, HolderCheck, Requirements, Verdict},
+    token::Verdict,
 };
 use rayon::prelude::*;
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::market::{Agent, Market, Nature};
+use super::{
+    market::{Agent, Market, Nature},
+    shell::{program, quoted},
+    tokens::{MARKETPLACE, MIN_LOWER_BP},
+};
 use crate::{
     app::App,
     cli::{
         client::Client,
-        input,
         output::{percent, say},
         policy::set_seeds,
-        token::{DEFAULT_DISCLOSED, bind},
     },
     code::{Code, Fault},
     epoch,
@@ -45,21 +43,17 @@ const MARKET_SEED: u64 = 2026;
 /// Honest agents whom the operator trusts to begin with.
 const SEEDS: [&str; 4] = ["atlas", "birch", "cedar", "delta"];
 /// The cheat that wants to look better.
-const CHEAT: &str = "fastdata";
-/// Who verifies.
-const MARKETPLACE: &str = "https://bazaar.example";
-/// What the marketplace asks for.
-const MIN_LOWER_BP: u16 = 5000;
+pub(super) const CHEAT: &str = "fastdata";
 /// Reports of one request.
 const BATCH: usize = 1000;
 
 pub(super) struct Story<'a> {
-    app: &'a Arc<App>,
-    client: &'a Client,
+    pub(super) app: &'a Arc<App>,
+    pub(super) client: &'a Client,
     url: &'a str,
     data: &'a Path,
     /// Say nothing: the outcome is printed as JSON.
-    quiet: bool,
+    pub(super) quiet: bool,
     /// The service ends with the story.
     leaves: bool,
 }
@@ -83,8 +77,8 @@ pub(super) struct Outcome {
 
 /// An agent's line in the table.
 #[derive(Clone, Debug, Serialize)]
-struct Shown {
-    name: &'static str,
+pub(super) struct Shown {
+    pub(super) name: &'static str,
     did: Did,
     truth: &'static str,
     reports: u64,
@@ -94,10 +88,10 @@ struct Shown {
 }
 
 /// Files that the commands at the end work with.
-struct Files {
+pub(super) struct Files {
     key: PathBuf,
-    bundle: PathBuf,
-    token: PathBuf,
+    pub(super) bundle: PathBuf,
+    pub(super) token: PathBuf,
     presentation: PathBuf,
     status: PathBuf,
 }
@@ -106,6 +100,7 @@ struct Files {
 macro_rules! tell {
     ($story:expr, $($arg:tt)*) => { if !$story.quiet { say!($($arg)*); } };
 }
+pub(super) use tell;
 
 impl<'a> Story<'a> {
     pub(super) fn new(
@@ -328,125 +323,6 @@ impl<'a> Story<'a> {
         Ok(files)
     }
 
-    /// An honest agent and a cheat go to a marketplace.
-    async fn tokens(
-        &self,
-        agents: &Agents,
-        hero: &Shown,
-        files: &Files,
-    ) -> anyhow::Result<(Verdict, BTreeMap<&'static str, &'static str>)> {
-        let now = self.app.clock.now_s();
-        let key = key_of(agents, hero.name)?;
-        let token = token_of(&self.client.request_token(key, now).await?)?;
-        let bundle_jws = self.client.get("/v1/trust-bundle").await?;
-        input::write(&files.bundle, &bundle_jws)?;
-        input::write(&files.token, &token)?;
-        tell!(self, "6. A token");
-        tell!(
-            self,
-            "   {} proves that it holds its key and gets a token of {} bytes: its score, signed, with the",
-            hero.name,
-            token.len()
-        );
-        tell!(
-            self,
-            "   proof that this score is in epoch 1 and epoch 1 in the log.\n"
-        );
-        let bundle = TrustBundle::parse(&bundle_jws, None, now)?;
-        let status = self.status_list(&token).await?;
-        let nonce = fresh_nonce()?;
-        let shown = bind(
-            &sdjwt::select(&token, &DEFAULT_DISCLOSED)?,
-            key,
-            MARKETPLACE,
-            &nonce,
-            now,
-        )?;
-        let verify = |text: &str, min: Option<u16>| {
-            let holder = HolderCheck::Required {
-                aud: MARKETPLACE.to_owned(),
-                nonce: nonce.clone(),
-            };
-            let requirements = Requirements {
-                min_lower_bp: min,
-                ..Requirements::new(holder)
-            };
-            token::verify(text, &bundle, &requirements, Some(&status), now)
-        };
-        let verdict = verify(&shown, Some(MIN_LOWER_BP))?;
-        tell!(self, "7. Verification, offline");
-        tell!(
-            self,
-            "   The marketplace {MARKETPLACE} wants a lower bound of {} and names a nonce.",
-            percent(MIN_LOWER_BP.into())
-        );
-        tell!(
-            self,
-            "   {} reveals {} of its {} claims and signs the nonce. With nothing but the trust",
-            hero.name,
-            verdict.claims.len(),
-            SdJwt::parse(&token)?.disclosures.len()
-        );
-        tell!(
-            self,
-            "   bundle that it fetched before, the marketplace finds:"
-        );
-        tell!(self, "     valid; {}", json!(verdict.claims));
-        tell!(
-            self,
-            "     holder: {}, status: {}, witnesses: {}\n",
-            word(&verdict.holder),
-            word(&verdict.status),
-            verdict.witnessed
-        );
-        let mut refused = BTreeMap::new();
-        let cheat = key_of(agents, CHEAT)?;
-        let token = token_of(&self.client.request_token(cheat, now).await?)?;
-        let honest = sdjwt::select(&token, &DEFAULT_DISCLOSED)?;
-        let forged = improve(&honest)?;
-        let other = sdjwt::select(
-            &input::token(&files.token.to_string_lossy())?,
-            &DEFAULT_DISCLOSED,
-        )?;
-        tell!(self, "8. Fraud");
-        for (what, tried, text) in [
-            ("low_score", "shows its true token", &honest),
-            ("tampered", "writes lower_bp 9900 into it", &forged),
-            ("stolen", "shows the token of the honest agent", &other),
-        ] {
-            let code = match verify(
-                &bind(text, cheat, MARKETPLACE, &nonce, now)?,
-                Some(MIN_LOWER_BP),
-            ) {
-                Err(error) => error.code().as_str(),
-                Ok(_) => {
-                    return Err(Fault::new(
-                        Code::Internal,
-                        format!("{CHEAT} {tried} and got through"),
-                    )
-                    .into());
-                }
-            };
-            tell!(self, "   {CHEAT} {tried:<36} rejected [{code}]");
-            refused.insert(what, code);
-        }
-        tell!(self, "");
-        Ok((verdict, refused))
-    }
-
-    /// The status list that a token refers to.
-    async fn status_list(&self, token: &str) -> anyhow::Result<String> {
-        let payload = Compact::parse(SdJwt::parse(token)?.jwt)?.payload_json()?;
-        let uri = payload
-            .pointer("/status/status_list/uri")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let path = uri
-            .strip_prefix(self.app.issuer.as_str())
-            .unwrap_or_default();
-        self.client.get(path).await
-    }
-
     fn show_next(&self, files: &Files, hero: &Shown, scores: &[Shown]) -> anyhow::Result<()> {
         let program = quoted(&program());
         let path = |path: &Path| quoted(&path.to_string_lossy());
@@ -524,32 +400,10 @@ fn derive_agents(market: &Market) -> anyhow::Result<Agents> {
     ))
 }
 
-fn key_of<'k>(agents: &'k Agents, name: &str) -> Result<&'k SecretKey, Fault> {
+pub(super) fn key_of<'k>(agents: &'k Agents, name: &str) -> Result<&'k SecretKey, Fault> {
     agents
         .key(name)
         .ok_or_else(|| Fault::new(Code::AgentUnknown, format!("{name} is not in the market")))
-}
-
-fn fresh_nonce() -> Result<String, crate::keys::Error> {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).map_err(crate::keys::Error::Random)?;
-    Ok(b64::url_encode(nonce))
-}
-
-fn token_of(answer: &Value) -> Result<String, Fault> {
-    let token = answer
-        .get("token")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
-    token.ok_or_else(|| Fault::new(Code::ServerRefused, "the service sent no token"))
-}
-
-/// A word of the verdict as it is written on the wire.
-fn word<T: Serialize>(value: &T) -> String {
-    serde_json::to_value(value)
-        .ok()
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }
 
 /// Some of each sort, best first.
@@ -602,50 +456,4 @@ fn hero<'s>(market: &Market, scores: &'s [Shown]) -> Result<&'s Shown, Fault> {
         .iter()
         .find(|line| is_honest(line.name) && !SEEDS.contains(&line.name));
     found.ok_or_else(|| Fault::new(Code::AgentUnknown, "no honest agent in the epoch"))
-}
-
-/// The presentation with a better lower bound written into its disclosure.
-fn improve(presentation: &str) -> anyhow::Result<String> {
-    let parts = SdJwt::parse(presentation)?;
-    let mut disclosures = Vec::new();
-    for disclosure in parts.disclosures {
-        let Revealed { salt, name, .. } = Revealed::parse(disclosure)?;
-        disclosures.push(match name.as_deref() {
-            Some("lower_bp") => b64::url_encode(json!([salt, "lower_bp", 9900]).to_string()),
-            _ => disclosure.to_owned(),
-        });
-    }
-    Ok(sdjwt::issued(parts.jwt, &disclosures))
-}
-
-/// How the reader called this program: its name if it is on the path, else where it is.
-fn program() -> String {
-    let called = std::env::args()
-        .next()
-        .unwrap_or_else(|| "goodstanding".into());
-    if !called.contains(std::path::MAIN_SEPARATOR) {
-        return called;
-    }
-    std::path::absolute(&called).map_or(called, |path| path.to_string_lossy().into_owned())
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:+@%,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shell_words() {
-        assert_eq!(quoted("/tmp/a-b.c"), "/tmp/a-b.c");
-        assert_eq!(quoted("/tmp/it's here"), r"'/tmp/it'\''s here'");
-    }
 }
