@@ -42,7 +42,7 @@ pub(crate) async fn serve(log: &str, alterations: Alterations) -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let shown = Shown {
         log: log.to_owned(),
-        client: reqwest::Client::new(),
+        client: goodstanding::net::builder().build().unwrap(),
         alterations,
     };
     let router = Router::new()

@@ -259,9 +259,10 @@ pub(crate) fn inclusion(log: &Published) -> Vec<Case> {
         let mut bent = entry.clone();
         bent[20] ^= 1;
         bad("an entry with one bit flipped", &proof, &bent);
-        // Checkpoints that the log's key has really signed: what refuses them is the tree, not the signature.
+        // Checkpoints that the log's key has really signed: what refuses them is the tree, not the signature. A path alone does
+        // not pin the size, so these sizes are ones in which it would have another length.
         let (size, hash) = size_and_root(&proof.checkpoint);
-        for other in [size * 2, size / 2, size + 4096, 1, 0] {
+        for other in [size * 2, size / 2, 1, 0] {
             let note = log.signer.checkpoint(other, &hash);
             bad(
                 &format!("size {other}"),
@@ -510,4 +511,58 @@ pub(crate) fn tiles(log: &Published) -> (Vec<Case>, Alterations) {
         }
     }
     (cases, alterations)
+}
+
+/// One proof that is to be accepted.
+pub(crate) fn proven(name: &str, log: &VerifierKey, proof: &str, entry: &[u8]) -> Case {
+    let entry = b64::std_encode(entry);
+    let json = json!({"vkey": log.to_string(), "receipt": proof, "entry": entry});
+    Case::new(name, "inclusion", json, accepted())
+}
+
+/// A checkpoint that the first two of these witnesses have cosigned, with what the log's readers ask of it and too much of that.
+pub(crate) fn cosigned(log: &VerifierKey, note: &str, witnesses: [&VerifierKey; 3]) -> Vec<Case> {
+    let keys: Vec<String> = witnesses.iter().map(ToString::to_string).collect();
+    let case = |name: &str, note: &str, quorum: u64, expected| {
+        let json =
+            json!({"vkey": log.to_string(), "note": note, "witnesses": keys, "quorum": quorum});
+        Case::new(name, "cosigned", json, expected)
+    };
+    let names: Vec<&str> = witnesses[..2].iter().map(|key| key.name()).collect();
+    let read = Map::from_iter([("cosigned".to_owned(), names.into())]);
+    let mut cases = vec![
+        case("two of three", note, 2, Expected::Accepted(read.clone())),
+        case("one of three", note, 1, Expected::Accepted(read)),
+        case("three of three", note, 3, Expected::Refused),
+    ];
+    let (text, lines) = note.split_once("\n\n").unwrap();
+    for (n, witness) in witnesses[..2].iter().enumerate() {
+        let mark = format!(" {} ", witness.name());
+        let without: Vec<&str> = lines.lines().filter(|line| !line.contains(&mark)).collect();
+        let without = format!("{text}\n\n{}\n", without.join("\n"));
+        cases.push(case(
+            &format!("without witness {n}"),
+            &without,
+            2,
+            Expected::Refused,
+        ));
+        // Within the time, and within the signature.
+        let blob = note.find(&mark).unwrap() + mark.len();
+        for at in [8, 14, 30, 90] {
+            let bent = flipped(note, blob + at).unwrap();
+            let name = format!("witness {n} with byte {at} flipped");
+            cases.push(case(&name, &bent, 2, Expected::Refused));
+        }
+        // A line of one's own under the witness's name is a stranger's.
+        let impostor = SecretKey::from_seed(&[8; 32]);
+        let line = cosignature_line(&impostor, witness.name(), note, 1_767_225_600);
+        let name = format!("an impostor of witness {n}");
+        cases.push(case(
+            &name,
+            &format!("{without}{line}"),
+            2,
+            Expected::Refused,
+        ));
+    }
+    cases
 }

@@ -7,6 +7,7 @@ use goodstanding_verify::{
     merkle::{Hash, verify_consistency},
     note::VerifierKey,
     proof::TlogProof,
+    witness_policy::WitnessPolicy,
 };
 use serde_json::{Value, json};
 use signed_note::{Note, StandardVerifier, Verifier as _, VerifierList};
@@ -93,6 +94,12 @@ fn hashes(list: &Value) -> Vec<Hash> {
 
 /// Our own verifier: what it accepts is what all the others accept.
 pub(crate) fn own(case: &Value) -> Value {
+    if case["kind"] == "cosigned" {
+        return match own_quorum(case) {
+            Ok(names) => json!({"name": case["name"], "accepted": true, "cosigned": names}),
+            Err(error) => verdict(case, Err(error.to_string())),
+        };
+    }
     verdict(case, own_outcome(case).map_err(|e| e.to_string()))
 }
 
@@ -122,4 +129,41 @@ fn own_outcome(case: &Value) -> Result<Option<(u64, Hash)>, goodstanding_verify:
         }
         kind => panic!("unknown kind {kind}"),
     }
+}
+
+/// Who has cosigned, in alphabetical order, if they are enough.
+fn own_quorum(case: &Value) -> Result<Vec<String>, goodstanding_verify::Error> {
+    let keys: Vec<&str> = case["witnesses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key.as_str().unwrap())
+        .collect();
+    let lines: String = keys
+        .iter()
+        .enumerate()
+        .map(|(n, key)| format!("witness w{n} {key}\n"))
+        .collect();
+    let policy = format!(
+        "log {}\n{lines}group quorum {} w0 w1 w2\nquorum quorum\n",
+        text(case, "vkey"),
+        case["quorum"]
+    );
+    let policy = WitnessPolicy::parse(&policy)?;
+    let quorum = policy.evaluate(&SignedCheckpoint::parse(text(case, "note"))?)?;
+    let name_of = |short: &str| {
+        let key = policy
+            .witnesses()
+            .find(|(name, _)| *name == short)
+            .unwrap()
+            .1;
+        key.name().to_owned()
+    };
+    let mut names: Vec<String> = quorum
+        .witnesses
+        .iter()
+        .map(|(short, _)| name_of(short))
+        .collect();
+    names.sort();
+    Ok(names)
 }

@@ -38,7 +38,13 @@ pub(crate) fn all() -> [Judge; 5] {
         },
         Judge {
             name: "aics-tlog",
-            kinds: &["checkpoint", "inclusion", "consistency", "tiles"],
+            kinds: &[
+                "checkpoint",
+                "inclusion",
+                "consistency",
+                "tiles",
+                "cosigned",
+            ],
             lenient: &[],
             way: Way::Program(tools::python_judge),
         },
@@ -57,7 +63,7 @@ pub(crate) fn all() -> [Judge; 5] {
         },
         Judge {
             name: "goodstanding-verify",
-            kinds: &["checkpoint", "inclusion", "consistency"],
+            kinds: &["checkpoint", "inclusion", "consistency", "cosigned"],
             lenient: &[],
             way: Way::Here(crates::own),
         },

@@ -21,3 +21,4 @@ mod large;
 mod published;
 mod tools;
 mod verifiers;
+mod witnesses;

@@ -72,8 +72,8 @@ pub(crate) fn size_and_root(note: &str) -> (u64, Hash) {
 }
 
 /// All entries of a published log, from its bundles.
-async fn entries(url: &str, size: u64) -> Vec<Vec<u8>> {
-    let client = reqwest::Client::new();
+pub(crate) async fn entries(url: &str, size: u64) -> Vec<Vec<u8>> {
+    let client = goodstanding::net::builder().build().unwrap();
     let mut all = Vec::new();
     for n in 0..size.div_ceil(256) {
         let width = usize::try_from((size - n * 256).min(256)).unwrap();

@@ -77,7 +77,13 @@ def tiles(case, verdict):
         require(verify_consistency(old.size, tree.size, old.root, tree.root, proof), "not consistent")
 
 
-KINDS = {"checkpoint": checkpoint, "inclusion": inclusion, "consistency": consistency, "tiles": tiles}
+KINDS = {
+    "checkpoint": checkpoint,
+    "cosigned": checkpoint,
+    "inclusion": inclusion,
+    "consistency": consistency,
+    "tiles": tiles,
+}
 
 
 def judge(case):
