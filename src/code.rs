@@ -69,6 +69,7 @@ codes! {
     NotPublished = "log.not_published", "Not published yet", "The entry is durable but no published checkpoint covers it yet. Try again after Retry-After seconds.";
     LeafUnknown = "log.leaf_unknown", "No such entry", "The log is shorter than this.";
     TileUnknown = "log.tile_unknown", "No such tile", "No published tree has this tile at this width, or the path is not its canonical spelling.";
+    CheckpointUnknown = "log.checkpoint_unknown", "No checkpoint of this size", "Checkpoints are published at some sizes only; leave the size out for the newest, or ask /v1/log/consistency, which takes any size.";
     EpochUnknown = "epoch.unknown", "No such epoch", "Epochs need trust roots (`policy set --seeds`) and are computed by `epoch`, POST /v1/epochs, or hourly.";
     EpochAsOf = "epoch.as_of_decreases", "Epoch time would go back", "as_of of an epoch is never before the one of the epoch before it.";
     EpochAsOfFuture = "epoch.as_of_in_future", "Epoch time is in the future", "as_of is in Unix seconds and at most now.";

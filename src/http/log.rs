@@ -1,90 +1,18 @@
-//! The log as tlog-tiles serves it, and the bodies beside it.
+//! The bodies beside the log.
 
 use axum::{
-    body::{Body, Bytes},
-    extract::{Path, State},
+    body::Body,
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
-use goodstanding_verify::tile::{TilePath, bundle_bytes};
 use serde_json::json;
 
 use super::{problem::Failed, query::Parameters};
-use crate::{
-    code::{Code, Fault},
-    log::tree::TILE_WIDTH,
-    store::Tree,
-    token::bundle::published,
-};
+use crate::token::bundle::published;
 
 /// Bodies of one page of the stream.
 const BODIES: u32 = 500;
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-
-/// `GET /checkpoint`: the newest published one.
-pub(super) async fn checkpoint(State(api): super::State) -> Result<Response, Failed> {
-    let note = published(&api.app)?.note;
-    let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
-    Ok((headers, note).into_response())
-}
-
-/// `GET /tile/<L>/<N>[.p/<W>]` and `/tile/entries/<N>[.p/<W>]`.
-///
-/// Only what the published tree has is served: a tile that is wider than that could still be taken back.
-pub(super) async fn tile(
-    State(api): super::State,
-    Path(path): Path<String>,
-) -> Result<Response, Failed> {
-    let unknown = || {
-        Fault::new(
-            Code::TileUnknown,
-            "no published tree has this tile at this width",
-        )
-    };
-    let wanted = TilePath::parse(&path).ok_or_else(unknown)?;
-    let size = published(&api.app)?.size;
-    let width = u64::try_from(wanted.width).unwrap_or(u64::MAX);
-    let level = u32::from(wanted.level.unwrap_or(0));
-    let complete = size.checked_shr(8 * level).unwrap_or(0);
-    let start = wanted.n.checked_mul(256).ok_or_else(unknown)?;
-    let end = start
-        .checked_add(width)
-        .filter(|end| *end <= complete)
-        .ok_or_else(unknown)?;
-    let bytes = if let Some(id) = wanted.tile() {
-        let mut hashes = api
-            .app
-            .store
-            .tile(Tree::Log, id)
-            .await?
-            .ok_or_else(unknown)?;
-        if hashes.len() < wanted.width {
-            return Err(Fault::new(
-                Code::StoreCorrupt,
-                format!("tile {path} is shorter than the published tree"),
-            )
-            .into());
-        }
-        hashes.truncate(wanted.width.min(TILE_WIDTH));
-        hashes.concat()
-    } else {
-        let entries = api.app.store.entries(start, end).await?;
-        if entries.len() != wanted.width {
-            return Err(
-                Fault::new(Code::StoreCorrupt, format!("entries of {path} are missing")).into(),
-            );
-        }
-        bundle_bytes(entries.iter().map(Vec::as_slice))?
-    };
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream"),
-        (header::CACHE_CONTROL, IMMUTABLE),
-    ];
-    Ok((headers, Bytes::from(bytes)).into_response())
-}
 
 /// `GET /v1/log/bodies?start=&end=`: NDJSON of `{index, kind, jws}` for every entry that has a body.
 pub(super) async fn bodies(

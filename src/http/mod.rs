@@ -4,14 +4,17 @@
 //! handler that is dropped because its client went away leaves nothing behind but the work it had handed over.
 
 mod agents;
+mod cached;
 mod epochs;
 mod health;
 mod log;
 pub mod openapi;
 pub mod problem;
+mod proofs;
 mod query;
 mod reports;
 mod service;
+mod tiles;
 mod tokens;
 
 use std::{
@@ -98,8 +101,6 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/epochs/{number}/statements", get(epochs::statements))
         .route("/v1/epochs/{number}/salt-key", get(epochs::salt_key))
         .route("/v1/log/bodies", get(log::bodies))
-        .route("/checkpoint", get(log::checkpoint))
-        .route("/tile/{*path}", get(log::tile))
         .route("/v1/tokens", post(tokens::issue))
         .route("/oid4vci/nonce", post(tokens::nonce))
         .route("/v1/trust-bundle", get(tokens::trust_bundle))
@@ -113,13 +114,18 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .layer(CompressionLayer::new())
+        // Not compressed in passing: see `cached`.
+        .route("/checkpoint", get(tiles::checkpoint))
+        .route("/tile/{*path}", get(tiles::tile))
+        .route("/v1/log/consistency", get(proofs::consistency))
+        .route("/v1/log/inclusion", get(proofs::inclusion))
         .fallback(service::nothing_here)
         .method_not_allowed_fallback(service::method_not_allowed)
         .layer(middleware::from_fn(problems_everywhere))
         .layer(middleware::from_fn_with_state(api.clone(), counted))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyTimeoutLayer::new(BODY_SILENCE))
-        .layer(CompressionLayer::new())
         // Everything here is public and without cookies: verifiers in browsers may read it.
         .layer(cors())
         .layer(TraceLayer::new_for_http())
@@ -134,7 +140,12 @@ pub fn router(api: Arc<Api>) -> Router {
 /// Any origin, with the headers that our operations take: the wildcard would not cover `Authorization` (Fetch standard).
 fn cors() -> CorsLayer {
     let dpop = HeaderName::from_static("dpop");
-    CorsLayer::permissive().allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, dpop])
+    CorsLayer::permissive().allow_headers([
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::IF_NONE_MATCH,
+        dpop,
+    ])
 }
 
 /// Counts a request under its route's template, never under what it asked for.

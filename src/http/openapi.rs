@@ -24,6 +24,8 @@ const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const TEXT: &str = "text/plain";
 const JWT: &str = "application/jwt";
+/// To a request whose `If-None-Match` names the answer's tag.
+const NOT_MODIFIED: (u16, &str, &str) = (304, "", "");
 const PAGE: (&str, &str) = ("limit", "1 to 1000, 100 if absent");
 const CURSOR: (&str, &str) = ("cursor", "`next_cursor` of the page before");
 
@@ -159,16 +161,44 @@ const OPERATIONS: &[Operation] = &[
             &[400, 503],
         )
     },
+    Operation {
+        query: &[
+            ("from", "size of the older tree"),
+            ("to", "size of the newer tree, the published size if absent"),
+        ],
+        ..get(
+            "/v1/log/consistency",
+            "Proof that the tree of `to` entries extends that of `from` (RFC 6962)",
+            &[(200, JSON, "Consistency"), NOT_MODIFIED],
+            &[400, 404, 503],
+        )
+    },
+    Operation {
+        query: &[
+            ("index", "the entry; either this or `report`"),
+            ("report", "id of the entry's report"),
+            (
+                "size",
+                "under the published checkpoint of this size, the newest if absent",
+            ),
+        ],
+        ..get(
+            "/v1/log/inclusion",
+            "tlog-proof of an entry under a published checkpoint",
+            &[(200, TEXT, "Text"), NOT_MODIFIED],
+            &[400, 404, 503],
+        )
+    },
     get(
         "/checkpoint",
         "Newest published checkpoint (C2SP tlog-checkpoint)",
-        &[(200, TEXT, "Text")],
+        &[(200, TEXT, "Text"), NOT_MODIFIED],
         &[503],
     ),
     get(
         "/tile/{path}",
         "Hash tiles and entry bundles (C2SP tlog-tiles)",
-        &[(200, "application/octet-stream", "Bytes")],
+        &[(200, "application/octet-stream", "Bytes"), NOT_MODIFIED],
         &[404, 503],
     ),
     Operation {
@@ -294,6 +324,10 @@ fn describe(operation: &Operation) -> Value {
     }
     let mut responses = Map::new();
     for (status, media, schema) in operation.gives {
+        if media.is_empty() {
+            responses.insert(status.to_string(), json!({"description": "Not modified"}));
+            continue;
+        }
         let content =
             json!({*media: {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
         responses.insert(
@@ -410,6 +444,15 @@ fn schemas() -> Value {
             "type": "object",
             "required": ["token", "expires_at"],
             "properties": {"token": {"type": "string"}, "expires_at": index},
+        },
+        "Consistency": {
+            "type": "object",
+            "description": "Hashes in standard base64. Check the roots against signed checkpoints, then the path (RFC 9162 section 2.1.4.2).",
+            "required": ["from", "to", "from_root", "to_root", "hashes"],
+            "properties": {
+                "from": index, "to": index, "from_root": {"type": "string"}, "to_root": {"type": "string"},
+                "hashes": {"type": "array", "items": {"type": "string"}},
+            },
         },
         "Object": {"type": "object"},
         "Text": {"type": "string"},

@@ -146,7 +146,9 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         ("report", "too_large") | ("request", "body_too_large" | "too_many_lines") => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
-        ("report", "unknown") | ("log", "leaf_unknown" | "tile_unknown") => StatusCode::NOT_FOUND,
+        ("report", "unknown") | ("log", "leaf_unknown" | "tile_unknown" | "checkpoint_unknown") => {
+            StatusCode::NOT_FOUND
+        }
         ("report", "trade_already_reported" | "jti_conflict" | "supersedes_wrong")
         | ("policy", "version_wrong") => StatusCode::CONFLICT,
         (

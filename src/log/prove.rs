@@ -61,20 +61,37 @@ pub async fn consistency(store: &dyn Store, old: u64, new: u64) -> Result<Vec<Ha
         .map_err(|id| missing(Tree::Log, id))
 }
 
-/// Root of the first `size` entries of the log.
+/// That one tree of the log extends another, with the roots of both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// Root of the older tree.
+    pub old_root: Hash,
+    /// Root of the newer tree.
+    pub new_root: Hash,
+    /// The consistency path.
+    pub path: Vec<Hash>,
+}
+
+/// Roots of the first `old` and the first `new` entries, and the path between them; one reading of the store.
 ///
 /// # Errors
-/// `store.corrupt` when a tile is missing or too short (also when the log has fewer entries), `store.unavailable`.
-pub async fn root(store: &dyn Store, size: u64) -> Result<Hash, Fault> {
-    // The edge of a tree is what the proof of its last leaf needs.
-    let tiles = store
-        .tiles(
-            Tree::Log,
-            &tree::tiles_for_proof(size.saturating_sub(1), size),
-        )
-        .await?;
-    let edge = tree::Edge::load(size, |id| tiles.get(&id).cloned());
-    Ok(edge.map_err(|id| missing(Tree::Log, id))?.root())
+/// As [`consistency`].
+pub async fn extension(store: &dyn Store, old: u64, new: u64) -> Result<Extension, Fault> {
+    let mut ids = tree::tiles_for_consistency(old, new);
+    for size in [old, new] {
+        // The edge of a tree is what the proof of its last leaf needs.
+        ids.extend(tree::tiles_for_proof(size.saturating_sub(1), size));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    let tiles = store.tiles(Tree::Log, &ids).await?;
+    let stored = |id| tiles.get(&id).cloned();
+    let missing = |id| missing(Tree::Log, id);
+    Ok(Extension {
+        old_root: tree::Edge::load(old, stored).map_err(missing)?.root(),
+        new_root: tree::Edge::load(new, stored).map_err(missing)?.root(),
+        path: tree::consistency_path(old, new, stored).map_err(missing)?,
+    })
 }
 
 fn missing(which: Tree, id: TileId) -> Fault {

@@ -496,20 +496,24 @@ mod tests {
     }
 
     #[test]
-    fn all_consistency_paths_to_600_equal_the_rfc() {
+    fn all_consistency_paths_to_600_are_those_of_the_rfc() {
         let all = leaves(600);
         let mut grown = Grown::default();
         grown.grow(&all);
+        let roots: Vec<_> = (0..=600).map(|size| merkle::root(&all[..size])).collect();
+        let at = |n: u64| usize::try_from(n).unwrap();
         for new in 0..=600_u64 {
             for old in 0..=new {
                 let ours = grown.consistency(old, new);
+                // The strict verifier admits one path only; the definition, which is slow, for a part of them.
+                let (old_root, new_root) = (&roots[at(old)], &roots[at(new)]);
+                merkle::verify_consistency(old, new, old_root, new_root, &ours).unwrap();
                 if old == 0 || old == new {
                     assert_eq!(ours, Vec::<Hash>::new());
-                    continue;
+                } else if new <= 130 || (new % 64 <= 1 && old % 5 == 0) {
+                    let theirs = merkle::consistency_path(&all[..at(new)], at(old));
+                    assert_eq!(Some(ours), theirs, "{old} to {new}");
                 }
-                let leaves = &all[..usize::try_from(new).unwrap()];
-                let theirs = merkle::consistency_path(leaves, usize::try_from(old).unwrap());
-                assert_eq!(Some(ours), theirs, "{old} to {new}");
             }
         }
     }

@@ -64,6 +64,9 @@ pub trait Store: Send + Sync + 'static {
     /// Published checkpoints of sizes below `before`, newest first.
     async fn checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error>;
 
+    /// The published checkpoint of exactly this size.
+    async fn published_of(&self, size: u64) -> Result<Option<Published>, Error>;
+
     /// What the store knows that bears on admitting these reports: one answer each, in order. Called by the writer, on
     /// its own connection, so that slow readers cannot hold it up.
     async fn admission_facts(

@@ -14,5 +14,6 @@ mod support;
 mod api;
 mod log;
 mod reports;
+mod tlog;
 mod tokens;
 mod witnesses;

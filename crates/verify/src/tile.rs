@@ -100,6 +100,14 @@ impl TilePath {
         self.level.map(|level| TileId { level, n: self.n })
     }
 
+    /// The level-0 tile over the same entries.
+    pub fn leaves(&self) -> TileId {
+        TileId {
+            level: 0,
+            n: self.n,
+        }
+    }
+
     /// The same tile or bundle at full width.
     #[must_use]
     pub fn full(self) -> Self {

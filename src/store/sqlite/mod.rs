@@ -203,13 +203,7 @@ impl Store for SqliteStore {
     }
 
     async fn published(&self) -> Result<Option<Published>, Error> {
-        let row = sqlx::query(
-            "SELECT size, published_ms, note FROM checkpoints ORDER BY size DESC LIMIT 1",
-        )
-        .fetch_optional(&self.readers)
-        .await
-        .map_err(unavailable)?;
-        row.as_ref().map(published).transpose()
+        self.read_published(None).await
     }
 
     async fn checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error> {
@@ -222,6 +216,10 @@ impl Store for SqliteStore {
         .await
         .map_err(unavailable)?;
         rows.iter().map(published).collect()
+    }
+
+    async fn published_of(&self, size: u64) -> Result<Option<Published>, Error> {
+        self.read_published(Some(size)).await
     }
 
     async fn admission_facts(

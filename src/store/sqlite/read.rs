@@ -7,8 +7,8 @@ use super::{SqliteStore, bytes32, did, report_id, to_i64, to_u64, tree_number, u
 use crate::{
     log::tree::{Tile, TileId, Touched},
     store::{
-        AdmissionFacts, AdmissionQuery, Error, Head, ReportFilter, StoredEpoch, StoredReport,
-        StoredStatement, Tree,
+        AdmissionFacts, AdmissionQuery, Error, Head, Published, ReportFilter, StoredEpoch,
+        StoredReport, StoredStatement, Tree,
     },
 };
 
@@ -56,6 +56,29 @@ impl SqliteStore {
                 root: bytes32(row.get(1))?,
                 at_ms: to_u64(row.get(2))?,
                 note: row.get(3),
+            })
+        })
+        .transpose()
+    }
+
+    /// The published checkpoint of this size, or the newest.
+    pub(super) async fn read_published(
+        &self,
+        size: Option<u64>,
+    ) -> Result<Option<Published>, Error> {
+        let row = sqlx::query(
+            "SELECT size, published_ms, note FROM checkpoints \
+             WHERE size = coalesce(?, (SELECT max(size) FROM checkpoints))",
+        )
+        .bind(size.map(to_i64).transpose()?)
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        row.map(|row| {
+            Ok(Published {
+                size: to_u64(row.get(0))?,
+                published_ms: to_u64(row.get(1))?,
+                note: row.get(2),
             })
         })
         .transpose()
