@@ -2,6 +2,9 @@
 CARGO ?= cargo
 PYTHON ?= python3
 VENV := target/venv
+INTEROP := target/interop
+GO_JUDGE := $(INTEROP)/go/judge
+NODE_MODULES := tests/interop/node/node_modules/.package-lock.json
 WASM := wasm32-unknown-unknown
 
 .PHONY: run test setup fmt clippy allow-lists wasm vectors unit docs soak evaluate fuzz fuzz-check clean
@@ -13,7 +16,7 @@ test: setup fmt allow-lists wasm vectors clippy fuzz-check unit docs
 	@echo "all checks passed"
 
 # Everything beside Rust that the tests need. A missing piece is an error here, never a skipped test later.
-setup: $(VENV)/ready
+setup: $(VENV)/ready $(NODE_MODULES) $(GO_JUDGE)
 	@for tool in strace curl; do \
 		command -v $$tool >/dev/null || (apt-get update -q && apt-get install -y -q $$tool) || \
 			{ echo "$$tool is needed by the tests and could not be installed"; exit 1; }; \
@@ -22,8 +25,15 @@ setup: $(VENV)/ready
 
 $(VENV)/ready: tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q -r tests/requirements.txt
+	$(VENV)/bin/pip install -q --ignore-requires-python -r tests/requirements.txt
 	touch $@
+
+# The third-party verifiers of tests/interop that are not Python's.
+$(NODE_MODULES): tests/interop/node/package-lock.json $(VENV)/ready
+	tests/interop/node/install $(abspath $(VENV))
+
+$(GO_JUDGE): $(wildcard tests/interop/go/*) $(VENV)/ready
+	tests/interop/go/build $(abspath $(VENV)) $(abspath $(INTEROP))
 
 fmt:
 	$(CARGO) fmt --all --check
