@@ -72,6 +72,11 @@ impl Refusal {
 #[error("some of it was refused")]
 pub(super) struct Unsuccessful;
 
+/// Everything was said already; the command ends as a verification that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("it does not verify")]
+pub(super) struct Refuted;
+
 /// A file that could not be read or written.
 pub(super) fn unreadable(name: impl fmt::Display, error: &io::Error) -> Fault {
     Fault::new(Code::InputUnreadable, format!("{name}: {error}"))
@@ -84,6 +89,9 @@ pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
     };
     if error.is::<Unsuccessful>() {
         return ExitCode::FAILURE;
+    }
+    if error.is::<Refuted>() {
+        return ExitCode::from(3);
     }
     if error
         .downcast_ref::<io::Error>()

@@ -98,8 +98,10 @@ pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
             "no report is in the log below this size and time",
         ));
     }
+    let erased = evidence::erasures(app.store.as_ref(), log_size).await?;
     let computed =
-        blocking(move || compute::compute(number, as_of, admitted, policy, salt_key)).await??;
+        blocking(move || compute::compute(number, as_of, admitted, policy, salt_key, erased))
+            .await??;
     let compute::Computed {
         explained,
         statements,
@@ -325,9 +327,18 @@ async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
     let (_, policy) = evidence::policy_at(app.store.as_ref(), entry.log_size).await?;
     let admitted = evidence::read(app.store.as_ref(), entry.log_size, entry.as_of).await?;
     let salt_key = epoch.salt_key;
-    let computed =
-        blocking(move || compute::compute(entry.number, entry.as_of, admitted, policy, salt_key))
-            .await??;
+    let erased = evidence::erasures(app.store.as_ref(), entry.log_size).await?;
+    let computed = blocking(move || {
+        compute::compute(
+            entry.number,
+            entry.as_of,
+            admitted,
+            policy,
+            salt_key,
+            erased,
+        )
+    })
+    .await??;
     if Digest(computed.score_root) != entry.score_root {
         return Err(Fault::new(
             Code::StoreCorrupt,
