@@ -4,7 +4,9 @@
 //! error, 2 wrong usage, 3 a verification that failed.
 
 mod access;
+mod audit;
 mod backup;
+mod bench;
 mod client;
 mod completions;
 mod demo;
@@ -84,6 +86,8 @@ enum Command {
     Token(token::Args),
     /// Write the trust bundle that verifiers need
     TrustBundle(trust::BundleArgs),
+    /// Hold a log to its word: replay it whole, from a service or a data directory
+    Audit(audit::Args),
     /// Keep a trust bundle current
     #[command(subcommand)]
     Trust(trust::Args),
@@ -100,6 +104,9 @@ enum Command {
     Restore(restore::Args),
     /// Look at directory, database, guard, keys and clock, and say what to do
     Doctor(doctor::Args),
+    /// Measure parts of this program beside the bounds that they are held against
+    #[command(subcommand)]
+    Bench(bench::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -211,6 +218,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::run(&ctx, &args).await,
         Command::Token(args) => token::run(&ctx, args).await,
         Command::TrustBundle(args) => trust::bundle(&ctx, &args).await,
+        Command::Audit(args) => audit::run(&ctx, args).await,
+        Command::Bench(args) => bench::run(&ctx, args).await,
         Command::Trust(args) => trust::run(&ctx, args).await,
         Command::Access(args) => access::run(&ctx, args).await,
         Command::Erase(args) => erase::run(&ctx, &args).await,

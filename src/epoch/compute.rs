@@ -49,6 +49,21 @@ pub fn compute(
 ) -> Result<Computed, Fault> {
     let evidence = Evidence::build(&admitted, &policy);
     drop(admitted);
+    from_evidence(number, as_of, evidence, policy, salt_key, erased)
+}
+
+/// [`compute`] for a caller that keeps its reports.
+///
+/// # Errors
+/// As [`compute`].
+pub fn from_evidence(
+    number: u64,
+    as_of: u64,
+    evidence: Evidence,
+    policy: Policy,
+    salt_key: [u8; 32],
+    erased: u64,
+) -> Result<Computed, Fault> {
     let mut scores = score(&evidence, &policy, as_of, None).map_err(|e| Fault::from_score(&e))?;
     for agent in &mut scores.agents {
         agent.claims.erased_reports = erased;

@@ -98,13 +98,13 @@ async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, 
     getrandom::fill(&mut salt_key)
         .map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;
     let admitted = evidence::read(app.store.as_ref(), log_size, as_of).await?;
-    let erased = evidence::erasures(app.store.as_ref(), log_size).await?;
     if admitted.is_empty() {
         return Err(Fault::new(
             Code::EpochNoReports,
             "no report is in the log below this size and time",
         ));
     }
+    let erased = evidence::erasures(app.store.as_ref(), log_size).await?;
     let computed =
         blocking(move || compute::compute(number, as_of, admitted, policy, salt_key, erased))
             .await??;
