@@ -84,15 +84,15 @@ impl Source for DirSource {
     }
 
     fn tells_erased(&self) -> bool {
-        false
+        true
     }
 
     async fn bodies(&self, start: u64, end: u64) -> Result<Vec<ServedBody>, Failure> {
         let limit = u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX);
-        let stored = self.store().bodies(start, end, limit).await?;
+        let stored = self.store().log_bodies(start, end, limit).await?;
         let served = stored.into_iter().map(|stored| ServedBody {
             index: stored.index,
-            jws: Some(stored.jws),
+            jws: stored.jws,
         });
         Ok(served.collect())
     }
