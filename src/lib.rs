@@ -9,6 +9,7 @@
 //! Nothing below `http` knows a status code, nothing above `store` knows SQL.
 
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod code;

@@ -4,6 +4,7 @@
 //! error, 2 wrong usage, 3 a verification that failed.
 
 mod access;
+mod bench;
 mod client;
 mod completions;
 mod demo;
@@ -84,6 +85,9 @@ enum Command {
     /// Allow somebody to operate the service or read more of it
     #[command(subcommand)]
     Access(access::Args),
+    /// Measure this program on this machine
+    #[command(subcommand)]
+    Bench(bench::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -191,6 +195,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::TrustBundle(args) => trust::bundle(&ctx, &args).await,
         Command::Trust(args) => trust::run(&ctx, args).await,
         Command::Access(args) => access::run(&ctx, args).await,
+        Command::Bench(args) => bench::run(&ctx, args).await,
         Command::Completions(args) => completions::run(&args),
     };
     output::finish(result, json)

@@ -12,11 +12,7 @@ use goodstanding_verify::{
 use super::{CurrentPolicy, MOST_AHEAD_MS, Sequencer};
 use crate::{
     code::{Code, Fault},
-    log::{
-        plan::State,
-        tree::{Edge, Touched, tiles_for_proof},
-    },
-    store::{Store, Tree},
+    log::{plan::State, prove::edge},
 };
 
 impl Sequencer {
@@ -84,7 +80,7 @@ impl Sequencer {
         self.state = match &head {
             None => State::default(),
             Some(head) => {
-                let edge = load_edge(self.store.as_ref(), head.size).await?;
+                let edge = edge(self.store.as_ref(), head.size).await?;
                 if edge.root() != head.root
                     || self.signer.checkpoint(head.size, &head.root) != head.note
                 {
@@ -121,7 +117,7 @@ impl Sequencer {
                 );
                 return Err(Fault::new(Code::LogBehindGuard, detail));
             }
-            if load_edge(self.store.as_ref(), promised_size).await?.root() != promised.root {
+            if edge(self.store.as_ref(), promised_size).await?.root() != promised.root {
                 let detail = format!(
                     "the database has another tree of {promised_size} entries than the one that was published"
                 );
@@ -177,21 +173,4 @@ impl Sequencer {
         }
         Ok(())
     }
-}
-
-/// The edge of the stored log at `size`.
-async fn load_edge(store: &dyn Store, size: u64) -> Result<Edge, Fault> {
-    let mut tiles = Touched::new();
-    // The edge of a tree is what the proof of its last leaf needs.
-    for id in tiles_for_proof(size.saturating_sub(1), size) {
-        if let Some(tile) = store.tile(Tree::Log, id).await? {
-            tiles.insert(id, tile);
-        }
-    }
-    Edge::load(size, |id| tiles.get(&id).cloned()).map_err(|id| {
-        Fault::new(
-            Code::StoreCorrupt,
-            format!("tile {id:?} is missing or too short"),
-        )
-    })
 }
