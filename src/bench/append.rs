@@ -86,7 +86,7 @@ impl Log {
         })
     }
 
-    async fn write(&mut self, batch: Vec<Submission>) -> Result<(), Fault> {
+    async fn write(&mut self, batch: Vec<Submission>) -> Result<Duration, Fault> {
         let now_ms = Clock::System.now_ms();
         let start = Instant::now();
         let candidates = candidates(&self.store, batch, &HashSet::new(), now_ms).await?;
@@ -99,15 +99,14 @@ impl Log {
         let commit = planned.commit.ok_or_else(nothing)?;
         self.store.commit(&commit).await?;
         self.state = planned.state;
-        self.times.push(start.elapsed());
-        for (part, took) in
-            self.parts
-                .iter_mut()
-                .zip([known - start, ready - known, ready.elapsed()])
-        {
-            *part += took;
+        let done = Instant::now();
+        let took = done - start;
+        self.times.push(took);
+        let parts = [known - start, ready - known, done - ready];
+        for (sum, part) in self.parts.iter_mut().zip(parts) {
+            *sum += part;
         }
-        Ok(())
+        Ok(took)
     }
 }
 
@@ -118,11 +117,12 @@ struct Bare {
 }
 
 impl Bare {
-    async fn write(&mut self, commit: &Commit) -> Result<(), Fault> {
+    async fn write(&mut self, commit: &Commit) -> Result<Duration, Fault> {
         let start = Instant::now();
         self.store.commit(commit).await?;
-        self.times.push(start.elapsed());
-        Ok(())
+        let took = start.elapsed();
+        self.times.push(took);
+        Ok(took)
     }
 }
 
@@ -195,25 +195,21 @@ pub async fn measure(
     let mut batches = batches.into_iter();
     let mut bare_commits = bare_commits.iter();
     for round in 0..=rounds {
-        // Who is first changes: the second finds the disk as the first left it.
-        for log_now in [round % 2 == 0, round % 2 == 1] {
-            let start = Instant::now();
-            if log_now {
-                for batch in batches.by_ref().take(commits) {
-                    log.write(batch).await?;
-                }
-            } else {
-                for commit in bare_commits.by_ref().take(commits) {
-                    bare.write(commit).await?;
+        let (mut log_time, mut bare_time) = (Duration::ZERO, Duration::ZERO);
+        for turn in 0..commits {
+            // Who is first changes: the second finds the disk as the first left it.
+            for log_now in [turn % 2 == 0, turn % 2 == 1] {
+                if log_now {
+                    let batch = batches.next().ok_or_else(nothing)?;
+                    log_time += log.write(batch).await?;
+                } else {
+                    let commit = bare_commits.next().ok_or_else(nothing)?;
+                    bare_time += bare.write(commit).await?;
                 }
             }
-            let rates = if log_now {
-                &mut log_rates
-            } else {
-                &mut bare_rates
-            };
-            rates.push(per_second(batch * commits, start.elapsed()));
         }
+        log_rates.push(per_second(batch * commits, log_time));
+        bare_rates.push(per_second(batch * commits, bare_time));
         if round == 0 {
             (log_rates, bare_rates) = (Vec::new(), Vec::new());
             (log.times, bare.times) = (Times::default(), Times::default());
