@@ -13,6 +13,7 @@ mod explain;
 mod import;
 mod input;
 mod keygen;
+mod keys;
 mod output;
 mod policy;
 mod remote;
@@ -83,6 +84,9 @@ enum Command {
     /// Keep a trust bundle current
     #[command(subcommand)]
     Trust(trust::Args),
+    /// The service's own keys: list, rotate, retire, revoke; end the log
+    #[command(subcommand)]
+    Keys(keys::Args),
     /// Allow somebody to operate the service or read more of it
     #[command(subcommand)]
     Access(access::Args),
@@ -194,6 +198,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Token(args) => token::run(&ctx, args).await,
         Command::TrustBundle(args) => trust::bundle(&ctx, &args).await,
         Command::Trust(args) => trust::run(&ctx, args).await,
+        Command::Keys(args) => keys::run(&ctx, args).await,
         Command::Access(args) => access::run(&ctx, args).await,
         Command::Erase(args) => erase::run(&ctx, &args).await,
         Command::Completions(args) => completions::run(&args),

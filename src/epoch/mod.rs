@@ -73,6 +73,8 @@ pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
         .epoch_running
         .try_lock()
         .map_err(|_| Fault::new(Code::EpochRunning, "another epoch is being computed"))?;
+    // Before anything is computed: nothing could be logged.
+    app.log.shared().check_open()?;
     let started = std::time::Instant::now();
     let previous = match app.store.epoch(None).await? {
         None => (0, 0),

@@ -7,6 +7,7 @@ mod agents;
 mod epochs;
 mod erasure;
 mod health;
+mod keys;
 mod log;
 pub mod openapi;
 pub mod problem;
@@ -101,6 +102,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/epochs/{number}/salt-key", get(epochs::salt_key))
         .route("/v1/log/bodies", get(log::bodies))
         .route("/v1/log/checkpoints", get(log::checkpoints))
+        .route("/v1/log/successor", get(keys::successor))
+        .route("/v1/keys", get(keys::list).post(keys::change))
         .route("/checkpoint", get(log::checkpoint))
         .route("/tile/{*path}", get(log::tile))
         .route("/v1/tokens", post(tokens::issue))
@@ -219,7 +222,8 @@ async fn epochs_on_schedule(app: Arc<App>, every: Duration, stop: CancellationTo
             Err(fault)
                 if fault.code() == "policy.no_seeds"
                     || fault.is(Code::EpochNoReports)
-                    || fault.is(Code::EpochUnchanged) =>
+                    || fault.is(Code::EpochUnchanged)
+                    || fault.is(Code::LogEnded) =>
             {
                 tracing::info!(code = fault.code(), "no epoch this time");
             }
