@@ -13,6 +13,8 @@ mod support;
 
 mod api;
 mod erasure;
+mod keys;
 mod log;
 mod reports;
+mod successor;
 mod tokens;
