@@ -7,14 +7,21 @@ use std::{
 };
 
 use goodstanding_score::policy::Policy;
-use goodstanding_verify::entry::{Body, Entry, KeyAction, KeyEntry, KeyUse};
+use goodstanding_verify::{
+    entry::{Body, KeyAction, KeyEntry, KeyUse},
+    jwk::Jwk,
+};
 
 use crate::{
     clock::Clock,
     code::{Code, Fault},
     epoch::Explained,
-    keys::{KeyFile, SecretKey},
+    keys::{
+        SecretKey,
+        service::{ServiceKeys, load_or_make},
+    },
     log::{
+        end::META,
         guard::{DiskFile, GuardFile, HeadGuard},
         sequencer::{self, Event, Handle},
         sign::LogSigner,
@@ -23,11 +30,11 @@ use crate::{
     },
     metrics::Metrics,
     store::{Store, sqlite::SqliteStore},
-    token::nonce::Nonces,
+    token::{self, access_book::AccessBook, nonce::Nonces},
 };
 
-/// Names of the secret keys and their files under `keys/`.
-const KEY_NAMES: [&str; 5] = ["log", "token", "status", "bundle", "access"];
+/// Name of the setting that keeps the log's verifier key: who has lost the secret one can still say whose log it was.
+pub const LOG_VKEY: &str = "log_vkey";
 
 /// How to open a data directory.
 #[derive(Clone, Debug)]
@@ -48,6 +55,8 @@ pub struct Open {
     pub queue: usize,
     /// Life of a token, seconds.
     pub token_life_s: u64,
+    /// Open it also when a key file is missing, to replace that key or to end the log.
+    pub repair: bool,
 }
 
 impl Open {
@@ -63,31 +72,8 @@ impl Open {
             clock: Clock::System,
             queue: config.queue,
             token_life_s: config.token_life_s,
+            repair: false,
         }
-    }
-}
-
-/// The service's secret keys.
-#[derive(Clone, Debug)]
-pub struct Keys {
-    /// Signs tokens.
-    pub token: SecretKey,
-    /// Signs status lists.
-    pub status: SecretKey,
-    /// Signs trust bundles.
-    pub bundle: SecretKey,
-    /// Signs access tokens.
-    pub access: SecretKey,
-}
-
-impl Keys {
-    /// The keys that the log announces, with what they are for.
-    pub fn logged(&self) -> [(KeyUse, &SecretKey); 3] {
-        [
-            (KeyUse::Token, &self.token),
-            (KeyUse::Status, &self.status),
-            (KeyUse::Bundle, &self.bundle),
-        ]
     }
 }
 
@@ -104,8 +90,12 @@ pub struct App {
     pub signer: LogSigner,
     /// Issuer URL.
     pub issuer: String,
-    /// Secret keys.
-    pub keys: Keys,
+    /// Secret keys that the log announces.
+    pub keys: ServiceKeys,
+    /// Signs access tokens.
+    pub access_key: SecretKey,
+    /// Access tokens that were granted, and those that were revoked since.
+    pub access: AccessBook,
     /// The clock.
     pub clock: Clock,
     /// Life of a token, seconds.
@@ -116,10 +106,12 @@ pub struct App {
     pub bundle: tokio::sync::Mutex<Option<crate::token::bundle::Made>>,
     /// The newest epoch's computation, kept for explanations.
     pub explained: tokio::sync::Mutex<Option<Arc<Explained>>>,
-    /// Held while an epoch is computed.
+    /// Held while an epoch is computed, and while a report is erased.
     pub epoch_running: tokio::sync::Mutex<()>,
     /// The mark that the directory is open.
     tenure: Tenure,
+    /// Held while keys are changed.
+    pub key_change: tokio::sync::Mutex<()>,
     /// Held until the directory is closed; the operating system lets go of it when the process ends, however it ends.
     lock: std::sync::Mutex<Option<fs::File>>,
 }
@@ -162,25 +154,11 @@ impl App {
         let sqlite = Arc::new(SqliteStore::open(&database, open.create).await?);
         let (store, guard) = through(sqlite.clone(), Arc::new(DiskFile::new(&guard_file)));
         let (issuer, origin) = identity(store.as_ref(), &open).await?;
-        // A key that is lost has to be restored: a new one in its place would be another log, or another issuer.
         let is_new = store.head().await?.is_none() && !guard_file.exists();
-        let mut keys = KEY_NAMES
-            .iter()
-            .map(|name| load_or_make(&keys_dir, name, is_new))
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter();
-        let mut next = || {
-            keys.next()
-                .ok_or_else(|| Fault::new(Code::Internal, "a key name without a key"))
-        };
-        let signer = LogSigner::new(&origin, next()?);
-        signer.verifier()?;
-        let keys = Keys {
-            token: next()?,
-            status: next()?,
-            bundle: next()?,
-            access: next()?,
-        };
+        let signer = log_signer(store.as_ref(), &keys_dir, &origin, is_new, &open).await?;
+        let keys = ServiceKeys::load(&keys_dir)?;
+        // Nothing in the log depends on it: who loses it grants access anew.
+        let access_key = load_or_make(&keys_dir, "access", true)?;
         let metrics = Arc::new(Metrics::default());
         let guard = HeadGuard::over(guard, &guard_file.display().to_string());
         let tenure = Tenure::of(&open.data);
@@ -209,21 +187,28 @@ impl App {
             signer,
             issuer,
             keys,
+            access_key,
+            access: AccessBook::new(&open.data),
             nonces: Nonces::new()?,
             clock: open.clock,
             token_life_s: open.token_life_s,
             bundle: tokio::sync::Mutex::default(),
             explained: tokio::sync::Mutex::default(),
             epoch_running: tokio::sync::Mutex::default(),
+            key_change: tokio::sync::Mutex::default(),
             tenure,
             lock: std::sync::Mutex::new(Some(lock)),
         };
-        if app.begin_log(open.begin_ms).await? {
+        let is_open = app.signer.can_sign() && app.log.shared().ended().is_none();
+        if is_open && app.begin_log(open.begin_ms).await? {
             match app.log.publish().await {
                 // Reports are taken all the same; the writer asks the witnesses again and again.
                 Err(fault) if fault.is(Code::WitnessQuorumMissed) => {}
                 done => done?,
             }
+        }
+        if !open.repair {
+            token::keys::check_secrets(&app)?;
         }
         Ok(Arc::new(app))
     }
@@ -234,31 +219,22 @@ impl App {
         let now_ms = self.clock.now_ms();
         // Log time never goes back: a beginning in the future would close the log until then.
         let at_ms = begin_ms.map_or(now_ms, |begin| begin.min(now_ms));
-        let mut logged = Vec::new();
-        for (_, bytes) in self.store.events("key", u64::MAX >> 1).await? {
-            if let Body::Key(entry) = Entry::parse(&bytes)?.body {
-                logged.push((entry.usage, entry.jwk.thumbprint()));
-            }
-        }
-        for (usage, key) in self.keys.logged() {
-            if !logged.contains(&(usage, key.thumbprint())) {
-                let jwk = goodstanding_verify::jwk::Jwk::parse(&key.jwk())?;
-                let body = Body::Key(KeyEntry {
+        let logged = self.log.shared().keys();
+        let mut first = Vec::new();
+        for usage in KeyUse::ALL.iter().copied() {
+            if !logged.iter().any(|(_, event)| event.usage == usage) {
+                first.push(KeyEntry {
                     usage,
                     action: KeyAction::Add,
-                    jwk,
+                    jwk: Jwk::from(self.keys.first(usage)?.did()),
                     from: at_ms / 1000,
                 });
-                self.log
-                    .log(Event {
-                        body,
-                        at_ms: Some(at_ms),
-                        epoch: None,
-                    })
-                    .await?;
             }
         }
-        let begun = logged.len() >= self.keys.logged().len();
+        let begun = first.is_empty();
+        if !begun {
+            self.log.log_keys(first, Some(at_ms)).await?;
+        }
         let has_policy = self.log.shared().policy().is_some();
         if !has_policy {
             let policy = Policy::preset("agent-market")?.to_value();
@@ -407,22 +383,36 @@ async fn settle(
     }
 }
 
-/// A key of the service: read, or made while there is no log yet.
-fn load_or_make(dir: &Path, name: &str, make: bool) -> Result<SecretKey, Fault> {
-    let path = dir.join(format!("{name}.json"));
-    if path.exists() {
-        return Ok(KeyFile::read(&path)?);
+/// The log's signer: with its key, or, to end a log whose key is lost, with what the directory remembers of it.
+async fn log_signer(
+    store: &dyn Store,
+    keys_dir: &Path,
+    origin: &str,
+    is_new: bool,
+    open: &Open,
+) -> Result<LogSigner, Fault> {
+    let remembered = store.meta(LOG_VKEY).await?;
+    let has_ended = store.meta(META).await?.is_some();
+    let key = match load_or_make(keys_dir, "log", is_new) {
+        Ok(key) => key,
+        Err(fault) => match remembered.filter(|_| open.repair || has_ended) {
+            Some(vkey) if !keys_dir.join("log.json").exists() => {
+                return Ok(LogSigner::without_key(&vkey)?);
+            }
+            _ => return Err(fault),
+        },
+    };
+    let signer = LogSigner::new(origin, key);
+    signer.verifier()?;
+    match remembered {
+        None => store.set_meta(LOG_VKEY, &signer.vkey()).await?,
+        Some(vkey) if vkey == signer.vkey() => {}
+        Some(vkey) => {
+            let detail = format!("keys/log.json is another key; this log's is {vkey}");
+            return Err(Fault::new(Code::KeyUnusable, detail));
+        }
     }
-    if !make {
-        let detail = format!(
-            "{} is missing, and this log was signed with it; restore it",
-            path.display()
-        );
-        return Err(Fault::new(Code::KeyUnusable, detail));
-    }
-    let key = SecretKey::generate()?;
-    KeyFile::create(&key, &path)?;
-    Ok(key)
+    Ok(signer)
 }
 
 /// A data directory opened for reading only, also while a service works on it.

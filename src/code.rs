@@ -54,7 +54,7 @@ codes! {
     StoreCorrupt = "store.corrupt", "The database contradicts itself", "An operator has to look at it before anything else is written; restore a newer copy of the data directory.";
     StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing.";
     DataLocked = "data.locked", "The data directory is in use",
-        "Another process has this data directory open, most likely a running service. `scores`, `policy show` and `access grant` work beside it; POST /v1/epochs computes an epoch; for the rest, stop it.";
+        "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `keys list` and `access` work beside it; `keys` and `erase` take --url; POST /v1/epochs computes an epoch; for the rest, stop it.";
     DataMissing = "data.missing", "No data directory here", "Name one with --data, or make one with `serve` or `import`.";
     DataMismatch = "data.mismatch", "The data directory was made with other settings",
         "Origin and issuer are fixed when a data directory is made.";
@@ -99,6 +99,12 @@ codes! {
     KeyUnusable = "key.unusable", "A key file cannot be used", "The message names the file and what is wrong with it.";
     ReportErased = "report.erased", "Report erased", "An operator erased this report for good; its entry in the log stays. The same bytes are not taken again.";
     EpochNotRecomputable = "epoch.not_recomputable", "Epoch cannot be recomputed", "The epoch used a report that was erased since: its result stays committed in the log, what made it is gone. Ask again after the next epoch.";
+    KeyUnknown = "key.unknown", "No such key", "No key event of the log names a key with this use and thumbprint; `keys list` shows those there are.";
+    KeyOnlyOne = "key.only_one", "The only key of its use", "Something has to sign: rotate first. Revoking the signing key puts a new one in its place by itself.";
+    KeyLogFixed = "key.log_fixed", "The log's key never rotates", "A log is its key. If that is lost, stolen or to be retired, the log ends and names its successor: see `keys end-log` and docs/OPERATIONS.md.";
+    LogEnded = "log.ended", "The log has ended", "It takes nothing any more and goes on being read. The detail names its successor; GET /v1/log/successor proves it.";
+    LogNotEnded = "log.not_ended", "The log has not ended", "There is no successor to name.";
+    AccessUnknown = "access.unknown", "No such access token", "No token with this id is on record; `access list` shows those there are.";
     NotPublished = "log.not_published", "Not published yet", "The entry is durable but no published checkpoint covers it yet. Try again after Retry-After seconds.";
     LeafUnknown = "log.leaf_unknown", "No such entry", "The log is shorter than this.";
     TileUnknown = "log.tile_unknown", "No such tile", "No published tree has this tile at this width, or the path is not its canonical spelling.";

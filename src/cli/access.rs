@@ -10,13 +10,20 @@ use super::{
 use crate::{
     app::Reader,
     clock::Clock,
-    token::access::{self, Role},
+    token::{
+        access::{Granter, Role},
+        access_book::{AccessBook, Grant as Granted},
+    },
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Args {
     /// Print a new bearer token
     Grant(Grant),
+    /// Show the tokens that were granted
+    List,
+    /// Take a token back at once, or all of them; works while the service runs
+    Revoke(Revoke),
 }
 
 #[derive(Debug, clap::Args)]
@@ -32,23 +39,106 @@ pub(super) struct Grant {
     name: String,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Revoke {
+    /// The token's id, from `access list`
+    #[arg(value_name = "JTI", required_unless_present = "all")]
+    jti: Option<String>,
+    /// Every token granted so far
+    #[arg(long, conflicts_with = "jti")]
+    all: bool,
+}
+
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
-    let Args::Grant(grant) = args;
-    let life_s = grant.days * 86_400;
+    match args {
+        Args::Grant(grant) => run_grant(ctx, &grant).await,
+        Args::List => run_list(ctx).await,
+        Args::Revoke(revoke) => run_revoke(ctx, &revoke).await,
+    }
+}
+
+async fn run_grant(ctx: &Ctx, args: &Grant) -> anyhow::Result<()> {
     // Only the key and the issuer's name are needed, so this works while the service runs.
     let reader = Reader::open(&ctx.data()).await?;
     let (issuer, key) = reader.access().await?;
     reader.store.close().await;
+    let granter = Granter {
+        book: &AccessBook::new(&ctx.data()),
+        key: &key,
+        issuer: &issuer,
+    };
     let now = Clock::System.now_s();
-    let token = access::sign(&key, &issuer, now, &grant.name, &grant.role, life_s)?;
-    let expires_at = now + life_s;
+    let (token, granted) = granter.grant(&args.name, &args.role, now, args.days * 86_400)?;
     if ctx.json {
-        return output::json(&json!({"token": token, "expires_at": expires_at}));
+        return output::json(
+            &json!({"token": token, "jti": granted.jti, "expires_at": granted.exp}),
+        );
     }
     say!("{token}");
     eprintln!(
-        "Whoever has this token may do so until {}: it cannot be taken back before.",
-        output::utc(expires_at)
+        "Whoever has this token may do so until {}, or until: goodstanding access revoke {}",
+        output::utc(granted.exp),
+        granted.jti
     );
+    Ok(())
+}
+
+/// The record of an existing data directory.
+async fn book(ctx: &Ctx) -> anyhow::Result<AccessBook> {
+    let reader = Reader::open(&ctx.data()).await?;
+    reader.store.close().await;
+    Ok(AccessBook::new(&ctx.data()))
+}
+
+fn state(grant: &Granted, now: u64) -> &'static str {
+    match grant.revoked {
+        Some(_) => "revoked",
+        None if grant.exp <= now => "expired",
+        None => "good",
+    }
+}
+
+async fn run_list(ctx: &Ctx) -> anyhow::Result<()> {
+    let grants = book(ctx).await?.list()?;
+    let now = Clock::System.now_s();
+    if ctx.json {
+        let mut items = Vec::new();
+        for grant in &grants {
+            let mut item = serde_json::to_value(grant)?;
+            item["state"] = state(grant, now).into();
+            items.push(item);
+        }
+        return output::json(&json!({"items": items}));
+    }
+    for grant in &grants {
+        let roles: Vec<_> = grant.roles.iter().map(|role| role.as_str()).collect();
+        say!(
+            "{}  {:8} until {}  {}  {}",
+            grant.jti,
+            state(grant, now),
+            output::utc(grant.exp),
+            roles.join(","),
+            grant.name
+        );
+    }
+    if grants.is_empty() {
+        eprintln!("No token was granted here.");
+    }
+    Ok(())
+}
+
+async fn run_revoke(ctx: &Ctx, args: &Revoke) -> anyhow::Result<()> {
+    let revoked = book(ctx)
+        .await?
+        .revoke(args.jti.as_deref(), Clock::System.now_s())?;
+    if ctx.json {
+        let ids: Vec<_> = revoked.iter().map(|grant| &grant.jti).collect();
+        return output::json(&json!({"revoked": ids}));
+    }
+    match revoked.len() {
+        0 => say!("nothing to do: revoked before"),
+        1 => say!("1 token is refused from now on"),
+        n => say!("{n} tokens are refused from now on"),
+    }
     Ok(())
 }

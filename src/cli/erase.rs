@@ -1,7 +1,5 @@
 //! `erase`: a report's bytes, for good.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use goodstanding_verify::{entry::ErasureReason, report::ReportId};
 use serde_json::json;
 
@@ -10,7 +8,7 @@ use super::{
     output::{self, Usage, say},
     remote::Remote,
 };
-use crate::{casework::erasure, code::Fault};
+use crate::casework::erasure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,7 +33,8 @@ fn reason(text: &str) -> Result<ErasureReason, String> {
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let id = ReportId::parse(&args.report)
         .map_err(|_| Usage("a report id is 43 characters of base64url".to_owned()))?;
-    if !args.yes && !confirmed(&id)? {
+    let question = format!("Erase report {id} for good? This cannot be undone");
+    if !args.yes && !output::confirmed(&question)? {
         return Err(Usage("nothing was erased".to_owned()).into());
     }
     let erased = match args.remote.service()? {
@@ -64,20 +63,4 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
         "The next epoch does without it. Backups made before hold it still: see docs/OPERATIONS.md."
     );
     Ok(())
-}
-
-/// Asks whoever sits at a terminal; a script has said what it wants.
-fn confirmed(id: &ReportId) -> Result<bool, Fault> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(true);
-    }
-    let failed = |e: std::io::Error| output::unreadable("standard input", &e);
-    eprint!("Erase report {id} for good? This cannot be undone [y/N] ");
-    std::io::stderr().flush().map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(failed)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -18,6 +18,7 @@ mod fsck;
 mod import;
 mod input;
 mod keygen;
+mod keys;
 mod output;
 mod policy;
 mod remote;
@@ -91,6 +92,9 @@ enum Command {
     /// Keep a trust bundle current
     #[command(subcommand)]
     Trust(trust::Args),
+    /// The service's own keys: list, rotate, retire, revoke; end the log
+    #[command(subcommand)]
+    Keys(keys::Args),
     /// Allow somebody to operate the service or read more of it
     #[command(subcommand)]
     Access(access::Args),
@@ -221,6 +225,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Audit(args) => audit::run(&ctx, args).await,
         Command::Bench(args) => bench::run(&ctx, args).await,
         Command::Trust(args) => trust::run(&ctx, args).await,
+        Command::Keys(args) => keys::run(&ctx, args).await,
         Command::Access(args) => access::run(&ctx, args).await,
         Command::Erase(args) => erase::run(&ctx, &args).await,
         Command::Fsck(args) => fsck::run(&ctx, &args).await,

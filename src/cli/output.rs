@@ -1,6 +1,10 @@
 //! What people and programs get to see: results, errors, exit codes.
 
-use std::{fmt, io, io::Write as _, process::ExitCode};
+use std::{
+    fmt, io,
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use serde::Serialize;
 use serde_json::json;
@@ -80,6 +84,19 @@ pub(super) struct Disproved;
 /// A file that could not be read or written.
 pub(super) fn unreadable(name: impl fmt::Display, error: &io::Error) -> Fault {
     Fault::new(Code::InputUnreadable, format!("{name}: {error}"))
+}
+
+/// Asks whoever sits at a terminal; a script has said what it wants.
+pub(super) fn confirmed(question: &str) -> Result<bool, Fault> {
+    if !io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    let failed = |e: io::Error| unreadable("standard input", &e);
+    eprint!("{question} [y/N] ");
+    io::stderr().flush().map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Shows how a command ended and picks the exit code.

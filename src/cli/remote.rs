@@ -39,6 +39,13 @@ impl Remote {
 }
 
 impl Service {
+    /// A service of which only what is public is asked.
+    pub(super) fn public(url: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            client: Client::new(url)?,
+        })
+    }
+
     /// The JSON answer to a `POST` of a JSON document. Waits where the service asks to.
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.client.post_document(path, body).await

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use goodstanding_verify::bundle::TrustBundle;
+use goodstanding_verify::{bundle::TrustBundle, successor::Notice};
 use serde_json::json;
 
 use super::{
@@ -76,16 +76,37 @@ fn is_same(held: &TrustBundle, offered: &TrustBundle) -> bool {
         && held.log() == offered.log()
 }
 
+/// The notice that the log has ended, checked with what is held: a log whose key was stolen may still have a service.
+async fn ended(client: &Client, held: &TrustBundle) -> anyhow::Result<Option<Notice>> {
+    match client.get("/v1/log/successor").await {
+        Ok(jws) => Ok(Some(
+            Notice::verify(jws.trim(), held).map_err(output::Rejected)?,
+        )),
+        Err(error) => match error.downcast_ref::<output::Refusal>() {
+            // The second is what a service answers that does not know the question.
+            Some(refusal) if matches!(refusal.code, "log.not_ended" | "request.not_found") => {
+                Ok(None)
+            }
+            _ => Err(error),
+        },
+    }
+}
+
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     let Args::Update(args) = args;
     let held = input::text(&args.trust.to_string_lossy())?;
     let held = TrustBundle::parse_any_time(held.trim(), None)?;
-    let jws = Client::new(&args.url)?.get("/v1/trust-bundle").await?;
+    let client = Client::new(&args.url)?;
+    let ended = ended(&client, &held).await?;
+    if let Some(notice) = ended.as_ref().filter(|_| !ctx.json) {
+        eprintln!("Attention: {}.", super::keys::ended_line(notice));
+    }
+    let jws = client.get("/v1/trust-bundle").await?;
     if TrustBundle::parse_any_time(jws.trim(), None).is_ok_and(|offered| is_same(&held, &offered)) {
         if ctx.json {
             let payload = held.payload();
             return output::json(
-                &json!({"held": held.version(), "version": held.version(), "signer": held.signer(), "exp": payload.exp}),
+                &json!({"held": held.version(), "version": held.version(), "signer": held.signer(), "exp": payload.exp, "log_ended": ended}),
             );
         }
         say!("version {} is already current", held.version());
@@ -97,7 +118,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     if ctx.json {
         let held = held.version();
         return output::json(
-            &json!({"held": held, "version": newer.version(), "signer": newer.signer(), "exp": newer.payload().exp}),
+            &json!({"held": held, "version": newer.version(), "signer": newer.signer(), "exp": newer.payload().exp, "log_ended": ended}),
         );
     }
     say!(

@@ -79,6 +79,8 @@ async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, 
         .epoch_running
         .try_lock()
         .map_err(|_| Fault::new(Code::EpochRunning, "another epoch is being computed"))?;
+    // Before anything is computed: nothing could be logged.
+    app.log.shared().check_open()?;
     let started = std::time::Instant::now();
     let previous = match app.store.epoch(None).await? {
         None => (0, 0),

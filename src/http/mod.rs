@@ -8,6 +8,7 @@ mod cached;
 mod epochs;
 mod erasure;
 mod health;
+mod keys;
 mod log;
 pub mod openapi;
 pub mod problem;
@@ -104,6 +105,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/epochs/{number}/salt-key", get(epochs::salt_key))
         .route("/v1/log/bodies", get(log::bodies))
         .route("/v1/log/checkpoints", get(log::checkpoints))
+        .route("/v1/log/successor", get(keys::successor))
+        .route("/v1/keys", get(keys::list).post(keys::change))
         .route("/v1/tokens", post(tokens::issue))
         .route("/oid4vci/nonce", post(tokens::nonce))
         .route("/v1/trust-bundle", get(tokens::trust_bundle))
@@ -253,7 +256,8 @@ async fn epochs_on_schedule(app: Arc<App>, every: Duration, stop: CancellationTo
             Err(fault)
                 if fault.code() == "policy.no_seeds"
                     || fault.is(Code::EpochNoReports)
-                    || fault.is(Code::EpochUnchanged) =>
+                    || fault.is(Code::EpochUnchanged)
+                    || fault.is(Code::LogEnded) =>
             {
                 tracing::info!(code = fault.code(), "no epoch this time");
             }

@@ -77,8 +77,8 @@ const OPERATIONS: &[Operation] = &[
     },
     get(
         "/v1/reports/{id}",
-        "One report with its signed bytes",
-        &[(200, JSON, "Report")],
+        "One report with its signed bytes, or that it was erased",
+        &[(200, JSON, "ReportOrErased")],
         &[400, 404, 503],
     ),
     get(
@@ -87,6 +87,17 @@ const OPERATIONS: &[Operation] = &[
         &[(200, TEXT, "Text")],
         &[400, 404, 503],
     ),
+    Operation {
+        method: "post",
+        operator: true,
+        takes: &[JSON],
+        ..get(
+            "/v1/reports/{id}/erasure",
+            "Erase a report's bytes for good: {\"reason\": \"personal_data | court_order | malware | author_request\"}",
+            &[(201, JSON, "Erased")],
+            &[400, 401, 403, 404, 409, 413, 415, 503],
+        )
+    },
     get(
         "/v1/agents/{did}",
         "An agent's statement in the newest epoch",
@@ -201,6 +212,38 @@ const OPERATIONS: &[Operation] = &[
         &[(200, "application/octet-stream", "Bytes"), NOT_MODIFIED],
         &[404, 503],
     ),
+    Operation {
+        query: &[PAGE, CURSOR],
+        ..get(
+            "/v1/log/checkpoints",
+            "Every checkpoint that was ever published, ascending",
+            &[(200, JSON, "PublishedCheckpointPage")],
+            &[400, 503],
+        )
+    },
+    get(
+        "/v1/log/successor",
+        "The signed notice of a log that has ended",
+        &[(200, "application/log-successor+jwt", "Text")],
+        &[404],
+    ),
+    get(
+        "/v1/keys",
+        "Every key of the service that the log names, with its validity",
+        &[(200, JSON, "KeyPage")],
+        &[503],
+    ),
+    Operation {
+        method: "post",
+        operator: true,
+        takes: &[JSON],
+        ..get(
+            "/v1/keys",
+            "Rotate, retire or revoke a key: {\"use\", \"action\", \"kid\"?, \"from\"?, \"reason\"?}",
+            &[(201, JSON, "KeyChange"), (200, JSON, "KeyChange")],
+            &[400, 401, 403, 404, 409, 413, 415, 503],
+        )
+    },
     Operation {
         method: "post",
         takes: &[JWT, JSON],
@@ -416,6 +459,40 @@ fn schemas() -> Value {
             },
         },
         "ReportPage": page_of("Report"),
+        "ReportOrErased": {"oneOf": [{"$ref": "#/components/schemas/Report"}, {"$ref": "#/components/schemas/Erased"}]},
+        "Erased": {
+            "type": "object",
+            "required": ["report_id", "leaf_index", "erased", "reason", "erasure_index", "erased_at"],
+            "properties": {
+                "report_id": {"type": "string"}, "leaf_index": index, "erased": {"const": true},
+                "reason": {"enum": ["personal_data", "court_order", "malware", "author_request"]},
+                "erasure_index": index, "erased_at": index,
+            },
+        },
+        "PublishedCheckpoint": {
+            "type": "object",
+            "required": ["size", "published_ms", "note"],
+            "properties": {"size": index, "published_ms": index, "note": {"type": "string"}},
+        },
+        "PublishedCheckpointPage": page_of("PublishedCheckpoint"),
+        "Key": {
+            "type": "object",
+            "required": ["use", "kid", "jwk", "from", "to", "revoked", "state", "published"],
+            "properties": {
+                "use": {"enum": ["token", "status", "bundle", "casework"]}, "kid": {"type": "string"}, "jwk": {"type": "object"},
+                "from": index, "to": {"type": ["integer", "null"]}, "revoked": {"type": ["integer", "null"]},
+                "state": {"enum": ["announced", "active", "valid", "retired", "revoked"]}, "published": {"type": "boolean"},
+            },
+        },
+        "KeyPage": page_of("Key"),
+        "KeyChange": {
+            "type": "object",
+            "required": ["changed", "events", "keys"],
+            "properties": {
+                "changed": {"type": "boolean"}, "events": {"type": "array", "items": {"type": "object"}},
+                "keys": {"type": "array", "items": {"$ref": "#/components/schemas/Key"}},
+            },
+        },
         "Claims": claims,
         "Agent": {
             "type": "object",

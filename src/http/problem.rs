@@ -146,11 +146,14 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         ("report", "too_large") | ("request", "body_too_large" | "too_many_lines") => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
-        ("report", "unknown") | ("log", "leaf_unknown" | "tile_unknown" | "checkpoint_unknown") => {
+        ("report" | "key", "unknown")
+        | ("log", "leaf_unknown" | "tile_unknown" | "checkpoint_unknown" | "not_ended") => {
             StatusCode::NOT_FOUND
         }
         ("report", "trade_already_reported" | "jti_conflict" | "supersedes_wrong" | "erased")
-        | ("policy", "version_wrong") => StatusCode::CONFLICT,
+        | ("policy", "version_wrong")
+        | ("key", "only_one" | "log_fixed" | "event_invalid")
+        | ("log", "ended") => StatusCode::CONFLICT,
         (
             "report",
             "malformed"

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use goodstanding_verify::entry::{Body, Entry, KeyAction, KeyUse};
+use goodstanding_verify::entry::KeyUse;
 use serde_json::{Value, json};
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
     code::{Code, Fault},
     epoch,
     ingest::quota::{Quota, client},
-    token::{bundle, issue, metadata, possession, status},
+    token::{bundle, issue, keys::list_of, metadata, possession, status},
 };
 
 const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
@@ -120,37 +120,29 @@ pub(super) async fn status_list(
 /// `GET /.well-known/jwt-vc-issuer`.
 pub(super) async fn issuer_metadata(State(api): super::State) -> Result<Json<Value>, Failed> {
     Ok(Json(
-        json!({"issuer": api.app.issuer, "jwks": {"keys": keys(&api.app).await?}}),
+        json!({"issuer": api.app.issuer, "jwks": {"keys": keys(&api.app)?}}),
     ))
 }
 
 /// `GET /.well-known/jwks.json`.
 pub(super) async fn jwks(State(api): super::State) -> Result<Json<Value>, Failed> {
-    Ok(Json(json!({"keys": keys(&api.app).await?})))
+    Ok(Json(json!({"keys": keys(&api.app)?})))
 }
 
 /// The logged, unrevoked token keys. No `alg`: strict clients would pin one of `EdDSA` and `Ed25519`.
-async fn keys(app: &App) -> Result<Vec<Value>, Fault> {
-    let mut keys: Vec<(String, Value)> = Vec::new();
-    for (_, bytes) in app.store.events("key", 1 << 53).await? {
-        let Body::Key(key) = Entry::parse(&bytes)?.body else {
-            continue;
-        };
-        if key.usage != KeyUse::Token {
-            continue;
-        }
-        let kid = key.jwk.thumbprint();
-        keys.retain(|(held, _)| *held != kid);
-        if key.action != KeyAction::Revoke {
+fn keys(app: &App) -> Result<Vec<Value>, Fault> {
+    let mut keys = Vec::new();
+    for key in list_of(app)? {
+        if key.usage == KeyUse::Token && key.revoked.is_none() {
             let mut jwk = key.jwk.to_value();
             if let Some(members) = jwk.as_object_mut() {
-                members.insert("kid".into(), kid.clone().into());
+                members.insert("kid".into(), key.kid.into());
                 members.insert("use".into(), "sig".into());
             }
-            keys.push((kid, jwk));
+            keys.push(jwk);
         }
     }
-    Ok(keys.into_iter().map(|(_, jwk)| jwk).collect())
+    Ok(keys)
 }
 
 /// `GET /vct/agent-reputation/1`.

@@ -1,6 +1,8 @@
-//! Secret keys: how they are made, kept in files, and used to sign.
+//! Secret keys: how they are made, kept in files, used to sign, and changed.
 
+pub mod change;
 pub mod jwt;
 pub mod secret;
+pub mod service;
 
 pub use secret::{Error, KeyFile, SecretKey};

@@ -8,7 +8,7 @@ use std::{
 use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     did::Did,
-    entry::{Body, Entry},
+    entry::{Body, Entry, KeyEntry},
     merkle::leaf_hash,
     report::{Evidence, Report, ReportId, Role, TimeLimits},
 };
@@ -216,21 +216,51 @@ pub fn plan_event(
     signer: &LogSigner,
 ) -> Result<Planned, Fault> {
     let at = state.at_ms.max(at_ms);
-    let entry = NewEntry {
-        index: state.edge.size(),
-        at_ms: at,
-        kind: body.kind(),
-        bytes: Entry { at, body }.to_bytes()?,
-    };
+    let entries = vec![event_entry(state.edge.size(), at, body)?];
     Ok(finish(
         state,
-        vec![entry],
+        entries,
         Vec::new(),
         epoch,
         at,
         Vec::new(),
         signer,
     ))
+}
+
+/// Plans key events that belong together, in their order, as [`plan_event`] does one.
+///
+/// # Errors
+/// `entry.malformed` when one cannot be written.
+pub fn plan_keys(
+    state: &State,
+    events: &[KeyEntry],
+    at_ms: u64,
+    signer: &LogSigner,
+) -> Result<Planned, Fault> {
+    let at = state.at_ms.max(at_ms);
+    let entries = (state.edge.size()..)
+        .zip(events)
+        .map(|(index, event)| event_entry(index, at, Body::Key(*event)))
+        .collect::<Result<_, _>>()?;
+    Ok(finish(
+        state,
+        entries,
+        Vec::new(),
+        None,
+        at,
+        Vec::new(),
+        signer,
+    ))
+}
+
+fn event_entry(index: u64, at: u64, body: Body) -> Result<NewEntry, Fault> {
+    Ok(NewEntry {
+        index,
+        at_ms: at,
+        kind: body.kind(),
+        bytes: Entry { at, body }.to_bytes()?,
+    })
 }
 
 fn finish(

@@ -2,6 +2,7 @@
 
 use goodstanding_verify::{
     b64,
+    checkpoint::SignedCheckpoint,
     merkle::Hash,
     note::{KeyKind, VerifierKey, key_id},
     proof::TlogProof,
@@ -13,19 +14,42 @@ use crate::keys::SecretKey;
 #[derive(Clone, Debug)]
 pub struct LogSigner {
     origin: String,
-    key: SecretKey,
+    /// `None`: the key is lost, the log has ended or is about to.
+    key: Option<SecretKey>,
+    public: [u8; 32],
     key_id: [u8; 4],
 }
 
 impl LogSigner {
     /// A signer for `origin`.
     pub fn new(origin: &str, key: SecretKey) -> Self {
-        let key_id = key_id(origin, KeyKind::Ed25519, key.public().as_bytes());
+        let public = key.public().to_bytes();
         Self {
             origin: origin.to_owned(),
-            key,
-            key_id,
+            key: Some(key),
+            public,
+            key_id: key_id(origin, KeyKind::Ed25519, &public),
         }
+    }
+
+    /// What is left of a signer whose key is lost: it can say whose the log was, and sign nothing.
+    ///
+    /// # Errors
+    /// When `vkey` is no Ed25519 verifier key.
+    pub fn without_key(vkey: &str) -> Result<Self, goodstanding_verify::Error> {
+        let verifier: VerifierKey = vkey.parse()?;
+        let public = *verifier.public();
+        Ok(Self {
+            origin: verifier.name().to_owned(),
+            key: None,
+            public,
+            key_id: key_id(verifier.name(), KeyKind::Ed25519, &public),
+        })
+    }
+
+    /// Whether it has its secret key.
+    pub fn can_sign(&self) -> bool {
+        self.key.is_some()
     }
 
     /// The log's origin.
@@ -37,7 +61,7 @@ impl LogSigner {
     pub fn vkey(&self) -> String {
         let id = u32::from_be_bytes(self.key_id);
         let mut key = vec![1];
-        key.extend_from_slice(self.key.public().as_bytes());
+        key.extend_from_slice(&self.public);
         format!("{}+{id:08x}+{}", self.origin, b64::std_encode(&key))
     }
 
@@ -49,11 +73,22 @@ impl LogSigner {
         self.vkey().parse()
     }
 
-    /// The signed checkpoint of a tree head.
+    /// Whether this is the log's checkpoint of a tree head.
+    pub fn is_checkpoint(&self, size: u64, root: &Hash, note: &str) -> bool {
+        let signed = SignedCheckpoint::parse(note);
+        let verified = signed.and_then(|s| Ok(s.verify_log(&self.verifier()?)?.clone()));
+        verified.is_ok_and(|c| c.size == size && c.root == *root)
+    }
+
+    /// The signed checkpoint of a tree head. Without its key it is one that nobody signed, which every verifier refuses; the
+    /// sequencer plans nothing then.
     pub fn checkpoint(&self, size: u64, root: &Hash) -> String {
         let text = format!("{}\n{size}\n{}\n", self.origin, b64::std_encode(root));
+        let Some(key) = &self.key else {
+            return text;
+        };
         let mut blob = self.key_id.to_vec();
-        blob.extend_from_slice(&self.key.sign(text.as_bytes()));
+        blob.extend_from_slice(&key.sign(text.as_bytes()));
         format!(
             "{text}\n\u{2014} {} {}\n",
             self.origin,

@@ -2,10 +2,13 @@
 
 use goodstanding_verify::{
     bundle::{BundleKey, BundlePayload, BundleProof, VctMetadata},
-    entry::{Body, Entry, KeyAction},
+    entry::KeyUse,
 };
 
-use super::{metadata, status, vct};
+use super::{
+    keys::{self, signing_key},
+    metadata, status, vct,
+};
 use crate::{
     app::App,
     code::{Code, Fault},
@@ -42,31 +45,19 @@ pub async fn trust_bundle(app: &App) -> Result<String, Fault> {
 }
 
 async fn make(app: &App, published: &Published, version: u64) -> Result<String, Fault> {
-    let mut keys: Vec<BundleKey> = Vec::new();
+    let events = app.log.shared().keys();
+    let ring = keys::ring(&events, published.size)?;
+    let now = app.clock.now_s();
+    // The very first checkpoints may cover only some of the keys that the log begins with.
+    for usage in KeyUse::ALL.iter().copied() {
+        if ring.signing(usage, now).is_none() {
+            let detail = format!("the published checkpoint covers no {usage} key that signs yet");
+            return Err(Fault::new(Code::NotPublished, detail));
+        }
+    }
+    let signer = signing_key(app, KeyUse::Bundle, now)?;
     let mut proofs = Vec::new();
     for (index, bytes) in app.store.events("key", published.size).await? {
-        let entry = Entry::parse(&bytes)?;
-        let Body::Key(key) = entry.body else {
-            return Err(Fault::new(
-                Code::StoreCorrupt,
-                format!("entry {index} is not a key entry"),
-            ));
-        };
-        let kid = key.jwk.thumbprint();
-        let held = keys
-            .iter_mut()
-            .find(|k| k.kid == kid && k.usage == key.usage);
-        match (key.action, held) {
-            (KeyAction::Add, None) => keys.push(BundleKey::new(key.jwk, key.usage, key.from)),
-            (KeyAction::Retire, Some(held)) => held.to = Some(key.from),
-            (KeyAction::Revoke, Some(held)) => held.revoked = Some(key.from),
-            _ => {
-                return Err(Fault::new(
-                    Code::StoreCorrupt,
-                    format!("key entry {index} does not follow from the ones before"),
-                ));
-            }
-        }
         let text = String::from_utf8(bytes)
             .map_err(|_| Fault::new(Code::StoreCorrupt, "an entry is not text"))?;
         proofs.push(BundleProof {
@@ -74,20 +65,15 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
             proof: entry_proof(app.store.as_ref(), index, published).await?,
         });
     }
-    // The very first checkpoints may cover only some of the keys that the log begins with.
-    for (usage, key) in app.keys.logged() {
-        if !keys
-            .iter()
-            .any(|k| k.usage == usage && k.kid == key.thumbprint())
-        {
-            let detail = format!(
-                "the published checkpoint does not cover the {} key yet",
-                usage.as_str()
-            );
-            return Err(Fault::new(Code::NotPublished, detail));
-        }
-    }
-    let now = app.clock.now_s();
+    let keys = ring
+        .keys()
+        .iter()
+        .map(|key| BundleKey {
+            to: key.to,
+            revoked: key.revoked,
+            ..BundleKey::new(key.jwk, key.usage, key.from)
+        })
+        .collect();
     let document = metadata::document(&app.issuer);
     let payload = BundlePayload {
         iss: app.issuer.clone(),
@@ -106,8 +92,7 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
         checkpoint: published.note.clone(),
         proofs,
     };
-    app.keys
-        .bundle
+    signer
         .sign_service("trust-bundle+jwt", &payload)
         .map_err(|e| Fault::new(Code::Internal, e.to_string()))
 }

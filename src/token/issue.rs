@@ -4,14 +4,14 @@ use goodstanding_verify::{
     b64,
     claims::Claims,
     did::Did,
-    entry::{Body, Entry},
+    entry::{Body, Entry, KeyUse},
     sdjwt,
     statement::{self, Statement},
 };
 use serde::Serialize;
 use serde_json::json;
 
-use super::{bundle::provable, status, vct};
+use super::{bundle::provable, keys::signing_key, status, vct};
 use crate::{
     app::App,
     code::{Code, Fault},
@@ -37,6 +37,7 @@ pub struct Issued {
 /// `epoch.unknown` before the first epoch, `agent.unknown` for an agent it does not know, `log.not_published` while the
 /// epoch is not covered by a published checkpoint.
 pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
+    app.log.shared().check_open()?;
     let published = provable(app)?;
     let epoch = newest_published(app, published.size).await?;
     let stored = statement_in(app, agent, epoch.number).await?;
@@ -61,6 +62,7 @@ pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
         .map_err(|_| Fault::new(Code::StoreCorrupt, "an entry is not text"))?;
     let now = app.clock.now_s();
     let exp = now + app.token_life_s;
+    let signer = signing_key(app, KeyUse::Token, now)?;
     let place = draw_place(app, agent, epoch.number, now, exp).await?;
     let payload = json!({
         "iss": app.issuer,
@@ -81,9 +83,7 @@ pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
             "proof": entry_proof(app.store.as_ref(), epoch.index, &published).await?,
         },
     });
-    let jwt = app
-        .keys
-        .token
+    let jwt = signer
         .sign_service("dc+sd-jwt", &payload)
         .map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
     let disclosures: Vec<_> = disclosures.into_iter().map(|d| d.encoded).collect();

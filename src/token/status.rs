@@ -1,8 +1,9 @@
 //! Status lists (draft-ietf-oauth-status-list): one bit a token, 2^17 tokens a list.
 
-use goodstanding_verify::status;
+use goodstanding_verify::{entry::KeyUse, status};
 use serde::Serialize;
 
+use super::keys::signing_key;
 use crate::{
     app::App,
     code::{Code, Fault},
@@ -72,8 +73,7 @@ pub async fn signed_list(app: &App, list: u64) -> Result<String, Fault> {
             lst: status::encode(&bits),
         },
     };
-    app.keys
-        .status
+    signing_key(app, KeyUse::Status, now)?
         .sign_service("statuslist+jwt", &token)
         .map_err(|e| Fault::new(Code::Internal, e.to_string()))
 }

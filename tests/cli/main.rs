@@ -6,6 +6,7 @@
 
 mod demo;
 mod import;
+mod keys;
 mod readme;
 mod sign;
 mod story;

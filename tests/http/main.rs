@@ -13,8 +13,10 @@ mod support;
 
 mod api;
 mod erasure;
+mod keys;
 mod log;
 mod reports;
+mod successor;
 mod tlog;
 mod tokens;
 mod witnesses;

@@ -5,7 +5,7 @@ use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     b64,
     bundle::TrustBundle,
-    entry::Body,
+    entry::{Body, KeyUse},
     sdjwt,
     token::{HolderCheck, Requirement, Requirements, verify},
 };
@@ -258,12 +258,9 @@ fn resigned(
 ) -> String {
     let mut payload = payload_of(token);
     change(&mut payload);
-    let jwt = service
-        .app
-        .keys
-        .token
-        .sign_service("dc+sd-jwt", &payload)
-        .unwrap();
+    let now = service.clock.now_s();
+    let key = goodstanding::token::keys::signing_key(&service.app, KeyUse::Token, now).unwrap();
+    let jwt = key.sign_service("dc+sd-jwt", &payload).unwrap();
     let disclosures = token.split_once('~').unwrap().1;
     present(&format!("{jwt}~{disclosures}"), holder, &USUAL)
 }

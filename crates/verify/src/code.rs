@@ -154,6 +154,9 @@ codes! {
     AnchorEntryNotInLog = "anchor.entry_not_in_log", "Epoch not in the log", "Refuse the token: its epoch entry is not under the checkpoint.";
     FreshnessTooOld = "freshness.too_old", "Score too old", "Ask the holder for a token of a newer epoch.";
     FreshnessFromFuture = "freshness.from_future", "Score from the future", "Check this machine's clock; the log's or the witnesses' times are ahead of it.";
+    SuccessorMalformed = "successor.malformed", "Not a successor notice", "Fetch the notice again and keep its bytes.";
+    SuccessorSignatureInvalid = "successor.signature_invalid", "Successor notice signature does not verify", "Do not follow it: no bundle key that you hold and that was in use signed this notice.";
+    SuccessorLogMismatch = "successor.log_mismatch", "Successor notice of another log", "Check it with a trust bundle of the log that it is about.";
     StatusMalformed = "status.malformed", "Not a status list", "Fetch the status list again and keep its bytes.";
     StatusSignatureInvalid = "status.signature_invalid", "Status list signature does not verify", "Fetch the status list again; no current status key of the bundle signed this one.";
     StatusUriMismatch = "status.uri_mismatch", "Another status list", "Pass the status list that the token refers to.";

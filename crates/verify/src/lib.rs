@@ -13,6 +13,7 @@
 //! | read a log entry | [`entry::Entry::parse`] |
 //! | read a log's tiles without trusting their server | [`tile_reader::TileReader`] |
 //! | follow a log as it grows | [`frontier::Frontier`] |
+//! | learn that a log has ended, and which goes on | [`successor::Notice::verify`] |
 //! | be a witness, or ask one | [`witness::AddCheckpoint`] |
 //! | rebuild a statement from its claims | [`statement::disclosures`] |
 //!
@@ -48,6 +49,7 @@ pub mod report;
 pub mod sdjwt;
 pub mod statement;
 pub mod status;
+pub mod successor;
 pub mod tile;
 pub mod tile_reader;
 pub mod token;

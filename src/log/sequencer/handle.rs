@@ -7,7 +7,12 @@ use std::{
 };
 
 use goodstanding_score::policy::Policy;
-use goodstanding_verify::{did::Did, entry::Body, report::Report, witness_policy::WitnessPolicy};
+use goodstanding_verify::{
+    did::Did,
+    entry::{Body, KeyEntry},
+    report::Report,
+    witness_policy::WitnessPolicy,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::WitnessReport;
@@ -15,6 +20,7 @@ use super::WitnessReport;
 use crate::{
     code::{Code, Fault},
     log::{
+        end::Ended,
         plan::{Admitted, Candidate},
         sign::proof_text,
         tree::{Touched, inclusion_path, tiles_for_proof},
@@ -100,6 +106,15 @@ pub(super) enum Job {
         event: Box<Event>,
         answer: oneshot::Sender<Result<u64, Fault>>,
     },
+    Keys {
+        events: Vec<KeyEntry>,
+        at_ms: Option<u64>,
+        answer: oneshot::Sender<Result<u64, Fault>>,
+    },
+    End {
+        ended: Box<Ended>,
+        answer: oneshot::Sender<Result<(), Fault>>,
+    },
     Publish {
         answer: oneshot::Sender<Result<(), Fault>>,
     },
@@ -154,6 +169,8 @@ pub struct Shared {
     pub head: watch::Receiver<Option<Head>>,
     pub(super) policy: RwLock<Option<Arc<CurrentPolicy>>>,
     pub(super) reached: RwLock<Arc<HashSet<Did>>>,
+    pub(super) keys: RwLock<Arc<Vec<(u64, KeyEntry)>>>,
+    pub(super) ended: RwLock<Option<Arc<Ended>>>,
 }
 
 impl Shared {
@@ -165,6 +182,27 @@ impl Shared {
     /// How the witnesses are doing; `None` only after a panic.
     pub fn witnesses(&self) -> Option<Arc<WitnessReport>> {
         self.witnesses.read().ok().map(|w| w.clone())
+    }
+
+    /// Every key event of the log with its index, in order, published or not.
+    pub fn keys(&self) -> Arc<Vec<(u64, KeyEntry)>> {
+        self.keys.read().map(|k| k.clone()).unwrap_or_default()
+    }
+
+    /// That the log has ended, if it has.
+    pub fn ended(&self) -> Option<Arc<Ended>> {
+        self.ended.read().ok().and_then(|e| e.clone())
+    }
+
+    /// Refuses when the log has ended.
+    ///
+    /// # Errors
+    /// `log.ended`, naming the successor.
+    pub fn check_open(&self) -> Result<(), Fault> {
+        match self.ended() {
+            None => Ok(()),
+            Some(ended) => Err(ended.refusal()),
+        }
     }
 }
 
@@ -224,6 +262,32 @@ impl Handle {
     pub async fn log(&self, event: Event) -> Result<u64, Fault> {
         self.ask(|answer| Job::Event {
             event: Box::new(event),
+            answer,
+        })
+        .await?
+    }
+
+    /// Logs key events that belong together in one commit, and returns the index of the first. `at_ms`: log time at the
+    /// earliest, Unix milliseconds; `None` = now.
+    ///
+    /// # Errors
+    /// `key.event_invalid`, `key.only_one`; when the log is closed or has ended, or the store is unavailable.
+    pub async fn log_keys(&self, events: Vec<KeyEntry>, at_ms: Option<u64>) -> Result<u64, Fault> {
+        self.ask(|answer| Job::Keys {
+            events,
+            at_ms,
+            answer,
+        })
+        .await?
+    }
+
+    /// Ends the log for good.
+    ///
+    /// # Errors
+    /// `log.ended` when it has ended already; when the writer is gone or the store unavailable.
+    pub async fn end(&self, ended: Ended) -> Result<(), Fault> {
+        self.ask(|answer| Job::End {
+            ended: Box::new(ended),
             answer,
         })
         .await?

@@ -7,14 +7,20 @@ use goodstanding_verify::{
     checkpoint::SignedCheckpoint,
     did::Did,
     digest::Digest,
-    entry::{Body, Entry, EpochEntry},
+    entry::{Body, Entry, EpochEntry, KeyEntry},
+    keyring::KeyRing,
     report::ReportId,
 };
 
 use super::{CurrentPolicy, MOST_AHEAD_MS, Sequencer};
 use crate::{
     code::{Code, Fault},
-    log::{plan::State, prove::edge},
+    keys::change::{after, gap},
+    log::{
+        end::{self, Ended},
+        plan::State,
+        prove::edge,
+    },
     store::Head,
 };
 
@@ -115,7 +121,7 @@ impl Sequencer {
             Some(head) => {
                 let edge = edge(self.store.as_ref(), head.size).await?;
                 if edge.root() != head.root
-                    || self.signer.checkpoint(head.size, &head.root) != head.note
+                    || !self.signer.is_checkpoint(head.size, &head.root, &head.note)
                 {
                     let detail = format!(
                         "the tiles of size {} do not add up to the signed root",
@@ -131,6 +137,8 @@ impl Sequencer {
             }
         };
         self.head.send_replace(head);
+        self.load_end().await?;
+        self.load_keys().await?;
         self.load_policy().await?;
         self.load_reached().await?;
         self.stale = false;
@@ -185,6 +193,60 @@ impl Sequencer {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses whatever would write to a log that has ended, or that cannot be signed.
+    pub(super) fn check_open(&self) -> Result<(), Fault> {
+        self.shared.check_open()?;
+        if self.signer.can_sign() {
+            return Ok(());
+        }
+        Err(Fault::new(
+            Code::KeyUnusable,
+            "the log's key is missing; restore it, or end the log: goodstanding keys end-log --reason lost",
+        ))
+    }
+
+    async fn load_end(&self) -> Result<(), Fault> {
+        let ended = self.store.meta(end::META).await?;
+        let ended = ended.map(|text| Ended::parse(&text)).transpose()?;
+        if let Ok(mut slot) = self.shared.ended.write() {
+            *slot = ended.map(Arc::new);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn load_keys(&self) -> Result<(), Fault> {
+        let mut events = Vec::new();
+        for (index, bytes) in self.store.events("key", self.state.edge.size()).await? {
+            match Entry::parse(&bytes)?.body {
+                Body::Key(event) => events.push((index, event)),
+                _ => {
+                    return Err(Fault::new(
+                        Code::StoreCorrupt,
+                        format!("entry {index} is not a key entry"),
+                    ));
+                }
+            }
+        }
+        if let Ok(mut slot) = self.shared.keys.write() {
+            *slot = Arc::new(events);
+        }
+        Ok(())
+    }
+
+    /// Refuses key events that do not follow from those before, and any that would leave a use without a key that signs.
+    pub(super) fn check_keys(&self, events: &[KeyEntry]) -> Result<(), Fault> {
+        let before: Vec<KeyEntry> = self.shared.keys().iter().map(|(_, event)| *event).collect();
+        let ring = after(&after(&KeyRing::default(), &before)?, events)?;
+        let now = self.clock.now_s();
+        for event in events {
+            if let Some(at) = gap(&ring, event.usage, now) {
+                let detail = format!("no {} key could sign at {at}", event.usage);
+                return Err(Fault::new(Code::KeyOnlyOne, detail));
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn load_policy(&mut self) -> Result<(), Fault> {

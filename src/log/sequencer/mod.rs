@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use goodstanding_verify::entry::Body;
+use goodstanding_verify::entry::{Body, KeyEntry};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -30,8 +30,9 @@ pub use publish::WitnessReport;
 use publish::{Publisher, newest_witnessed};
 
 use super::{
+    end::{self, Ended},
     guard::HeadGuard,
-    plan::{Planned, Rules, State, plan_event, plan_reports},
+    plan::{Planned, Rules, State, plan_event, plan_keys, plan_reports},
     sign::LogSigner,
     tree::{Touched, tiles_for_proof},
     witness::Witnesses,
@@ -102,6 +103,8 @@ pub async fn start(
         head: head_rx,
         policy: RwLock::new(None),
         reached: RwLock::new(Arc::default()),
+        keys: RwLock::new(Arc::default()),
+        ended: RwLock::new(None),
     });
     let mut sequencer = Sequencer {
         store,
@@ -195,16 +198,37 @@ impl Sequencer {
                 let _ = answer.send(self.write_event(*event).await);
                 None
             }
+            Job::Keys {
+                events,
+                at_ms,
+                answer,
+            } => {
+                let _ = answer.send(self.write_keys(&events, at_ms).await);
+                None
+            }
+            Job::End { ended, answer } => {
+                let _ = answer.send(self.write_end(&ended).await);
+                None
+            }
             Job::Publish { answer } => {
                 self.begin_publishing(Some(answer)).await;
                 None
             }
             Job::Aliases { aliases, answer } => {
-                let _ = answer.send(self.store.set_aliases(&aliases).await.map_err(Fault::from));
+                let written = match self.check_open() {
+                    Ok(()) => self.store.set_aliases(&aliases).await.map_err(Fault::from),
+                    Err(fault) => Err(fault),
+                };
+                let _ = answer.send(written);
                 None
             }
             Job::Token { token, answer } => {
-                let _ = answer.send(self.store.add_token(&token).await.map_err(Fault::from));
+                // A token of a log that has ended would vouch for what nobody maintains.
+                let written = match self.shared.check_open() {
+                    Ok(()) => self.store.add_token(&token).await.map_err(Fault::from),
+                    Err(fault) => Err(fault),
+                };
+                let _ = answer.send(written);
                 None
             }
             Job::Stop { answer } => Some(answer),
@@ -251,6 +275,7 @@ impl Sequencer {
             .map(|r| r.clone())
             .unwrap_or_default();
         let now_ms = self.clock.now_ms();
+        self.check_open()?;
         self.check_clock(now_ms)?;
         let candidates = candidates(
             self.store.as_ref(),
@@ -308,15 +333,18 @@ impl Sequencer {
         let Event { body, at_ms, epoch } = event;
         self.refresh().await?;
         // What is logged stays: an entry that could not be read back would keep the log from ever starting again.
+        self.check_open()?;
         self.check_clock(self.clock.now_ms())?;
         let mut erased = None;
         match &body {
             Body::Epoch(new) => self.check_epoch(new).await?,
             Body::Policy { version, policy } => self.check_policy(*version, policy)?,
+            Body::Key(event) => self.check_keys(&[*event])?,
             Body::Erasure { of, .. } => erased = Some(self.find_erasable(*of).await?),
             _ => {}
         }
         let is_policy = matches!(body, Body::Policy { .. });
+        let is_key = matches!(body, Body::Key(_));
         let is_epoch = epoch.is_some();
         let at_ms = at_ms.unwrap_or_else(|| self.clock.now_ms());
         let index = self.state.edge.size();
@@ -334,6 +362,7 @@ impl Sequencer {
         }
         // The entry is in the log, whatever comes of reading it back.
         if (is_policy && self.load_policy().await.is_err())
+            || (is_key && self.load_keys().await.is_err())
             || ((is_policy || is_epoch) && self.load_reached().await.is_err())
         {
             tracing::warn!(
@@ -343,6 +372,39 @@ impl Sequencer {
             self.stale = true;
         }
         Ok(index)
+    }
+
+    /// Logs key events that belong together, and returns the index of the first.
+    async fn write_keys(&mut self, events: &[KeyEntry], at_ms: Option<u64>) -> Result<u64, Fault> {
+        self.check_open()?;
+        self.check_clock(self.clock.now_ms())?;
+        self.check_keys(events)?;
+        let at_ms = at_ms.unwrap_or_else(|| self.clock.now_ms());
+        let index = self.state.edge.size();
+        let planned = plan_keys(&self.state, events, at_ms, &self.signer)?;
+        if let Some(commit) = &planned.commit {
+            self.commit(commit, planned.state).await?;
+        }
+        self.load_keys().await?;
+        Ok(index)
+    }
+
+    /// Ends the log. It can be read for ever, and written to never again.
+    async fn write_end(&mut self, ended: &Ended) -> Result<(), Fault> {
+        self.shared.check_open()?;
+        let text =
+            serde_json::to_string(ended).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+        let written = self.store.set_meta(end::META, &text).await;
+        // Whether or not the outcome is known: what the store says now is what counts.
+        self.reload().await?;
+        if self.shared.ended().is_some_and(|held| *held == *ended) {
+            return Ok(());
+        }
+        written?;
+        Err(Fault::new(
+            Code::StoreUnavailable,
+            "the end of the log was not stored",
+        ))
     }
 
     /// Commits, and finds out what happened when the store cannot say.

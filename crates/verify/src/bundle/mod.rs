@@ -119,7 +119,7 @@ impl TrustBundle {
     }
 
     /// Verifies a later bundle and returns it, if it may replace this one: same issuer and log, higher version, signed by
-    /// an unrevoked bundle key of this one, witnesses no weaker unless `accept_weaker`. An override of the witness policy
+    /// an unrevoked bundle key of this one that was in use, not signed before it, witnesses no weaker unless `accept_weaker`. An override of the witness policy
     /// stays in force.
     ///
     /// # Errors
@@ -154,13 +154,23 @@ impl TrustBundle {
                 ),
             );
         }
+        // A key that was retired may have fallen into other hands: it could still date a bundle back to when it signed.
+        if newer.payload.iat < self.payload.iat {
+            return refuse(
+                Code::BundleVersionNotNewer,
+                format!("iat {}, held {}", newer.payload.iat, self.payload.iat),
+            );
+        }
         if self
             .key(&newer.signer, KeyUse::Bundle)
-            .is_none_or(|key| key.revoked.is_some())
+            .is_none_or(|key| key.revoked.is_some() || !key.covers(newer.payload.iat))
         {
             return refuse(
                 Code::BundleKeyUnknown,
-                format!("{} is no bundle key of the held bundle", newer.signer),
+                format!(
+                    "{} is no bundle key of the held bundle, or was not in use",
+                    newer.signer
+                ),
             );
         }
         if !accept_weaker && newer.policy.is_weaker_than(&self.policy) {
