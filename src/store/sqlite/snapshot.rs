@@ -203,6 +203,22 @@ impl Snapshot {
         let _ = self.connection.close().await;
     }
 
+    /// SQLite's version and the file's journal mode.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn engine(&mut self) -> Result<(String, String), Error> {
+        let version = sqlx::query_scalar("SELECT sqlite_version()")
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed)?;
+        let journal = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed)?;
+        Ok((version, journal))
+    }
+
     /// What SQLite's own check of pages, indexes and constraints finds, at most `limit` lines.
     ///
     /// # Errors
