@@ -14,5 +14,7 @@ mod support;
 mod cancel;
 mod crash;
 mod durability;
+mod fsck;
 mod guard;
+mod history;
 mod server;
