@@ -147,6 +147,16 @@ impl App {
                 format!("{} has no data", open.data.display()),
             ));
         }
+        // Before anything is touched: opening would change the very bytes that the manifest vouches for.
+        if open.data.join(crate::backup::MANIFEST).exists() {
+            return Err(Fault::new(
+                Code::DataOtherCopy,
+                format!(
+                    "{} is a backup; make a data directory of it with `restore`",
+                    open.data.display()
+                ),
+            ));
+        }
         let keys_dir = open.data.join("keys");
         fs::create_dir_all(&keys_dir).map_err(|e| unreadable(&keys_dir, &e))?;
         let lock = lock(&open.data)?;

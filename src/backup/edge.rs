@@ -43,7 +43,7 @@ pub async fn inspect(database: &Path, log_key: &VerifierKey) -> Result<Copy, Fau
     if let Some(line) = snapshot.integrity(1, false).await?.pop() {
         return Err(wrong(line));
     }
-    if let Some((table, _, parent)) = snapshot.dangling().await?.pop() {
+    if let Some((table, parent, _)) = snapshot.dangling().await?.pop() {
         return Err(wrong(format!(
             "a row of {table} refers to a row of {parent} that does not exist"
         )));

@@ -112,6 +112,13 @@ pub fn mode(_: &fs::Metadata) -> Option<u32> {
     None
 }
 
+/// What is wrong with the key files, for somebody who does not run a whole check.
+pub fn key_problems(data: &Path, ring: &KeyRing, now_s: u64, is_copy: bool) -> Vec<super::Problem> {
+    let mut findings = Findings::new(usize::MAX);
+    keys(data, ring, now_s, is_copy, &mut findings);
+    findings.problems
+}
+
 /// Checks that every key that is or will be in use has a file, and that key files are private and whole.
 pub(super) fn keys(
     data: &Path,

@@ -16,7 +16,7 @@ mod walk;
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use goodstanding_verify::{b64, note::VerifierKey};
+use goodstanding_verify::{b64, checkpoint::SignedCheckpoint, note::VerifierKey};
 use serde::Serialize;
 
 use crate::{
@@ -211,7 +211,7 @@ async fn look(
     snapshot: &mut Snapshot,
     data: &Path,
     options: &Options,
-    guard: Result<Option<goodstanding_verify::checkpoint::SignedCheckpoint>, Fault>,
+    guard: Result<Option<SignedCheckpoint>, Fault>,
     findings: &mut Findings,
     seen: &mut Seen,
 ) -> Result<(), store::Error> {
@@ -222,12 +222,11 @@ async fn look(
     for difference in snapshot.schema_differences().await? {
         findings.add(Code::FsckSchema, "goodstanding.sqlite", difference);
     }
-    for (table, row, parent) in snapshot.dangling().await? {
-        let row = row.map_or_else(String::new, |row| format!(" {row}"));
+    for (table, parent, count) in snapshot.dangling().await? {
         findings.add(
             Code::FsckDatabase,
-            format_args!("table {table}, row{row}"),
-            format!("refers to a row of {parent} that does not exist"),
+            format_args!("table {table}"),
+            format!("{count} rows refer to rows of {parent} that do not exist"),
         );
     }
     let log_key = log_key(snapshot, data, options, findings).await?;
@@ -259,7 +258,21 @@ async fn log_key(
         }
         settings.push(value);
     }
-    let origin = settings.pop().flatten();
+    let mut origin = settings.pop().flatten();
+    let signed = snapshot
+        .head()
+        .await?
+        .and_then(|head| SignedCheckpoint::parse(&head.note).ok());
+    if let (Some(stored), Some(signed)) = (&origin, &signed)
+        && *stored != signed.checkpoint().origin
+    {
+        let detail = format!(
+            "is {stored}, the signed head is of {}",
+            signed.checkpoint().origin
+        );
+        findings.add(Code::FsckSettings, "setting origin", detail);
+        origin = Some(signed.checkpoint().origin.clone());
+    }
     if let Some(key) = &options.log_key {
         if origin.as_deref().is_some_and(|origin| origin != key.name()) {
             findings.add(

@@ -67,8 +67,14 @@ pub(super) async fn walk(
             format!("is missing, and there are {stored} entries"),
         );
     }
-    // A size that nothing stands behind must not be walked through one missing entry at a time.
-    let walked = size.min(stored.max(snapshot.count("reports").await?));
+    // Up to the head, gaps included; but a size or an index that nothing stands behind must not be walked through one
+    // missing entry at a time.
+    let reach = snapshot.reach().await?;
+    let walked = size.min(if reach <= 2 * stored + CHUNK {
+        reach
+    } else {
+        stored
+    });
     if size > stored {
         findings.add(
             Code::FsckHead,

@@ -2,25 +2,15 @@
 
 use goodstanding::app::{App, Open};
 
-use crate::support::{Service, T0, agent, report};
+use crate::{
+    history::copy,
+    support::{Service, T0, agent, report},
+};
 
 async fn reopen(data: &std::path::Path) -> Result<(), goodstanding::code::Fault> {
     let app = App::open(Open::new(data)).await?;
     app.close().await;
     Ok(())
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[tokio::test]
@@ -32,6 +22,7 @@ async fn an_older_or_different_database_is_refused() {
     let data = service.stop().await;
     let backup = tempfile::tempdir().unwrap();
     copy(data.path(), backup.path());
+    let older = std::fs::read(data.path().join("head.guard")).unwrap();
 
     // The log goes on: reports are acknowledged and published.
     let app = App::open(Open {
@@ -54,8 +45,13 @@ async fn an_older_or_different_database_is_refused() {
         "log.behind_guard"
     );
 
-    // Another history of the same length, signed by the same key: without the guard it would be served.
+    // Another history of the same length, signed by the same key: with its own guard it is served.
     std::fs::remove_file(backup.path().join("head.guard")).unwrap();
+    assert_eq!(
+        reopen(backup.path()).await.unwrap_err().code(),
+        "data.guard_missing"
+    );
+    std::fs::write(backup.path().join("head.guard"), &older).unwrap();
     let fork = App::open(Open {
         clock: goodstanding::clock::Clock::manual(T0 * 1000),
         ..Open::new(backup.path())

@@ -203,6 +203,22 @@ impl Snapshot {
         let _ = self.connection.close().await;
     }
 
+    /// SQLite's version and the file's journal mode.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn engine(&mut self) -> Result<(String, String), Error> {
+        let version = sqlx::query_scalar("SELECT sqlite_version()")
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed)?;
+        let journal = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed)?;
+        Ok((version, journal))
+    }
+
     /// What SQLite's own check of pages, indexes and constraints finds, at most `limit` lines.
     ///
     /// # Errors
@@ -221,18 +237,19 @@ impl Snapshot {
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
 
-    /// Rows whose foreign key points at nothing: table, row id if it has one, table pointed at.
+    /// Rows whose foreign key points at nothing: their table, the table pointed at, how many.
     ///
     /// # Errors
     /// When the check cannot be made.
-    pub async fn dangling(&mut self) -> Result<Vec<(String, Option<u64>, String)>, Error> {
-        let rows =
-            sqlx::query("SELECT \"table\", rowid, parent FROM pragma_foreign_key_check LIMIT 1000")
-                .fetch_all(&mut self.connection)
-                .await
-                .map_err(failed)?;
+    pub async fn dangling(&mut self) -> Result<Vec<(String, String, u64)>, Error> {
+        let rows = sqlx::query(
+            "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed)?;
         rows.iter()
-            .map(|row| Ok((get(row, 0)?, unsigned_or_null(row, 1)?, get(row, 2)?)))
+            .map(|row| Ok((get(row, 0)?, get(row, 1)?, unsigned(row, 2)?)))
             .collect()
     }
 
@@ -525,6 +542,18 @@ impl Snapshot {
             .await
             .map_err(failed)?;
         Ok(number(n))
+    }
+
+    /// One more than the highest index of an entry; 0 where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn reach(&mut self) -> Result<u64, Error> {
+        let last: Option<i64> = sqlx::query_scalar("SELECT max(idx) FROM entries")
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed)?;
+        Ok(last.map_or(0, |last| number(last).saturating_add(1)))
     }
 
     /// A tile's bytes.

@@ -1,0 +1,134 @@
+//! Checks of a running service, from outside.
+
+use std::time::Duration;
+
+use goodstanding_verify::checkpoint::SignedCheckpoint;
+use serde_json::Value;
+
+use super::{Check, local::Facts};
+
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many entries may be waiting to be published: a busy second of them.
+const LAG: u64 = 100_000;
+
+pub(super) async fn checks(url: &str, facts: &Facts) -> Vec<Check> {
+    let base = url.trim_end_matches('/');
+    let mut builder = reqwest::Client::builder().timeout(TIMEOUT);
+    if base.contains("//localhost") || base.contains("//127.0.0.1") || base.contains("//[::1]") {
+        // What runs on this machine is not behind a proxy, whatever the environment says.
+        builder = builder.no_proxy();
+    }
+    let client = match builder.build() {
+        Ok(client) => client,
+        Err(error) => {
+            return vec![Check::problem(
+                "service",
+                error.to_string(),
+                "this is a bug",
+            )];
+        }
+    };
+    let get = async |path: &str| -> Result<(u16, String), String> {
+        let response = client
+            .get(format!("{base}{path}"))
+            .send()
+            .await
+            .map_err(|e| e.to_string())?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await.map_err(|e| e.to_string())?))
+    };
+    match get("/livez").await {
+        Ok((200, _)) => {}
+        Ok((status, _)) => {
+            return vec![Check::problem(
+                "service",
+                format!("{base}/livez answers {status}"),
+                "check that the URL is the service's",
+            )];
+        }
+        Err(why) => {
+            return vec![Check::problem(
+                "service",
+                why,
+                "check the URL and that the service is running",
+            )];
+        }
+    }
+    let mut found = vec![Check::ok("service", format!("{base} answers"))];
+    let mut log_size = None;
+    match get("/readyz").await {
+        Ok((status, body)) => {
+            let ready: Value = serde_json::from_str(&body).unwrap_or_default();
+            log_size = ready["log_size"].as_u64();
+            found.push(if status == 200 {
+                Check::ok(
+                    "ready",
+                    format!(
+                        "log {}, published {}",
+                        ready["log_size"], ready["published_size"]
+                    ),
+                )
+            } else {
+                Check::problem(
+                    "ready",
+                    format!("{status}: {}", ready["checks"]),
+                    "the service's log says why",
+                )
+            });
+        }
+        Err(why) => found.push(Check::problem("ready", why, "the service's log says why")),
+    }
+    match get("/checkpoint").await {
+        Ok((200, note)) => found.push(checkpoint(&note, log_size, facts)),
+        Ok((status, _)) => found.push(Check::problem(
+            "checkpoint",
+            format!("/checkpoint answers {status}"),
+            "wait a second and try again",
+        )),
+        Err(why) => found.push(Check::problem(
+            "checkpoint",
+            why,
+            "the service's log says why",
+        )),
+    }
+    found
+}
+
+fn checkpoint(note: &str, log_size: Option<u64>, facts: &Facts) -> Check {
+    const NAME: &str = "checkpoint";
+    let signed = match SignedCheckpoint::parse(note) {
+        Ok(signed) => signed,
+        Err(error) => {
+            return Check::problem(
+                NAME,
+                error.to_string(),
+                "something else answers at this URL",
+            );
+        }
+    };
+    let size = signed.checkpoint().size;
+    let Some(key) = &facts.log_key else {
+        return Check::warning(
+            NAME,
+            format!("{size} entries; its signature was not checked"),
+            "name the service's data directory with --data",
+        );
+    };
+    if let Err(error) = signed.verify_log(key) {
+        return Check::problem(
+            NAME,
+            error.to_string(),
+            "the service at this URL is not the one of this data directory",
+        );
+    }
+    let lag = log_size.unwrap_or(size).saturating_sub(size);
+    if lag > LAG {
+        let detail = format!("{size} entries published, {lag} are waiting");
+        return Check::problem(NAME, detail, "the service's log says why publishing fails");
+    }
+    Check::ok(
+        NAME,
+        format!("{size} entries published, signed by this log's key, {lag} waiting"),
+    )
+}
