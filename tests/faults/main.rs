@@ -20,3 +20,5 @@ mod grow;
 mod guard;
 mod matrix;
 mod server;
+mod strace;
+mod syscalls;
