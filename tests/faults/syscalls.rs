@@ -65,6 +65,9 @@ impl Figures {
             missed.len(),
             started.elapsed().as_secs()
         );
+        for place in missed.iter() {
+            println!("  not reached again: {place}");
+        }
         // Only what several threads share can come out otherwise than in the first run.
         assert!(
             missed.len() * 50 <= sites,
