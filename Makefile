@@ -78,7 +78,7 @@ fuzz:
 
 # Long: many more rounds of the crash loop.
 soak:
-	GOODSTANDING_CRASH_ROUNDS=500 $(CARGO) test --test faults -- --nocapture crash
+	GOODSTANDING_CRASH_ROUNDS=2000 $(CARGO) test --test faults -- --nocapture crash
 
 # The figures of docs/EVALUATION.md, from data beside the repository (GOODSTANDING_SHARED or ../shared).
 evaluate: $(VENV)/ready

@@ -22,3 +22,5 @@ mod guard;
 mod history;
 mod matrix;
 mod server;
+mod strace;
+mod syscalls;

@@ -15,6 +15,24 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on a free port and waits until it answers.
     pub(crate) fn start(data: &Path, wrap: &[&str]) -> Self {
+        let mut server = Self::spawn(data, wrap);
+        let address = server.url.trim_start_matches("http://").to_owned();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while std::net::TcpStream::connect(&address).is_err() {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                panic!(
+                    "serve ended with {status}: {}",
+                    std::fs::read_to_string(data.join("server.log")).unwrap()
+                );
+            }
+            assert!(Instant::now() < deadline, "serve does not answer");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        server
+    }
+
+    /// Starts it on a free port, and does not wait for anything.
+    pub(crate) fn spawn(data: &Path, wrap: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -46,22 +64,10 @@ impl Server {
             )
             .spawn()
             .unwrap();
-        let mut server = Self {
+        Self {
             child,
             url: format!("http://127.0.0.1:{port}"),
-        };
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if let Some(status) = server.child.try_wait().unwrap() {
-                panic!(
-                    "serve ended with {status}: {}",
-                    std::fs::read_to_string(data.join("server.log")).unwrap()
-                );
-            }
-            assert!(Instant::now() < deadline, "serve does not answer");
-            std::thread::sleep(Duration::from_millis(2));
         }
-        server
     }
 
     /// SIGKILL: no destructor, no flush, nothing.

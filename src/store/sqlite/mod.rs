@@ -57,10 +57,7 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(BUSY)
             .create_if_missing(create);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
+        let writer = pool(1)
             .connect_with(
                 options
                     .clone()
@@ -74,8 +71,7 @@ impl SqliteStore {
             .run(&writer)
             .await
             .map_err(|e| Error::Unsupported(e.to_string()))?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
+        let readers = pool(READERS)
             .connect_with(options.read_only(true))
             .await
             .map_err(unavailable)?;
@@ -96,8 +92,7 @@ impl SqliteStore {
             .filename(path)
             .read_only(true)
             .busy_timeout(BUSY);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
+        let pool = pool(1)
             .connect_with(options)
             .await
             .map_err(unavailable)?;
@@ -122,6 +117,15 @@ impl SqliteStore {
             .map_err(unavailable)?;
         Ok(())
     }
+}
+
+/// A pool that keeps its connections: a file's never go stale. Without time limits sqlx starts no maintenance task either,
+/// which in 0.9.0 can spin for ever while the process ends (transact-rs/sqlx#3645).
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .idle_timeout(None)
+        .max_lifetime(None)
 }
 
 async fn assert_settings(pool: &SqlitePool) -> Result<(), Error> {
