@@ -15,9 +15,10 @@ use crate::{
     epoch::Explained,
     keys::{KeyFile, SecretKey},
     log::{
-        guard::HeadGuard,
+        guard::{DiskFile, GuardFile, HeadGuard},
         sequencer::{self, Event, Handle},
         sign::LogSigner,
+        tenure::{self, Left, Tenure},
         witness::Witnesses,
     },
     metrics::Metrics,
@@ -117,6 +118,8 @@ pub struct App {
     pub explained: tokio::sync::Mutex<Option<Arc<Explained>>>,
     /// Held while an epoch is computed.
     pub epoch_running: tokio::sync::Mutex<()>,
+    /// The mark that the directory is open.
+    tenure: Tenure,
     /// Held until the directory is closed; the operating system lets go of it when the process ends, however it ends.
     lock: std::sync::Mutex<Option<fs::File>>,
 }
@@ -133,6 +136,17 @@ impl App {
     /// # Errors
     /// When it is missing (and not to be made), in use, made with other settings, damaged, or behind what was published.
     pub async fn open(open: Open) -> Result<Arc<Self>, Fault> {
+        Self::open_through(open, |store, guard| (store, guard)).await
+    }
+
+    /// [`Self::open`], with something put between the log and its store and guard file: what makes them fail in tests.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub async fn open_through(
+        open: Open,
+        through: impl FnOnce(Arc<dyn Store>, Arc<dyn GuardFile>) -> (Arc<dyn Store>, Arc<dyn GuardFile>),
+    ) -> Result<Arc<Self>, Fault> {
         crate::net::install();
         let database = open.data.join("goodstanding.sqlite");
         if !open.create && !database.exists() {
@@ -144,10 +158,11 @@ impl App {
         let keys_dir = open.data.join("keys");
         fs::create_dir_all(&keys_dir).map_err(|e| unreadable(&keys_dir, &e))?;
         let lock = lock(&open.data)?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, open.create).await?);
+        let guard_file = open.data.join("head.guard");
+        let sqlite = Arc::new(SqliteStore::open(&database, open.create).await?);
+        let (store, guard) = through(sqlite.clone(), Arc::new(DiskFile::new(&guard_file)));
         let (issuer, origin) = identity(store.as_ref(), &open).await?;
         // A key that is lost has to be restored: a new one in its place would be another log, or another issuer.
-        let guard_file = open.data.join("head.guard");
         let is_new = store.head().await?.is_none() && !guard_file.exists();
         let mut keys = KEY_NAMES
             .iter()
@@ -166,8 +181,12 @@ impl App {
             bundle: next()?,
             access: next()?,
         };
-        let guard = HeadGuard::new(&guard_file);
         let metrics = Arc::new(Metrics::default());
+        let guard = HeadGuard::over(guard, &guard_file.display().to_string());
+        let tenure = Tenure::of(&open.data);
+        let name = store.meta(tenure::TENURE).await?;
+        let left = tenure.check(name.as_deref(), store.meta(tenure::COPY).await?.as_deref())?;
+        check_guard(&guard, &signer, left, store.as_ref()).await?;
         let log = sequencer::start(
             store.clone(),
             signer.clone(),
@@ -178,6 +197,11 @@ impl App {
             metrics.clone(),
         )
         .await?;
+        // Nothing has been signed yet: the writer waits for its first job.
+        if let Err(fault) = tenure.begin(name.as_deref(), &sqlite).await {
+            log.stop().await;
+            return Err(fault);
+        }
         let app = Self {
             store,
             log,
@@ -191,6 +215,7 @@ impl App {
             bundle: tokio::sync::Mutex::default(),
             explained: tokio::sync::Mutex::default(),
             epoch_running: tokio::sync::Mutex::default(),
+            tenure,
             lock: std::sync::Mutex::new(Some(lock)),
         };
         if app.begin_log(open.begin_ms).await? {
@@ -254,14 +279,54 @@ impl App {
     pub async fn close(&self) {
         self.log.stop().await;
         self.store.close().await;
+        let shared = self.log.shared();
+        let head = shared.head.borrow().as_ref().map(|head| head.size);
+        let published = shared.published.borrow().as_ref().map(|p| p.size);
+        // Where the last publishing failed, the guard does not know all that was signed: the mark stays, as after a crash.
+        if head == published
+            && let Err(fault) = self.tenure.end()
+        {
+            tracing::error!(code = fault.code(), error = %fault, "the directory stays marked as open");
+        }
         if let Ok(mut lock) = self.lock.lock() {
             lock.take();
         }
     }
 }
 
+/// What can be said of the guard before the tree is looked at.
+///
+/// A guard that is missing is made anew only where a crash between publishing and its very first write explains that;
+/// otherwise somebody took it away, and with it what was published.
+async fn check_guard(
+    guard: &HeadGuard,
+    signer: &LogSigner,
+    left: Left,
+    store: &dyn Store,
+) -> Result<(), Fault> {
+    match guard.signed()? {
+        Some(signed) => {
+            signed
+                .verify_log(&signer.verifier()?)
+                .map_err(|error| Fault::new(Code::GuardOtherLog, error.to_string()))?;
+            Ok(())
+        }
+        None if matches!(left, Left::Open(_)) => Ok(()),
+        None => match store.published().await? {
+            None => Ok(()),
+            Some(published) => Err(Fault::new(
+                Code::GuardMissing,
+                format!(
+                    "the database has a published checkpoint of {} entries, and there is no head.guard",
+                    published.size
+                ),
+            )),
+        },
+    }
+}
+
 /// Takes the directory for this process, or says that another has it.
-fn lock(data: &Path) -> Result<fs::File, Fault> {
+pub(crate) fn lock(data: &Path) -> Result<fs::File, Fault> {
     let path = data.join("lock");
     let file = fs::OpenOptions::new()
         .create(true)

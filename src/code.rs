@@ -58,14 +58,47 @@ codes! {
     DataMissing = "data.missing", "No data directory here", "Name one with --data, or make one with `serve` or `import`.";
     DataMismatch = "data.mismatch", "The data directory was made with other settings",
         "Origin and issuer are fixed when a data directory is made.";
+    DataNotEmpty = "data.not_empty", "There is something already", "Nothing was written. Name a directory that does not exist or is empty, or move the old one away, its head.guard excepted.";
+    DataOtherCopy = "data.other_copy", "Not the database that ran here last",
+        "It is a copy, or an older state, and receipts may have been given for entries that it does not have. Put the database that ran here back; if it is lost, make a backup of this one and restore that into a new directory with `restore --newest` or `--nothing-newer`.";
+    GuardMissing = "data.guard_missing", "The head guard is missing",
+        "The database has published checkpoints, so there was a guard; without it nothing shows whether more was published. Put head.guard back; if it is lost, `backup` this directory and `restore` it into a new one with `--newest`.";
+    GuardOtherLog = "data.guard_other_log", "The head guard is of another log",
+        "Its origin or signature is not that of this directory's log key. Put the guard, the keys and the database that belong together back.";
+    BackupInvalid = "backup.invalid", "Not a usable backup", "Nothing was restored. The message names the file and what is wrong with it; use another backup.";
+    BackupUnproven = "backup.newest_unknown", "Is this the newest state?",
+        "A log restored from a state older than what it signed forks. Give the newest checkpoint known outside with --newest FILE (a saved /checkpoint, a receipt or a trust bundle, from a verifier, witness or auditor), or say --nothing-newer.";
+    BackupFork = "backup.fork", "The backup is of another history",
+        "The checkpoint is signed by this log, and the backup has another tree at its size. Keep both as evidence, restore another backup, or end the log and name its successor.";
+    FsckDatabase = "fsck.database", "The database file is damaged", "SQLite's own check fails. Restore a backup that is not behind head.guard.";
+    FsckSchema = "fsck.schema", "The schema is not this program's", "A migration, table or index differs. Use the version of the program that made it, or restore a backup.";
+    FsckSettings = "fsck.settings", "Settings of the directory are wrong", "Issuer and origin are written once, when the directory is made.";
+    FsckHead = "fsck.head", "The head is not that of the entries", "The signed head does not follow from the entries. Do not serve it; restore a backup that is not behind head.guard.";
+    FsckCheckpoint = "fsck.checkpoint", "A published checkpoint is not one of this log", "It does not verify, or the entries have another root at its size. Keep it as evidence and restore a backup.";
+    FsckGuard = "fsck.guard", "The head guard does not fit", "The guard is missing, unreadable, of another log, or ahead of the database. Restore a newer copy; never delete the guard.";
+    FsckEntry = "fsck.entry", "A log entry is wrong", "An entry is missing, not canonical, out of order, or not the one that the tree commits to. Restore a backup.";
+    FsckTile = "fsck.tile", "A tile is wrong", "A stored tile is missing, surplus, or not what the leaves below it give.";
+    FsckReport = "fsck.report", "A report's row is wrong", "The row does not say what the signed body or the entry says.";
+    FsckBody = "fsck.body", "Report, entry and body do not go together", "A report lacks its body or its entry, or a body is there that should not.";
+    FsckSupersession = "fsck.supersession", "The chain of a trade's reports is wrong", "`superseded_by` is not what the signed reports say.";
+    FsckAlone = "fsck.alone", "A report's standing at admission is wrong", "Whether it was its reporter's word alone follows from the log; the column says otherwise, so the daily quota would be miscounted.";
+    FsckDocument = "fsck.document", "The index of evidence documents is wrong", "A document lifts the first report that brings it; the index does not say which that is.";
+    FsckPolicy = "fsck.policy", "A policy entry is wrong", "Versions rise by one from 1 and every policy parses.";
+    FsckKeyEvent = "fsck.key_event", "A key entry is wrong", "A key is added before it is retired or revoked, and each once.";
+    FsckKeyFile = "fsck.key_file", "A key file is wrong", "Every key that the log announces as current is in keys/, private to its owner. Put it back, or announce another one.";
+    FsckEpoch = "fsck.epoch", "An epoch is wrong", "Its row, its entry and what they cover do not agree.";
+    FsckStatement = "fsck.statement", "An epoch's statements are wrong", "The stored claims do not rebuild the score root that the log commits to.";
+    FsckToken = "fsck.token", "An issued token's row is wrong", "It refers to a statement that does not exist, or has impossible values.";
     LogBehindGuard = "log.behind_guard", "The log is behind what was published",
-        "The database is older than, or different from, the last published checkpoint. Serving it would fork the log: restore a newer copy.";
+        "The database is older than, or different from, what was published. Serving it would fork the log: restore a newer copy of it. If there is none, end this log and name its successor. Never delete the guard.";
     LogClosed = "log.closed", "The log takes no more entries", "The process is shutting down, or the log stopped after an error it could not explain.";
     WitnessSettings = "witness.settings_invalid", "Witness settings not valid", "Correct witnesses.toml in the data directory; the detail says what is wrong.";
     WitnessQuorumMissed = "witness.quorum_missed", "Too few witnesses answered",
         "The entries are durable, but no checkpoint that covers them is published before enough witnesses have cosigned it. Try again after Retry-After seconds.";
     NotHolder = "holder.not_subject", "Token of another agent", "The key is not that of the agent that the token is about; check the key file, or alias and key seed.";
     KeyUnusable = "key.unusable", "A key file cannot be used", "The message names the file and what is wrong with it.";
+    ReportErased = "report.erased", "Report erased", "An operator erased this report for good; its entry in the log stays. The same bytes are not taken again.";
+    EpochNotRecomputable = "epoch.not_recomputable", "Epoch cannot be recomputed", "The epoch used a report that was erased since: its result stays committed in the log, what made it is gone. Ask again after the next epoch.";
     NotPublished = "log.not_published", "Not published yet", "The entry is durable but no published checkpoint covers it yet. Try again after Retry-After seconds.";
     LeafUnknown = "log.leaf_unknown", "No such entry", "The log is shorter than this.";
     TileUnknown = "log.tile_unknown", "No such tile", "No published tree has this tile at this width, or the path is not its canonical spelling.";
@@ -97,6 +130,32 @@ codes! {
     RouteUnknown = "request.not_found", "Nothing here", "See /openapi.json for what there is.";
     MethodNotAllowed = "request.method_not_allowed", "Method not allowed", "The path exists, with another method.";
     Internal = "internal", "Internal error", "A bug or a broken environment; the log of the service has the cause.";
+    AuditCheckpoint = "audit.checkpoint_invalid", "Checkpoint does not verify", "The checkpoint is not one of this log, or not witnessed as the policy wants it. Do not rely on it.";
+    AuditShrunk = "audit.log_shrunk", "The log became smaller", "The log signed a smaller tree than it had shown before: entries were taken back. Keep both checkpoints and publish them.";
+    AuditForked = "audit.log_forked", "The log signed two histories", "Two checkpoints of this log cannot both be true. Keep both and publish them: they prove it.";
+    AuditTileInvalid = "audit.tile_invalid", "Tile of another tree", "The tile or bundle is not the one that the signed checkpoint commits to.";
+    AuditMissing = "audit.missing", "Something is not served", "The log does not serve what its own checkpoint commits to.";
+    AuditEntryBytes = "audit.entry_altered", "Entry is not the logged one", "The served entry does not hash to its leaf in the signed tree.";
+    AuditEntryInvalid = "audit.entry_invalid", "Entry breaks the format", "The log holds bytes that are no entry.";
+    AuditTime = "audit.time_backwards", "Log time goes back", "An entry is dated before the one in front of it.";
+    AuditPolicy = "audit.policy_invalid", "Policy entry not valid", "A logged policy is malformed, out of order, or missing where it is needed.";
+    AuditKeyEvent = "audit.key_event_invalid", "Key event not valid", "A key event does not follow from those before it.";
+    AuditTrustBundle = "audit.trust_bundle_wrong", "Trust bundle disagrees with the log", "The trust bundle that is served does not verify, or names other keys than the log.";
+    AuditReport = "audit.report_invalid", "Logged report is not valid", "The log admitted a report that the rules refuse; the detail names the rule.";
+    AuditDuplicate = "audit.report_duplicate", "Report logged twice", "One report may be in the log once.";
+    AuditJti = "audit.jti_reused", "jti logged twice", "The log admitted two reports of one reporter with one jti.";
+    AuditSupersession = "audit.supersession_invalid", "Two current reports on one trade", "The log admitted a further report on a trade without the current one being named.";
+    AuditQuota = "audit.quota_exceeded", "Quota not kept", "The log admitted more unilateral reports of one key in a day than its policy allows.";
+    AuditBodyMissing = "audit.body_missing", "Report withheld", "The log has the report's hash, but its bytes are neither served nor erased by an entry.";
+    AuditBodyAltered = "audit.body_altered", "Report is not the logged one", "The served report does not hash to the id that the log committed to.";
+    AuditErasure = "audit.erasure_invalid", "Erasure entry not valid", "An erasure refers to an earlier report of the log that was not erased before.";
+    AuditEpoch = "audit.epoch_invalid", "Epoch entry not valid", "A member of the epoch entry is not what the log before it makes it; the detail names it.";
+    AuditSaltKey = "audit.salt_key_wrong", "Salt key is not the committed one", "The served salt key does not hash to what the epoch entry committed to.";
+    AuditScoreRoot = "audit.score_root_wrong", "Scores do not recompute", "The epoch's root is not that of the scores that its reports and its policy make.";
+    AuditFlagsRoot = "audit.flags_root_wrong", "Flags do not recompute", "The epoch's flags root is not that of the flags that its reports make.";
+    AuditStatement = "audit.statement_wrong", "Statement is not the committed one", "The served statement is not one that the epoch committed to.";
+    AuditState = "audit.state_unusable", "State file cannot be used", "The detail says what is wrong with it; it is never overwritten. Restore it, or start anew with another file.";
+    AuditEpochLeft = "audit.epoch_not_recomputable", "Epoch cannot be recomputed", "Reports that it covered were erased later; choose an audit without --seeds.";
     ImportInvalid = "import.invalid", "Import file not valid", "The detail names the line and the column.";
     ImportOrder = "import.not_ascending", "Rows not in time order", "Rows of an import must be in ascending time.";
     InputUnreadable = "input.unreadable", "Input could not be read", "The message names the file.";

@@ -20,10 +20,12 @@ const LONGEST_WAIT_S: u64 = 120;
 const MOST_REFUSALS: u32 = 20;
 
 /// A service at a URL.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Client {
     base: String,
     http: reqwest::Client,
+    /// An operator's token.
+    bearer: Option<String>,
 }
 
 /// One line of a bulk answer.
@@ -53,7 +55,25 @@ impl Client {
         Ok(Self {
             base: url.trim_end_matches('/').to_owned(),
             http,
+            bearer: None,
         })
+    }
+
+    /// The same, with a bearer token in every request.
+    pub(super) fn with_bearer(self, token: &str) -> Self {
+        Self {
+            bearer: Some(token.to_owned()),
+            ..self
+        }
+    }
+
+    /// The JSON answer to a `POST` of a JSON document, which may have to wait for its turn.
+    pub(super) async fn post_document(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.patiently(async || {
+            self.post_json(path, "application/json", body.to_string())
+                .await
+        })
+        .await
     }
 
     /// The body of `GET path`, which may take a moment to be there.
@@ -63,7 +83,7 @@ impl Client {
     }
 
     /// The body of `GET path` as JSON.
-    async fn get_json(&self, path: &str) -> anyhow::Result<Value> {
+    pub(super) async fn get_json(&self, path: &str) -> anyhow::Result<Value> {
         self.json(path, &self.get(path).await?)
     }
 
@@ -103,6 +123,9 @@ impl Client {
     ) -> anyhow::Result<String> {
         let url = format!("{}{path}", self.base);
         let mut request = self.http.request(method, &url);
+        if let Some(token) = &self.bearer {
+            request = request.bearer_auth(token);
+        }
         if let Some((content_type, body)) = body {
             request = request
                 .header(header::CONTENT_TYPE, content_type)
@@ -291,13 +314,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_http_for_now() {
+    fn urls_are_http_or_https() {
         assert!(
             Client::new("http://127.0.0.1:8080/").is_ok_and(|c| c.base == "http://127.0.0.1:8080")
         );
-        for bad in ["https://example.org", "ftp://x", "nonsense"] {
+        assert!(Client::new("https://example.org").is_ok());
+        for bad in ["ftp://x", "nonsense"] {
+            let fault = Client::new(bad).err();
             assert!(
-                Client::new(bad).unwrap_err().is(Code::ServerUnreachable),
+                fault.is_some_and(|f| f.is(Code::ServerUnreachable)),
                 "{bad}"
             );
         }

@@ -4,16 +4,24 @@
 //! error, 2 wrong usage, 3 a verification that failed.
 
 mod access;
+mod audit;
+mod backup;
+mod bench;
 mod client;
 mod completions;
 mod demo;
+mod doctor;
 mod epoch;
+mod erase;
 mod explain;
+mod fsck;
 mod import;
 mod input;
 mod keygen;
 mod output;
 mod policy;
+mod remote;
+mod restore;
 mod scores;
 mod serve;
 mod sign;
@@ -60,7 +68,7 @@ enum Command {
     Keygen(keygen::Args),
     /// Sign a report, or the terms of a trade, as an agent
     Sign(sign::Args),
-    /// Send signed reports to a service
+    /// Send signed reports to a service, or put them into a data directory
     Submit(submit::Args),
     /// Import trades from a CSV file, signed as the agents it names
     Import(import::Args),
@@ -78,12 +86,27 @@ enum Command {
     Token(token::Args),
     /// Write the trust bundle that verifiers need
     TrustBundle(trust::BundleArgs),
+    /// Hold a log to its word: replay it whole, from a service or a data directory
+    Audit(audit::Args),
     /// Keep a trust bundle current
     #[command(subcommand)]
     Trust(trust::Args),
     /// Allow somebody to operate the service or read more of it
     #[command(subcommand)]
     Access(access::Args),
+    /// Erase a report's bytes for good; its entry stays in the log
+    Erase(erase::Args),
+    /// Check the data directory: everything in the database re-derived from the log
+    Fsck(fsck::Args),
+    /// Copy the data directory, also while the service runs
+    Backup(backup::Args),
+    /// Make a data directory from a backup
+    Restore(restore::Args),
+    /// Look at directory, database, guard, keys and clock, and say what to do
+    Doctor(doctor::Args),
+    /// Measure parts of this program beside the bounds that they are held against
+    #[command(subcommand)]
+    Bench(bench::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -195,8 +218,15 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::run(&ctx, &args).await,
         Command::Token(args) => token::run(&ctx, args).await,
         Command::TrustBundle(args) => trust::bundle(&ctx, &args).await,
+        Command::Audit(args) => audit::run(&ctx, args).await,
+        Command::Bench(args) => bench::run(&ctx, args).await,
         Command::Trust(args) => trust::run(&ctx, args).await,
         Command::Access(args) => access::run(&ctx, args).await,
+        Command::Erase(args) => erase::run(&ctx, &args).await,
+        Command::Fsck(args) => fsck::run(&ctx, &args).await,
+        Command::Backup(args) => backup::run(&ctx, &args).await,
+        Command::Restore(args) => restore::run(&ctx, &args).await,
+        Command::Doctor(args) => doctor::run(&ctx, &args).await,
         Command::Completions(args) => completions::run(&args),
     };
     output::finish(result, json)

@@ -72,6 +72,11 @@ impl Refusal {
 #[error("some of it was refused")]
 pub(super) struct Unsuccessful;
 
+/// Everything was said already; what was to be verified is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("verification failed")]
+pub(super) struct Disproved;
+
 /// A file that could not be read or written.
 pub(super) fn unreadable(name: impl fmt::Display, error: &io::Error) -> Fault {
     Fault::new(Code::InputUnreadable, format!("{name}: {error}"))
@@ -84,6 +89,9 @@ pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
     };
     if error.is::<Unsuccessful>() {
         return ExitCode::FAILURE;
+    }
+    if error.is::<Disproved>() {
+        return ExitCode::from(3);
     }
     if error
         .downcast_ref::<io::Error>()

@@ -1,16 +1,20 @@
-//! `submit`: signed reports to a service.
+//! `submit`: signed reports to a service, or straight into a data directory.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use serde_json::json;
 
 use super::{
     Ctx,
-    client::Client,
+    client::{Client, LineAnswer, Stored},
     input,
-    output::{self, Unsuccessful, Usage, say},
+    output::{self, Refusal, Unsuccessful, Usage, say},
 };
-use crate::code::{Code, Fault};
+use crate::{
+    app::App,
+    code::{Code, Fault},
+    ingest,
+};
 
 /// Reports of one request.
 const BATCH: usize = 1000;
@@ -19,16 +23,16 @@ const BATCH: usize = 1000;
 pub(super) struct Args {
     /// A file with one signed report a line, or `-` for standard input
     file: String,
-    /// Where the service is
+    /// Where the service is; without it, the reports go into the data directory, which no service may have open then
     #[arg(long)]
-    url: String,
+    url: Option<String>,
     /// Write the receipt of a single report here
     #[arg(long, value_name = "OUT")]
     receipt: Option<PathBuf>,
 }
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
-    let client = Client::new(&args.url)?;
+    let client = args.url.as_deref().map(Client::new).transpose()?;
     let text = input::text(&args.file)?;
     // Numbered as in the file, empty lines left out.
     let (numbers, lines): (Vec<usize>, Vec<String>) = (1..)
@@ -42,8 +46,29 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
             format!("{} holds no report", args.file),
         )
         .into()),
-        [one] => single(ctx, args, &client, one).await,
-        many if args.receipt.is_none() => bulk(ctx, &client, many, &numbers).await,
+        [one] => {
+            let stored = match &client {
+                Some(client) => client.submit(one).await?,
+                // Shown only after the checkpoint that covers it is published and the directory closed.
+                None => ctx.with_app(async |app| into_log(app, one).await).await?,
+            };
+            single(ctx, args, &stored)
+        }
+        many if args.receipt.is_none() => {
+            let mut shown = Shown::new(ctx.json, &numbers);
+            match &client {
+                Some(client) => {
+                    for batch in many.chunks(BATCH) {
+                        shown.add(client.submit_many(batch).await?)?;
+                    }
+                }
+                None => shown.add(
+                    ctx.with_app(async |app| many_into_log(app, many).await)
+                        .await?,
+                )?,
+            }
+            shown.finish()
+        }
         _ => Err(Usage(
             "--receipt is for a single report; later, GET /v1/reports/<id>/receipt gives any"
                 .into(),
@@ -52,8 +77,31 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     }
 }
 
-async fn single(ctx: &Ctx, args: &Args, client: &Client, jws: &str) -> anyhow::Result<()> {
-    let stored = client.submit(jws).await?;
+async fn into_log(app: &Arc<App>, jws: &str) -> anyhow::Result<Stored> {
+    let (admitted, receipt) = ingest::submit_one(app, jws.to_owned()).await?;
+    Ok(Stored {
+        report_id: admitted.id.to_string(),
+        leaf_index: admitted.index,
+        receipt: Some(receipt),
+    })
+}
+
+async fn many_into_log(app: &Arc<App>, lines: &[String]) -> anyhow::Result<Vec<LineAnswer>> {
+    let answers = ingest::submit_many(&app.log, lines.to_vec()).await?;
+    Ok(answers
+        .into_iter()
+        .map(|answer| match answer {
+            Ok(receipt) => Ok(Stored {
+                report_id: receipt.admitted.id.to_string(),
+                leaf_index: receipt.admitted.index,
+                receipt: None,
+            }),
+            Err(fault) => Err(Refusal::new(fault.code(), fault.detail().to_owned(), None)),
+        })
+        .collect())
+}
+
+fn single(ctx: &Ctx, args: &Args, stored: &Stored) -> anyhow::Result<()> {
     if let Some(path) = &args.receipt {
         let receipt = stored.receipt.as_deref();
         let receipt = receipt
@@ -61,24 +109,36 @@ async fn single(ctx: &Ctx, args: &Args, client: &Client, jws: &str) -> anyhow::R
         input::write(path, receipt)?;
     }
     if ctx.json {
-        return output::json(&stored);
+        return output::json(stored);
     }
     say!("{} {}", stored.report_id, stored.leaf_index);
     Ok(())
 }
 
-async fn bulk(
-    ctx: &Ctx,
-    client: &Client,
-    lines: &[String],
-    numbers: &[usize],
-) -> anyhow::Result<()> {
-    let mut results = Vec::with_capacity(lines.len());
-    let mut refused = 0;
-    for batch in lines.chunks(BATCH) {
-        for answer in client.submit_many(batch).await? {
-            let line = numbers.get(results.len()).copied().unwrap_or_default();
-            refused += u64::from(answer.is_err());
+/// The answers to many reports, shown as they come; as JSON all together at the end.
+struct Shown<'a> {
+    json: bool,
+    numbers: &'a [usize],
+    results: Vec<serde_json::Value>,
+    refused: u64,
+}
+
+impl<'a> Shown<'a> {
+    /// `numbers` = the line number of each report.
+    fn new(json: bool, numbers: &'a [usize]) -> Self {
+        Self {
+            json,
+            numbers,
+            results: Vec::with_capacity(numbers.len()),
+            refused: 0,
+        }
+    }
+
+    fn add(&mut self, answers: Vec<LineAnswer>) -> anyhow::Result<()> {
+        for answer in answers {
+            let line = self.numbers.get(self.results.len()).copied();
+            let line = line.unwrap_or_default();
+            self.refused += u64::from(answer.is_err());
             let (shown, value) = match answer {
                 Ok(stored) => (
                     format!("{} {}", stored.report_id, stored.leaf_index),
@@ -93,18 +153,23 @@ async fn bulk(
                     )
                 }
             };
-            if !ctx.json {
+            if !self.json {
                 say!("{shown}");
             }
-            results.push(value);
+            self.results.push(value);
         }
+        Ok(())
     }
-    if ctx.json {
-        output::json(&json!({"refused": refused, "results": results}))?;
+
+    fn finish(self) -> anyhow::Result<()> {
+        let (refused, count) = (self.refused, self.results.len());
+        if self.json {
+            output::json(&json!({"refused": refused, "results": self.results}))?;
+        }
+        if refused == 0 {
+            return Ok(());
+        }
+        eprintln!("{refused} of {count} reports were refused");
+        Err(Unsuccessful.into())
     }
-    if refused == 0 {
-        return Ok(());
-    }
-    eprintln!("{refused} of {} reports were refused", lines.len());
-    Err(Unsuccessful.into())
 }

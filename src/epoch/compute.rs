@@ -34,6 +34,9 @@ pub struct Computed {
 
 /// Computes epoch `number` at `as_of` (Unix seconds) from the reports of a log prefix.
 ///
+/// `erased`: erasure entries of that prefix. Whom the erased reports were about is gone with them, so the total is all that
+/// is still a function of the log, and every statement carries it.
+///
 /// # Errors
 /// `policy.no_seeds` when no trust root takes part.
 pub fn compute(
@@ -42,10 +45,29 @@ pub fn compute(
     admitted: Vec<Admitted>,
     policy: Policy,
     salt_key: [u8; 32],
+    erased: u64,
 ) -> Result<Computed, Fault> {
     let evidence = Evidence::build(&admitted, &policy);
     drop(admitted);
-    let scores = score(&evidence, &policy, as_of, None).map_err(|e| Fault::from_score(&e))?;
+    from_evidence(number, as_of, evidence, policy, salt_key, erased)
+}
+
+/// [`compute`] for a caller that keeps its reports.
+///
+/// # Errors
+/// As [`compute`].
+pub fn from_evidence(
+    number: u64,
+    as_of: u64,
+    evidence: Evidence,
+    policy: Policy,
+    salt_key: [u8; 32],
+    erased: u64,
+) -> Result<Computed, Fault> {
+    let mut scores = score(&evidence, &policy, as_of, None).map_err(|e| Fault::from_score(&e))?;
+    for agent in &mut scores.agents {
+        agent.claims.erased_reports = erased;
+    }
     let rows: Vec<(Did, bool, String, Hash)> = scores
         .agents
         .par_iter()

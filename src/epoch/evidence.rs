@@ -48,6 +48,15 @@ pub async fn newest_policy(store: &dyn Store, log_size: u64) -> Result<CurrentPo
     }
 }
 
+/// How many erasures a log prefix holds.
+///
+/// # Errors
+/// When the store is unavailable.
+pub async fn erasures(store: &dyn Store, log_size: u64) -> Result<u64, Fault> {
+    let entries = store.events("erasure", log_size).await?;
+    Ok(u64::try_from(entries.len()).unwrap_or(u64::MAX))
+}
+
 /// Every report that an epoch over entries with index < `log_size` and `at` ≤ `as_of` covers.
 ///
 /// The bodies were verified when they were admitted; here they are only parsed again.

@@ -104,8 +104,10 @@ async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, 
             "no report is in the log below this size and time",
         ));
     }
+    let erased = evidence::erasures(app.store.as_ref(), log_size).await?;
     let computed =
-        blocking(move || compute::compute(number, as_of, admitted, policy, salt_key)).await??;
+        blocking(move || compute::compute(number, as_of, admitted, policy, salt_key, erased))
+            .await??;
     let compute::Computed {
         explained,
         statements,
@@ -173,7 +175,8 @@ pub async fn run_if_changed(app: &Arc<App>) -> Result<Summary, Fault> {
         .store
         .epoch(None)
         .await?
-        .is_some_and(|newest| newest.index + 1 == size)
+        // An epoch beyond the known head was logged by a commit whose outcome is not known yet: nothing is newer either.
+        .is_some_and(|newest| newest.index + 1 >= size)
     {
         return Err(Fault::new(
             Code::EpochUnchanged,
@@ -311,6 +314,20 @@ pub async fn explain(app: &Arc<App>, agent: &Did) -> Result<serde_json::Value, F
     Ok(value)
 }
 
+/// Refuses an epoch over a prefix of which a report was erased later.
+async fn check_recomputable(app: &App, entry: &EpochEntry) -> Result<(), Fault> {
+    match app.store.erased_since(entry.log_size).await? {
+        0 => Ok(()),
+        count => {
+            let detail = format!(
+                "{count} of the reports below entry {} were erased after epoch {}",
+                entry.log_size, entry.number
+            );
+            Err(Fault::new(Code::EpochNotRecomputable, detail))
+        }
+    }
+}
+
 /// The newest epoch's computation. Only one caller recomputes it, the others wait.
 async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
     let mut slot = app.explained.lock().await;
@@ -329,11 +346,23 @@ async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
         return Err(Fault::new(Code::EpochOtherCode, detail));
     }
     let (_, policy) = evidence::policy_at(app.store.as_ref(), entry.log_size).await?;
+    // What was erased since can still be counted, not read: cheap before, and certain after the reading.
+    check_recomputable(app, &entry).await?;
     let admitted = evidence::read(app.store.as_ref(), entry.log_size, entry.as_of).await?;
+    let erased = evidence::erasures(app.store.as_ref(), entry.log_size).await?;
+    check_recomputable(app, &entry).await?;
     let salt_key = epoch.salt_key;
-    let computed =
-        blocking(move || compute::compute(entry.number, entry.as_of, admitted, policy, salt_key))
-            .await??;
+    let computed = blocking(move || {
+        compute::compute(
+            entry.number,
+            entry.as_of,
+            admitted,
+            policy,
+            salt_key,
+            erased,
+        )
+    })
+    .await??;
     if Digest(computed.score_root) != entry.score_root {
         return Err(Fault::new(
             Code::StoreCorrupt,

@@ -1,20 +1,26 @@
 //! The bodies beside the log.
 
 use axum::{
+    Json,
     body::Body,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{problem::Failed, query::Parameters};
+use super::{
+    Page,
+    problem::Failed,
+    query::{Parameters, cursor},
+};
 use crate::token::bundle::published;
 
 /// Bodies of one page of the stream.
 const BODIES: u32 = 500;
 
-/// `GET /v1/log/bodies?start=&end=`: NDJSON of `{index, kind, jws}` for every entry that has a body.
+/// `GET /v1/log/bodies?start=&end=`: NDJSON of `{index, kind, jws}` for every entry that has a body, and `{index,
+/// kind, erased: true}` for every one that had.
 pub(super) async fn bodies(
     State(api): super::State,
     parameters: Parameters,
@@ -28,17 +34,18 @@ pub(super) async fn bodies(
     let pages = futures_util::stream::try_unfold(start, move |from| {
         let app = app.clone();
         async move {
-            let page = app.store.bodies(from, end, BODIES).await?;
+            let page = app.store.log_bodies(from, end, BODIES).await?;
             let Some(last) = page.last() else {
                 return Ok::<_, crate::store::Error>(None);
             };
             let next = last.index + 1;
             let mut out = String::new();
             for stored in &page {
-                out.push_str(
-                    &json!({"index": stored.index, "kind": "report", "jws": stored.jws})
-                        .to_string(),
-                );
+                let line = match &stored.jws {
+                    Some(jws) => json!({"index": stored.index, "kind": "report", "jws": jws}),
+                    None => json!({"index": stored.index, "kind": "report", "erased": true}),
+                };
+                out.push_str(&line.to_string());
                 out.push('\n');
             }
             Ok(Some((out, next)))
@@ -49,4 +56,25 @@ pub(super) async fn bodies(
         Body::from_stream(pages),
     )
         .into_response())
+}
+
+/// `GET /v1/log/checkpoints?limit=&cursor=`: every checkpoint that was ever published, ascending.
+pub(super) async fn checkpoints(
+    State(api): super::State,
+    parameters: Parameters,
+) -> Result<Json<Page<Value>>, Failed> {
+    parameters.only(&["limit", "cursor"])?;
+    let limit = parameters.limit()?;
+    let from = parameters.cursor()?.unwrap_or(0);
+    let found = api.app.store.checkpoints(from, limit).await?;
+    let full = found.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let next_cursor = found
+        .last()
+        .filter(|_| full)
+        .map(|last| cursor(last.size + 1));
+    let items = found
+        .iter()
+        .map(|c| json!({"size": c.size, "published_ms": c.published_ms, "note": c.note}))
+        .collect();
+    Ok(Json(Page { items, next_cursor }))
 }

@@ -6,6 +6,7 @@
 mod agents;
 mod cached;
 mod epochs;
+mod erasure;
 mod health;
 mod log;
 pub mod openapi;
@@ -93,6 +94,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/reports", post(reports::submit).get(reports::list))
         .route("/v1/reports/{id}", get(reports::show))
         .route("/v1/reports/{id}/receipt", get(reports::receipt))
+        .route("/v1/reports/{id}/erasure", post(erasure::erase))
         .route("/v1/agents/{did}", get(agents::show))
         .route("/v1/agents/{did}/explanation", get(agents::explanation))
         .route("/v1/agents/{did}/history", get(agents::history))
@@ -101,6 +103,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/epochs/{number}/statements", get(epochs::statements))
         .route("/v1/epochs/{number}/salt-key", get(epochs::salt_key))
         .route("/v1/log/bodies", get(log::bodies))
+        .route("/v1/log/checkpoints", get(log::checkpoints))
         .route("/v1/tokens", post(tokens::issue))
         .route("/oid4vci/nonce", post(tokens::nonce))
         .route("/v1/trust-bundle", get(tokens::trust_bundle))

@@ -149,7 +149,7 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         ("report", "unknown") | ("log", "leaf_unknown" | "tile_unknown" | "checkpoint_unknown") => {
             StatusCode::NOT_FOUND
         }
-        ("report", "trade_already_reported" | "jti_conflict" | "supersedes_wrong")
+        ("report", "trade_already_reported" | "jti_conflict" | "supersedes_wrong" | "erased")
         | ("policy", "version_wrong") => StatusCode::CONFLICT,
         (
             "report",

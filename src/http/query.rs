@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use axum::{
+    body::Body,
     extract::{FromRequestParts, Query},
     http::{HeaderMap, header, request::Parts},
 };
@@ -14,6 +15,8 @@ use crate::code::{Code, Fault};
 /// Largest and default page.
 const MOST: u32 = 1000;
 const USUAL: u32 = 100;
+/// Largest small JSON body.
+const JSON_BYTES: usize = 8192;
 
 /// The query string as a map; duplicate names are refused.
 #[derive(Debug)]
@@ -87,6 +90,30 @@ impl Parameters {
             .filter(|position| position.is_some_and(|p| p <= 1 << 53))
             .ok_or_else(|| invalid("cursor is not one that this service gave out"))
     }
+}
+
+/// The value of the `Authorization` header.
+pub(super) fn authorization(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+}
+
+/// A small JSON object as a body: strict, with exactly the members that `T` knows.
+pub(super) async fn json_body<T: serde::de::DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Fault> {
+    if media_type(headers) != "application/json" {
+        return Err(Fault::new(Code::MediaType, "application/json"));
+    }
+    let bytes = axum::body::to_bytes(body, JSON_BYTES).await.map_err(|_| {
+        Fault::new(
+            Code::BodyTooLarge,
+            format!("at most {JSON_BYTES} bytes belong here"),
+        )
+    })?;
+    serde_json::from_slice(&bytes).map_err(|e| invalid(&e.to_string()))
 }
 
 /// The media type of a body, lowercase and without parameters; empty if there is none.

@@ -21,11 +21,12 @@ use super::{
 };
 use crate::{
     app::App,
+    casework::erasure::Erased,
     code::{Code, Fault},
     epoch,
     ingest::{self, quota::client},
     log::prove::entry_proof,
-    store::{ReportFilter, StoredReport},
+    store::{ReportFilter, StoredErasure, StoredReport},
     token::bundle::published,
 };
 
@@ -209,18 +210,17 @@ pub(super) async fn list(
     Ok(Json(Page { items, next_cursor }))
 }
 
-/// `GET /v1/reports/{id}`.
+/// `GET /v1/reports/{id}`: the report, or that it was erased.
 pub(super) async fn show(
     State(api): super::State,
     Path(id): Path<String>,
-) -> Result<Json<Shown>, Failed> {
-    let stored = stored(&api.app, &id).await?;
-    Ok(Json(
-        Scope::now(&api.app)
-            .await?
-            .show(&api.app, stored, true)
-            .await?,
-    ))
+) -> Result<Response, Failed> {
+    let stored = match stored(&api.app, &id).await? {
+        Known::Whole(stored) => stored,
+        Known::Erased(erased) => return Ok(Json(Erased::of(&erased)?).into_response()),
+    };
+    let scope = Scope::now(&api.app).await?;
+    Ok(Json(scope.show(&api.app, stored, true).await?).into_response())
 }
 
 /// `GET /v1/reports/{id}/receipt`: a tlog-proof under the newest published checkpoint.
@@ -228,16 +228,29 @@ pub(super) async fn receipt(
     State(api): super::State,
     Path(id): Path<String>,
 ) -> Result<Response, Failed> {
-    let stored = stored(&api.app, &id).await?;
-    let proof = entry_proof(api.app.store.as_ref(), stored.index, &published(&api.app)?).await?;
+    // The entry stays when the report is erased, and so does the proof that it was there.
+    let index = match stored(&api.app, &id).await? {
+        Known::Whole(stored) => stored.index,
+        Known::Erased(erased) => erased.index,
+    };
+    let proof = entry_proof(api.app.store.as_ref(), index, &published(&api.app)?).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], proof).into_response())
 }
 
-async fn stored(app: &App, id: &str) -> Result<StoredReport, Fault> {
+/// A report that the log has.
+enum Known {
+    Whole(StoredReport),
+    Erased(StoredErasure),
+}
+
+async fn stored(app: &App, id: &str) -> Result<Known, Fault> {
     let id = report_id(id)?;
-    app.store
-        .report(&id)
-        .await?
+    if let Some(stored) = app.store.report(&id).await? {
+        return Ok(Known::Whole(stored));
+    }
+    let erased = app.store.erased(&id).await?;
+    erased
+        .map(Known::Erased)
         .ok_or_else(|| Fault::new(Code::ReportUnknown, format!("no report {id}")))
 }
 

@@ -37,7 +37,8 @@ pub trait GuardFile: fmt::Debug + Send + Sync + 'static {
 pub struct DiskFile(PathBuf);
 
 impl DiskFile {
-    /// The file at `path`; beside it, `path` with the extension `new` is used.
+    /// The file at `path`. A new text is written to `path` with the extension `new` first, so two of them in one folder
+    /// must not have the same stem while both may be written.
     pub fn new(path: &Path) -> Self {
         Self(path.to_owned())
     }

@@ -8,5 +8,6 @@ pub mod plan;
 pub mod prove;
 pub mod sequencer;
 pub mod sign;
+pub mod tenure;
 pub mod tree;
 pub mod witness;

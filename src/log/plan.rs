@@ -286,6 +286,7 @@ fn finish(
         reports,
         tiles,
         epoch,
+        erasure: None,
     };
     Planned {
         commit: Some(commit),
@@ -310,6 +311,10 @@ fn admit(
     at_ms: u64,
 ) -> Result<Verdict, Fault> {
     let Candidate { report, facts, .. } = candidate;
+    if let Some(by) = facts.erased {
+        let detail = format!("report {} was erased by entry {by}", report.id);
+        return Err(Fault::new(Code::ReportErased, detail));
+    }
     if let Some(index) = facts.same.or_else(|| overlay.ids.get(&report.id).copied()) {
         return Ok(Verdict::Same(index));
     }
@@ -329,8 +334,11 @@ fn admit(
     }
     let supersedes = superseded(report, overlay, facts)?;
     let answered = facts.counterparty_reported || counterparty_in(overlay, report);
-    // Changing one's mind again and again costs, also on a trade that both sides have reported.
-    let alone = !is_attested(candidate, overlay, rules) && (!answered || supersedes.is_some());
+    let alone = is_alone(
+        is_attested(candidate, overlay, rules),
+        answered,
+        supersedes.is_some(),
+    );
     if alone && !candidate.reached && candidate.historical_ms.is_none() {
         let so_far = facts.alone + overlay.alone.get(&report.iss).copied().unwrap_or(0);
         if so_far >= rules.unilateral_per_day {
@@ -394,7 +402,7 @@ fn counterparty_in(overlay: &Overlay<'_>, report: &Report) -> bool {
 }
 
 /// Digests of the documents that can lift one report only.
-pub(super) fn single_use_documents(report: &Report) -> Vec<[u8; 32]> {
+pub(crate) fn single_use_documents(report: &Report) -> Vec<[u8; 32]> {
     let digests = report.evidence.iter().filter_map(|e| match e {
         Evidence::Market { sha256, .. } | Evidence::Receipt { sha256, .. } => Some(sha256.0),
         Evidence::Terms(_) | Evidence::Hash(_) => None,
@@ -404,22 +412,33 @@ pub(super) fn single_use_documents(report: &Report) -> Vec<[u8; 32]> {
 
 /// Whether the report brings more than its author's word: terms name their trade; another document counts the first time only.
 fn is_attested(candidate: &Candidate, overlay: &Overlay<'_>, rules: &Rules) -> bool {
-    let report = &candidate.report;
-    let fresh = |sha256: &[u8; 32]| {
+    attested(&candidate.report, &rules.attestors, |sha256| {
         !candidate.used_documents.contains(sha256) && !overlay.documents.contains(sha256)
-    };
+    })
+}
+
+/// The rule itself; `fresh(digest)` says whether no report before brought that document.
+pub(crate) fn attested(
+    report: &Report,
+    attestors: &[Did],
+    fresh: impl Fn(&[u8; 32]) -> bool,
+) -> bool {
     report.evidence.iter().any(|evidence| match evidence {
         Evidence::Terms(_) => true,
         Evidence::Receipt {
             signer: Some(signer),
             sha256,
             ..
-        } => (*signer == report.sub || rules.attestors.contains(signer)) && fresh(&sha256.0),
-        Evidence::Market { attestor, sha256 } => {
-            rules.attestors.contains(attestor) && fresh(&sha256.0)
-        }
+        } => (*signer == report.sub || attestors.contains(signer)) && fresh(&sha256.0),
+        Evidence::Market { attestor, sha256 } => attestors.contains(attestor) && fresh(&sha256.0),
         Evidence::Receipt { signer: None, .. } | Evidence::Hash(_) => false,
     })
+}
+
+/// Whether a report is its author's word alone, as the quota counts: changing one's mind again and again costs, also on a
+/// trade that both sides have reported.
+pub(crate) fn is_alone(attested: bool, answered: bool, supersedes: bool) -> bool {
+    !attested && (!answered || supersedes)
 }
 
 #[cfg(test)]

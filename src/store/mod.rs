@@ -58,11 +58,14 @@ pub trait Store: Send + Sync + 'static {
     /// the same tree head, with other cosignatures.
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error>;
 
+    /// Published checkpoints with size at or above `from`, ascending.
+    async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<Published>, Error>;
+
     /// The newest published checkpoint.
     async fn published(&self) -> Result<Option<Published>, Error>;
 
     /// Published checkpoints of sizes below `before`, newest first.
-    async fn checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error>;
+    async fn newest_checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error>;
 
     /// The published checkpoint of exactly this size.
     async fn published_of(&self, size: u64) -> Result<Option<Published>, Error>;
@@ -96,6 +99,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// Admitted reports with index in `start..end`, at most `limit`, ascending, bodies included.
     async fn bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredReport>, Error>;
+
+    /// The bodies of entries with index in `start..end`, erased ones included, at most `limit`, ascending.
+    async fn log_bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredBody>, Error>;
+
+    /// The record of an erased report.
+    async fn erased(&self, id: &ReportId) -> Result<Option<StoredErasure>, Error>;
+
+    /// How many reports with index below `log_size` were erased by an entry at or above it: what an epoch over that prefix
+    /// may have used and nobody can read any more.
+    async fn erased_since(&self, log_size: u64) -> Result<u64, Error>;
+
+    /// Writer only. Takes what was deleted out of the database's files; `false` when a reader still holds on to it, and it
+    /// has to be tried again.
+    async fn scrub(&self) -> Result<bool, Error>;
 
     /// One report by its id.
     async fn report(&self, id: &ReportId) -> Result<Option<StoredReport>, Error>;

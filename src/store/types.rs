@@ -48,6 +48,19 @@ pub struct Commit {
     pub tiles: Vec<(Tree, TileId, Tile)>,
     /// The epoch among the entries.
     pub epoch: Option<NewEpoch>,
+    /// The report that the erasure among the entries erases.
+    pub erasure: Option<NewErasure>,
+}
+
+/// What an erasure takes out of the working copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewErasure {
+    /// Leaf index of the report.
+    pub index: u64,
+    /// The report.
+    pub of: ReportId,
+    /// Leaf index of the erasure's entry.
+    pub by: u64,
 }
 
 /// A new log entry.
@@ -135,6 +148,8 @@ pub struct AdmissionQuery<'a> {
 pub struct AdmissionFacts {
     /// The same bytes were admitted before, at this index.
     pub same: Option<u64>,
+    /// The same bytes were erased, by the entry at this index.
+    pub erased: Option<u64>,
     /// A report of the reporter with this `jti`.
     pub jti: Option<ReportId>,
     /// The reporter's current report on the trade: index and id.
@@ -160,6 +175,28 @@ pub struct StoredReport {
     pub superseded_by: Option<u64>,
     /// The compact JWS.
     pub jws: String,
+}
+
+/// The place of a body, and the body if it is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBody {
+    /// Leaf index of the report.
+    pub index: u64,
+    /// The compact JWS; `None` = erased.
+    pub jws: Option<String>,
+}
+
+/// A report that was erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredErasure {
+    /// Leaf index of the report.
+    pub index: u64,
+    /// Content address.
+    pub id: ReportId,
+    /// Leaf index of the erasure's entry.
+    pub by: u64,
+    /// The erasure's entry, JCS bytes.
+    pub entry: Vec<u8>,
 }
 
 /// Which reports to list.

@@ -103,6 +103,12 @@ pub fn require(app: &App, authorization: Option<&str>, role: Role) -> Result<(),
     let public = app.keys.access.public();
     let claims: Claims = jwt::read_own(bearer, &public, TYP, &app.issuer, &app.issuer)
         .map_err(|_| Fault::new(Code::AuthInvalid, "the bearer token was not accepted"))?;
+    if claims.exp <= app.clock.now_s() {
+        return Err(Fault::new(
+            Code::AuthInvalid,
+            "the bearer token was not accepted",
+        ));
+    }
     if claims.roles.contains(&role) {
         Ok(())
     } else {

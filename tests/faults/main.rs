@@ -12,7 +12,11 @@
 mod support;
 
 mod cancel;
+mod check;
 mod crash;
+mod double;
 mod durability;
+mod grow;
 mod guard;
+mod matrix;
 mod server;

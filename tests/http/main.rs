@@ -12,6 +12,7 @@
 mod support;
 
 mod api;
+mod erasure;
 mod log;
 mod reports;
 mod tlog;

@@ -572,6 +572,7 @@ async fn an_epoch_recomputes_to_the_same_bytes_on_any_number_of_threads() {
                     admitted.clone(),
                     policy.clone(),
                     stored.salt_key,
+                    0,
                 )
             })
             .unwrap();

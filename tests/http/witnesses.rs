@@ -241,7 +241,7 @@ async fn where_the_settings_say_so_it_is_published_all_the_same_and_witnessed_la
     let kept = service
         .app
         .store
-        .checkpoints(u64::MAX >> 1, 10)
+        .newest_checkpoints(u64::MAX >> 1, 10)
         .await
         .unwrap();
     assert_eq!(kept.iter().filter(|p| p.size == size).count(), 1);

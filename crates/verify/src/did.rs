@@ -100,6 +100,19 @@ impl Did {
         Self::parse(did)
     }
 
+    /// The key as a decoded point.
+    pub(crate) fn verifying_key(&self) -> Result<VerifyingKey, Error> {
+        VerifyingKey::from_bytes(&self.0)
+            .map_err(|_| Error::new(Code::DidInvalid, "public key is not a point"))
+    }
+
+    /// Whether `kid` is the verification method of the DID with this text: `<did>#<multibase>`.
+    pub(crate) fn is_method_of(did: &str, kid: &str) -> bool {
+        kid.strip_prefix(did)
+            .and_then(|rest| rest.strip_prefix('#'))
+            .is_some_and(|fragment| did.strip_prefix(PREFIX) == Some(fragment))
+    }
+
     /// Checks a signature with the strict rule (no small-order key or R, canonical S).
     pub fn verify_strict(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         verify_strict(&self.0, message, signature)

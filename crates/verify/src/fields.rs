@@ -164,7 +164,16 @@ impl<'a> Obj<'a> {
     }
 
     pub(crate) fn did(&self, name: &str) -> Result<Did, Error> {
-        Did::parse(self.string(name)?).map_err(|e| {
+        self.did_by(name, Did::parse)
+    }
+
+    /// A DID that is read in the caller's way.
+    pub(crate) fn did_by(
+        &self,
+        name: &str,
+        read: impl Fn(&str) -> Result<Did, Error>,
+    ) -> Result<Did, Error> {
+        read(self.string(name)?).map_err(|e| {
             let code = if e.code() == Code::KeyWeak {
                 self.codes.weak
             } else {

@@ -10,6 +10,7 @@ use crate::{
     did::{Did, verify_strict},
     json,
     jwk::Jwk,
+    keycache::CachedKey,
 };
 
 /// A compact JWS, taken apart but not yet verified.
@@ -127,6 +128,11 @@ impl<'a> Compact<'a> {
     pub fn is_signed_by(&self, key: &[u8; 32]) -> bool {
         verify_strict(key, self.signing_input.as_bytes(), &self.signature)
     }
+
+    /// The same, with a key that is decoded already.
+    pub(crate) fn is_signed_by_cached(&self, key: &CachedKey) -> bool {
+        key.verify_strict(self.signing_input.as_bytes(), &self.signature)
+    }
 }
 
 fn json_of(bytes: &[u8], part: &str, malformed: Code) -> Result<Value, Error> {
@@ -171,13 +177,22 @@ pub fn verify_agent(jws: &str, typ: &str) -> Result<AgentDocument, Error> {
 
 /// All of [`verify_agent`] but the signature.
 pub(crate) fn agent_unverified(compact: &Compact<'_>, typ: &str) -> Result<AgentDocument, Error> {
+    agent_read_by(compact, typ, Did::parse)
+}
+
+/// [`agent_unverified`] with the caller's way to read a DID.
+pub(crate) fn agent_read_by(
+    compact: &Compact<'_>,
+    typ: &str,
+    read: impl Fn(&str) -> Result<Did, Error>,
+) -> Result<AgentDocument, Error> {
     let kid = compact.exact_header(typ, AGENT_ALGS)?;
     let payload = compact.payload_json()?;
-    let iss = payload.get("iss").and_then(Value::as_str);
-    let iss = Did::parse(
-        iss.ok_or_else(|| Error::new(Code::JwsMalformed, "payload has no string iss"))?,
-    )?;
-    if kid == iss.method_id() {
+    let text = payload.get("iss").and_then(Value::as_str);
+    let text = text.ok_or_else(|| Error::new(Code::JwsMalformed, "payload has no string iss"))?;
+    let iss = read(text)?;
+    // A DID that was read has one spelling only: comparing texts compares keys.
+    if Did::is_method_of(text, kid) {
         Ok(AgentDocument { iss, payload })
     } else {
         Err(Error::new(

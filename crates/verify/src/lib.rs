@@ -8,6 +8,7 @@
 //! | check a token somebody presented | [`token::verify`] |
 //! | load the root of trust for that | [`bundle::TrustBundle::parse`] |
 //! | check a trade report | [`report::Report::verify`] |
+//! | check many of them | [`report::Report::verify_with`] |
 //! | check that an entry is in the log | [`proof::TlogProof::verify`] |
 //! | read a log entry | [`entry::Entry::parse`] |
 //! | read a log's tiles without trusting their server | [`tile_reader::TileReader`] |
@@ -38,6 +39,7 @@ pub mod frontier;
 pub mod json;
 pub mod jwk;
 pub mod jws;
+pub mod keycache;
 pub mod keyring;
 pub mod merkle;
 pub mod note;

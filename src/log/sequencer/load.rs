@@ -6,7 +6,9 @@ use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     checkpoint::SignedCheckpoint,
     did::Did,
-    entry::{Body, Entry},
+    digest::Digest,
+    entry::{Body, Entry, EpochEntry},
+    report::ReportId,
 };
 
 use super::{CurrentPolicy, MOST_AHEAD_MS, Sequencer};
@@ -16,7 +18,7 @@ use crate::{
         plan::State,
         tree::{Edge, Touched, tiles_for_proof},
     },
-    store::{Store, Tree},
+    store::{Head, Store, Tree},
 };
 
 impl Sequencer {
@@ -50,7 +52,8 @@ impl Sequencer {
     }
 
     /// Epochs are numbered without gaps and `as_of` never goes back.
-    pub(super) async fn check_epoch(&self, number: u64, as_of: u64) -> Result<(), Fault> {
+    pub(super) async fn check_epoch(&self, new: &EpochEntry) -> Result<(), Fault> {
+        let EpochEntry { number, as_of, .. } = *new;
         let (last, last_as_of) = match self.store.epoch(None).await? {
             None => (0, 0),
             Some(epoch) => match Entry::parse(&epoch.entry)?.body {
@@ -75,12 +78,41 @@ impl Sequencer {
                 format!("epoch {last} has as_of {last_as_of}, this one {as_of}"),
             ));
         }
+        // It may have read the prefix while the report was being erased.
+        if self.store.erased_since(new.log_size).await? > 0 {
+            return Err(Fault::new(
+                Code::EpochRunning,
+                "a report was erased meanwhile",
+            ));
+        }
         Ok(())
     }
 
-    /// Reads the head and the edge back from the store and checks that they belong together.
+    /// The report with this digest, if it can be erased: its index and id.
+    pub(super) async fn find_erasable(&self, of: Digest) -> Result<(u64, ReportId), Fault> {
+        let id = ReportId(of.0);
+        if let Some(erased) = self.store.erased(&id).await? {
+            let detail = format!("report {id} was erased by entry {}", erased.by);
+            return Err(Fault::new(Code::ReportErased, detail));
+        }
+        match self.store.report(&id).await? {
+            Some(report) => Ok((report.index, id)),
+            None => Err(Fault::new(Code::ReportUnknown, format!("no report {id}"))),
+        }
+    }
+
+    /// Reloads what an earlier failure left in doubt.
+    pub(super) async fn refresh(&mut self) -> Result<(), Fault> {
+        if self.stale {
+            self.reload().await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the head and the edge back from the store and checks that they belong together and to what was known before.
     pub(super) async fn reload(&mut self) -> Result<(), Fault> {
         let head = self.store.head().await?;
+        self.check_forward(head.as_ref()).await?;
         self.state = match &head {
             None => State::default(),
             Some(head) => {
@@ -103,7 +135,23 @@ impl Sequencer {
         };
         self.head.send_replace(head);
         self.load_policy().await?;
-        self.load_reached().await
+        self.load_reached().await?;
+        self.stale = false;
+        Ok(())
+    }
+
+    /// What this process saw committed may have been acknowledged: a store that is behind it, or has another tree, lost it.
+    async fn check_forward(&self, head: Option<&Head>) -> Result<(), Fault> {
+        let size = head.map_or(0, |head| head.size);
+        let (known, root) = (self.state.edge.size(), self.state.edge.root());
+        let same = size >= known && load_edge(self.store.as_ref(), known).await?.root() == root;
+        if same {
+            return Ok(());
+        }
+        let detail = format!(
+            "the database lost entries that were committed: {known} were known, it has {size} or others"
+        );
+        Err(Fault::new(Code::StoreCorrupt, detail))
     }
 
     /// Refuses a database that is behind, or has another tree than, what the guard and its own last publishing promised.
@@ -117,13 +165,13 @@ impl Sequencer {
             let promised_size = promised.size;
             if size < promised_size {
                 let detail = format!(
-                    "the database ends at {size} entries, but {promised_size} were published; restore a newer copy of it"
+                    "the database ends at {size} entries, but {promised_size} were published; restore a newer copy of it, or end this log and name its successor"
                 );
                 return Err(Fault::new(Code::LogBehindGuard, detail));
             }
             if load_edge(self.store.as_ref(), promised_size).await?.root() != promised.root {
                 let detail = format!(
-                    "the database has another tree of {promised_size} entries than the one that was published"
+                    "the database has another tree of {promised_size} entries than the one that was published; put the database that published it back"
                 );
                 return Err(Fault::new(Code::LogBehindGuard, detail));
             }

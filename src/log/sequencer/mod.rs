@@ -3,7 +3,7 @@
 //! Order of one batch, and why: read facts → plan (pure) → commit entries, tiles and the signed checkpoint in one
 //! transaction → answer. Nothing is acknowledged before the commit returned. When the outcome of a commit is unknown the
 //! sequencer forgets what it believes, reloads the head and lets the store say what happened. If that
-//! fails too, it keeps what it knew: the compare-and-swap on the head keeps a stale writer from writing, and the next try reloads again.
+//! fails too, nothing is planned before a reload succeeds; the compare-and-swap on the head is the safety behind that.
 //!
 //! Publishing is a second step ([`publish`]), at most once a second, and always extends what was published before.
 
@@ -39,13 +39,15 @@ use crate::{
     clock::Clock,
     code::{Code, Fault},
     metrics::Metrics,
-    store::{AdmissionQuery, Commit, Head, Published, Store},
+    store::{AdmissionQuery, Commit, Head, NewErasure, Published, Store},
 };
 
 /// Most reports that one transaction takes.
 pub const BATCH: usize = 256;
 /// How long the first report of a batch waits for company.
 const LINGER: Duration = Duration::from_millis(5);
+/// How long after a reader kept deleted bytes alive the next try to take them out of the files comes.
+const SCRUB_AGAIN: Duration = Duration::from_secs(1);
 /// The window of the unilateral quota.
 const DAY_MS: u64 = 86_400_000;
 /// How far log time may be ahead of the clock before nothing is admitted any more.
@@ -58,11 +60,15 @@ struct Sequencer {
     clock: Clock,
     guard: HeadGuard,
     state: State,
+    /// Whether the store may know better than `state` and what is shared: a reload is due before anything is planned.
+    stale: bool,
     head: watch::Sender<Option<Head>>,
     published: watch::Sender<Option<Published>>,
     witnessed: watch::Sender<Option<Published>>,
     publisher: Publisher,
     metrics: Arc<Metrics>,
+    /// What an erasure deleted is still in the database's files; when the next try to take it out comes.
+    scrub_due: Option<Instant>,
     shared: Arc<Shared>,
 }
 
@@ -102,11 +108,13 @@ pub async fn start(
         clock,
         guard,
         state: State::default(),
+        stale: true,
         head: head_tx,
         published: published_tx,
         witnessed: witnessed_tx,
         publisher,
         metrics,
+        scrub_due: None,
         shared: shared.clone(),
     };
     sequencer.reload().await?;
@@ -125,6 +133,7 @@ impl Sequencer {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
             let due = self.publish_due();
+            let scrub = self.scrub_due;
             let job = tokio::select! {
                 job = jobs.recv() => job,
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -133,6 +142,10 @@ impl Sequencer {
                 }
                 outcome = self.publisher.outcome() => {
                     self.end_publishing(outcome).await;
+                    continue;
+                }
+                () = tokio::time::sleep_until(scrub.unwrap_or_else(Instant::now)), if scrub.is_some() => {
+                    self.scrub().await;
                     continue;
                 }
             };
@@ -225,6 +238,7 @@ impl Sequencer {
         submissions: Vec<Submission>,
         want_proofs: &[bool],
     ) -> Result<Vec<Answer>, Fault> {
+        self.refresh().await?;
         let policy = self
             .shared
             .policy()
@@ -321,26 +335,41 @@ impl Sequencer {
 
     async fn write_event(&mut self, event: Event) -> Result<u64, Fault> {
         let Event { body, at_ms, epoch } = event;
+        self.refresh().await?;
         // What is logged stays: an entry that could not be read back would keep the log from ever starting again.
         self.check_clock(self.clock.now_ms())?;
+        let mut erased = None;
         match &body {
-            Body::Epoch(new) => self.check_epoch(new.number, new.as_of).await?,
+            Body::Epoch(new) => self.check_epoch(new).await?,
             Body::Policy { version, policy } => self.check_policy(*version, policy)?,
+            Body::Erasure { of, .. } => erased = Some(self.find_erasable(*of).await?),
             _ => {}
         }
         let is_policy = matches!(body, Body::Policy { .. });
         let is_epoch = epoch.is_some();
         let at_ms = at_ms.unwrap_or_else(|| self.clock.now_ms());
-        let planned = plan_event(&self.state, body, epoch, at_ms, &self.signer)?;
         let index = self.state.edge.size();
-        if let Some(commit) = &planned.commit {
-            self.commit(commit, planned.state).await?;
+        let planned = plan_event(&self.state, body, epoch, at_ms, &self.signer)?;
+        if let Some(mut commit) = planned.commit {
+            commit.erasure = erased.map(|(index_of, of)| NewErasure {
+                index: index_of,
+                of,
+                by: index,
+            });
+            self.commit(&commit, planned.state).await?;
         }
-        if is_policy {
-            self.load_policy().await?;
+        if erased.is_some() {
+            self.scrub().await;
         }
-        if is_policy || is_epoch {
-            self.load_reached().await?;
+        // The entry is in the log, whatever comes of reading it back.
+        if (is_policy && self.load_policy().await.is_err())
+            || ((is_policy || is_epoch) && self.load_reached().await.is_err())
+        {
+            tracing::warn!(
+                log.index = index,
+                "logged, but not read back; reloading before the next write"
+            );
+            self.stale = true;
         }
         Ok(index)
     }
@@ -359,6 +388,7 @@ impl Sequencer {
             }
             Err(error) => {
                 tracing::error!(%error, log.size = commit.head.size, "commit failed or its outcome is unknown; reloading");
+                self.stale = true;
                 self.reload().await?;
                 let landed = self
                     .head
@@ -368,6 +398,18 @@ impl Sequencer {
                 if landed { Ok(()) } else { Err(error.into()) }
             }
         }
+    }
+
+    /// Takes what an erasure deleted out of the database's files, or notes that it has to be tried again.
+    async fn scrub(&mut self) {
+        let gone = match self.store.scrub().await {
+            Ok(gone) => gone,
+            Err(error) => {
+                tracing::warn!(%error, "erased bytes are still in the write-ahead log; trying again");
+                false
+            }
+        };
+        self.scrub_due = (!gone).then(|| Instant::now() + SCRUB_AGAIN);
     }
 }
 

@@ -257,7 +257,7 @@ pub(super) async fn newest_witnessed(
     store: &dyn Store,
     policy: &WitnessPolicy,
 ) -> Result<Option<Published>, Fault> {
-    let newest = store.checkpoints(u64::MAX >> 1, LOOKED_AT).await?;
+    let newest = store.newest_checkpoints(u64::MAX >> 1, LOOKED_AT).await?;
     Ok(newest.into_iter().find(|published| {
         SignedCheckpoint::parse(&published.note).is_ok_and(|note| policy.evaluate(&note).is_ok())
     }))

@@ -3,7 +3,9 @@
 //! `synchronous=FULL` in WAL mode: a commit returns only after its WAL frames are synced, so what was acknowledged
 //! survives a crash and a power cut. Both that and a SQLite without the WAL-reset race (≥ 3.51.3) are asserted at start.
 
+mod erase;
 mod read;
+pub mod snapshot;
 mod write;
 
 use std::{path::Path, time::Duration};
@@ -16,14 +18,12 @@ use goodstanding_verify::{
 use sqlx::{
     Row as _, SqlitePool,
     migrate::Migrator,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-    },
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{
     AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
-    Store, StoredEpoch, StoredReport, StoredStatement, Tree,
+    Store, StoredBody, StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
 };
 use crate::log::tree::{Tile, TileId, Touched};
 
@@ -58,7 +58,7 @@ impl SqliteStore {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(options.clone())
+            .connect_with(options.clone().pragma("secure_delete", "FAST"))
             .await
             .map_err(unavailable)?;
         assert_settings(&writer).await?;
@@ -71,7 +71,10 @@ impl SqliteStore {
             .connect_with(options.read_only(true))
             .await
             .map_err(unavailable)?;
-        Ok(Self { writer, readers })
+        let store = Self { writer, readers };
+        // A kill between an erasure's commit and its scrubbing leaves the bytes in the write-ahead log.
+        store.empty_wal().await?;
+        Ok(store)
     }
 }
 
@@ -94,6 +97,22 @@ impl SqliteStore {
             writer: pool.clone(),
             readers: pool,
         })
+    }
+}
+
+impl SqliteStore {
+    /// Writes a setting that changes, durably. Writer only.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+            .bind(key)
+            .bind(value)
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
     }
 }
 
@@ -163,6 +182,14 @@ fn role_number(role: Role) -> i64 {
     }
 }
 
+fn published_row(row: &sqlx::sqlite::SqliteRow) -> Result<Published, Error> {
+    Ok(Published {
+        size: to_u64(row.get(0))?,
+        published_ms: to_u64(row.get(1))?,
+        note: row.get(2),
+    })
+}
+
 fn unavailable(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
@@ -172,14 +199,6 @@ fn unavailable(error: sqlx::Error) -> Error {
     }
 }
 
-fn published(row: &SqliteRow) -> Result<Published, Error> {
-    Ok(Published {
-        size: to_u64(row.get(0))?,
-        published_ms: to_u64(row.get(1))?,
-        note: row.get(2),
-    })
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn head(&self) -> Result<Option<Head>, Error> {
@@ -187,7 +206,14 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, commit: &Commit) -> Result<(), Error> {
-        self.write_commit(commit).await
+        if commit.erasure.is_none() {
+            return self.write_commit(commit).await;
+        }
+        self.secure_delete(true).await?;
+        let written = self.write_commit(commit).await;
+        // What was written stands, whether or not the setting could be turned back.
+        let _ = self.secure_delete(false).await;
+        written
     }
 
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
@@ -202,11 +228,23 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<Published>, Error> {
+        let rows = sqlx::query(
+            "SELECT size, published_ms, note FROM checkpoints WHERE size >= ? ORDER BY size LIMIT ?",
+        )
+        .bind(to_i64(from)?)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(published_row).collect()
+    }
+
     async fn published(&self) -> Result<Option<Published>, Error> {
         self.read_published(None).await
     }
 
-    async fn checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error> {
+    async fn newest_checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error> {
         let rows = sqlx::query(
             "SELECT size, published_ms, note FROM checkpoints WHERE size < ? ORDER BY size DESC LIMIT ?",
         )
@@ -215,7 +253,7 @@ impl Store for SqliteStore {
         .fetch_all(&self.readers)
         .await
         .map_err(unavailable)?;
-        rows.iter().map(published).collect()
+        rows.iter().map(published_row).collect()
     }
 
     async fn published_of(&self, size: u64) -> Result<Option<Published>, Error> {
@@ -261,6 +299,22 @@ impl Store for SqliteStore {
 
     async fn bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredReport>, Error> {
         self.read_bodies(start, end, limit).await
+    }
+
+    async fn log_bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredBody>, Error> {
+        self.read_log_bodies(start, end, limit).await
+    }
+
+    async fn erased(&self, id: &ReportId) -> Result<Option<StoredErasure>, Error> {
+        self.read_erased(id).await
+    }
+
+    async fn erased_since(&self, log_size: u64) -> Result<u64, Error> {
+        self.read_erased_since(log_size).await
+    }
+
+    async fn scrub(&self) -> Result<bool, Error> {
+        self.empty_wal().await
     }
 
     async fn report(&self, id: &ReportId) -> Result<Option<StoredReport>, Error> {

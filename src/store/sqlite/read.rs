@@ -111,6 +111,7 @@ impl SqliteStore {
             sql.push(
                 ") SELECT \
                    (SELECT idx FROM reports WHERE id = q.id), \
+                   (SELECT by FROM erased WHERE id = q.id), \
                    (SELECT r.id FROM reports r WHERE r.reporter = ra.id AND r.jti = q.jti), \
                    c.idx, c.id, \
                    EXISTS (SELECT 1 FROM reports r WHERE r.reporter = sa.id AND r.subject = ra.id AND r.market = m.id \
@@ -132,21 +133,22 @@ impl SqliteStore {
                 .map_err(unavailable)?;
             for row in &rows {
                 let current = match (
-                    row.get::<Option<i64>, _>(2),
-                    row.get::<Option<Vec<u8>>, _>(3),
+                    row.get::<Option<i64>, _>(3),
+                    row.get::<Option<Vec<u8>>, _>(4),
                 ) {
                     (Some(index), Some(id)) => Some((to_u64(index)?, report_id(&id)?)),
                     _ => None,
                 };
                 facts.push(AdmissionFacts {
                     same: row.get::<Option<i64>, _>(0).map(to_u64).transpose()?,
+                    erased: row.get::<Option<i64>, _>(1).map(to_u64).transpose()?,
                     jti: row
-                        .get::<Option<Vec<u8>>, _>(1)
+                        .get::<Option<Vec<u8>>, _>(2)
                         .map(|id| report_id(&id))
                         .transpose()?,
                     current,
-                    counterparty_reported: row.get(4),
-                    alone: to_u64(row.get(5))?,
+                    counterparty_reported: row.get(5),
+                    alone: to_u64(row.get(6))?,
                 });
             }
         }

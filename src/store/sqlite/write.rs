@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use goodstanding_verify::did::Did;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{SqliteStore, to_i64, tree_number, unavailable};
+use super::{SqliteStore, erase::erase, to_i64, tree_number, unavailable};
 use crate::store::{Commit, Error, IssuedToken, NewEpoch, NewReport};
 
 /// Rows of one multi-row statement; with at most ten bindings a row this stays far below SQLite's 32,766.
@@ -63,6 +63,9 @@ impl SqliteStore {
         }
         if let Some(epoch) = &commit.epoch {
             insert_epoch(&mut tx, epoch).await?;
+        }
+        if let Some(erasure) = &commit.erasure {
+            erase(&mut tx, erasure).await?;
         }
         tx.commit().await.map_err(unavailable)
     }

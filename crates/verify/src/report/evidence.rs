@@ -15,7 +15,7 @@ use crate::{
     digest::{Digest, sha256},
     fields::{ANY, Codes, Obj},
     json,
-    jws::{Compact, agent_unverified},
+    jws::{Compact, agent_read_by},
 };
 
 /// `typ` of the counterparty's terms.
@@ -36,7 +36,7 @@ const BID: Codes = Codes::one(Code::ReportBidInvalid);
 pub(super) fn all(
     report: &Report,
     raw: &[RawEvidence<'_>],
-    signatures: Signatures,
+    signatures: Signatures<'_>,
 ) -> Result<Vec<Evidence>, Error> {
     if raw
         .iter()
@@ -54,7 +54,11 @@ pub(super) fn all(
         .collect()
 }
 
-fn one(report: &Report, raw: &RawEvidence<'_>, signatures: Signatures) -> Result<Evidence, Error> {
+fn one(
+    report: &Report,
+    raw: &RawEvidence<'_>,
+    signatures: Signatures<'_>,
+) -> Result<Evidence, Error> {
     let invalid = |why: &str| {
         Error::new(
             Code::ReportEvidenceInvalid,
@@ -103,12 +107,13 @@ fn signed(
     typ: &str,
     pointer: &str,
     code: Code,
-    signatures: Signatures,
+    signatures: Signatures<'_>,
 ) -> Result<(Did, Value), Error> {
     let wrap = |error: Error| Error::new(code, format!("{pointer}/document: {}", error.detail()));
     let compact = Compact::parse(document).map_err(wrap)?;
-    let agent = agent_unverified(&compact, typ).map_err(wrap)?;
-    if signatures == Signatures::Check && !compact.is_signed_by(agent.iss.key_bytes()) {
+    let agent = agent_read_by(&compact, typ, |text| signatures.read_did(text)).map_err(wrap)?;
+    let iss = agent.payload.get("iss").and_then(Value::as_str);
+    if !signatures.is_signed_by(&compact, &agent.iss, iss) {
         return Err(Error::new(
             code,
             format!("{pointer}/document: not signed by iss"),
@@ -133,7 +138,7 @@ fn terms(
     raw: &RawEvidence<'_>,
     document: &str,
     sha256: Digest,
-    signatures: Signatures,
+    signatures: Signatures<'_>,
 ) -> Result<Terms, Error> {
     let pointer = raw.pointer.as_str();
     let (iss, payload) = signed(
@@ -189,7 +194,7 @@ fn attestation(
     report: &Report,
     raw: &RawEvidence<'_>,
     document: &str,
-    signatures: Signatures,
+    signatures: Signatures<'_>,
 ) -> Result<Did, Error> {
     let pointer = raw.pointer.as_str();
     let (iss, payload) = signed(
@@ -230,7 +235,7 @@ fn attestation(
 pub(super) fn bids(
     report: &mut Report,
     documents: &[Option<&str>],
-    signatures: Signatures,
+    signatures: Signatures<'_>,
 ) -> Result<(), Error> {
     let trade = &mut report.trade;
     let Some(auction) = &mut trade.auction else {

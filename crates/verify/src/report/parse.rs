@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Auction, AuctionFormat, Bid, Negotiation, Outcome, Rail, Report, ReportId, Role, Settlement,
-    Status, TaskClass, Trade, TradeKind,
+    Signatures, Status, TaskClass, Trade, TradeKind,
 };
 use crate::{
     code::{Code, Error},
@@ -53,7 +53,11 @@ pub(super) enum EvidenceKind {
     Hash,
 }
 
-pub(super) fn payload(value: &Value, id: ReportId) -> Result<Draft<'_>, Error> {
+pub(super) fn payload<'a>(
+    value: &'a Value,
+    id: ReportId,
+    signatures: Signatures<'_>,
+) -> Result<Draft<'a>, Error> {
     if !value.is_object() {
         return Err(Error::new(
             Code::ReportMalformed,
@@ -82,8 +86,8 @@ pub(super) fn payload(value: &Value, id: ReportId) -> Result<Draft<'_>, Error> {
     };
     let report = Report {
         id,
-        iss: root.did("iss")?,
-        sub: root.did("sub")?,
+        iss: root.did_by("iss", |text| signatures.read_did(text))?,
+        sub: root.did_by("sub", |text| signatures.read_did(text))?,
         jti: root.owned("jti", 8..=128)?,
         iat: root.int("iat", ANY)?,
         supersedes: root

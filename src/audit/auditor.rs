@@ -1,0 +1,596 @@
+//! The entries in their order: rules, index, tree and epochs, window by window.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use goodstanding_score::evidence::Admitted;
+use goodstanding_verify::{
+    did::Did,
+    digest::sha256,
+    entry::{Body, Entry},
+    frontier::Frontier,
+    merkle::Hash,
+    report::{Report, ReportId},
+};
+use rayon::prelude::*;
+
+use super::{
+    admission::{self, Context, DAY_MS, Facts, Overlay},
+    epochs::{self, Outcome},
+    finding::{Failure, Place},
+    index::{Current, Erased, Index, Remembered, WINDOW},
+    replay::Replay,
+    source::Source,
+    window::{Bytes, Item, Key, cut},
+};
+use crate::{
+    code::{Code, Fault},
+    ingest::blocking,
+};
+
+/// Bytes of a report's row in the index.
+const ROW: usize = 41;
+
+/// What an audit counted, of this run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Reports verified.
+    pub(super) reports: u64,
+    /// Epochs recomputed.
+    pub(super) recomputed: u64,
+    /// Epochs that covered reports which were erased since.
+    pub(super) not_recomputable: u64,
+    /// Epochs that were not recomputed because nobody asked.
+    pub(super) not_checked: u64,
+    /// Whether the unilateral quota could be checked throughout.
+    pub(super) quota_checked: bool,
+}
+
+/// An audit in progress.
+pub(super) struct Auditor<'s> {
+    source: &'s dyn Source,
+    /// What admission remembers.
+    pub(super) index: Index,
+    /// The entries so far, as a tree.
+    pub(super) frontier: Frontier,
+    /// What they said.
+    pub(super) replay: Replay,
+    /// What was counted.
+    pub(super) counts: Counts,
+    /// Roots that signed checkpoints promise at sizes still to come, with the note.
+    pub(super) promises: BTreeMap<u64, (Hash, String)>,
+    /// Whether epochs are recomputed.
+    recompute: bool,
+    /// Reports of this run whose bytes there are; with those before it once `older` is 0.
+    reports: Vec<Admitted>,
+    /// Entries below this were audited before this run, and their reports are not in memory.
+    older: u64,
+    /// Who is reached by flow; `None` = not known.
+    reached: Option<HashSet<Did>>,
+}
+
+impl<'s> Auditor<'s> {
+    /// Goes on where the index is.
+    ///
+    /// # Errors
+    /// `audit.state_unusable` when the index is damaged.
+    pub(super) async fn new(
+        source: &'s dyn Source,
+        mut index: Index,
+        frontier: Frontier,
+        at_ms: u64,
+        recompute: bool,
+    ) -> Result<Self, Failure> {
+        let mut replay = Replay::default();
+        let damaged = || Fault::new(Code::AuditState, "the index is damaged; remove it");
+        for erased in index.erased().await? {
+            replay.gone(Erased {
+                entry: None,
+                ..erased
+            });
+        }
+        for (at, bytes) in index.events().await? {
+            let entry = Entry::parse(&bytes).map_err(|_| damaged())?;
+            match entry.body {
+                Body::Erasure { of, .. } => {
+                    replay
+                        .erasure(at, ReportId(of.0), None)
+                        .map_err(|_| damaged())?;
+                }
+                _ => replay.event(at, &entry).map_err(|_| damaged())?,
+            }
+        }
+        replay.time(0, at_ms)?;
+        let size = frontier.size();
+        // Without a complete record of who reported alone, the quota cannot be counted.
+        let complete = size == 0 || index.note("alone").await?.as_deref() == Some("complete");
+        if recompute && size == 0 {
+            index.keep("alone", "complete").await?;
+        } else if !recompute {
+            index.keep("alone", "incomplete").await?;
+        }
+        let reached = match index.note("reached").await? {
+            Some(text) if recompute && complete => dids(&text),
+            None if recompute && complete => Some(HashSet::new()),
+            _ => None,
+        };
+        Ok(Self {
+            source,
+            index,
+            frontier,
+            replay,
+            counts: Counts {
+                quota_checked: reached.is_some(),
+                ..Counts::default()
+            },
+            promises: BTreeMap::new(),
+            recompute,
+            reports: Vec::new(),
+            older: size,
+            reached,
+        })
+    }
+
+    /// The next entries.
+    ///
+    /// # Errors
+    /// The first disagreement in the log's order.
+    pub(super) async fn take(&mut self, items: Vec<Result<Item, Failure>>) -> Result<(), Failure> {
+        let mut good = Vec::with_capacity(items.len());
+        let mut stop = None;
+        for item in items {
+            match item {
+                Ok(item) => good.push(item),
+                Err(failure) => {
+                    stop = Some(failure);
+                    break;
+                }
+            }
+        }
+        let first = self.frontier.size();
+        if good.first().is_some_and(|item| item.index != first) {
+            let detail = "the entries of a window are out of order";
+            return Err(Fault::new(Code::Internal, detail).into());
+        }
+        let (rows, sides, sellers) = packed(&good);
+        let facts = self.facts(first, &good, &sides).await?;
+        let mut overlay = Overlay::default();
+        let mut earlier = HashMap::new();
+        for item in good {
+            self.replay.time(item.index, item.entry.at)?;
+            let leaf = item.leaf;
+            self.entry(item, &facts, &mut overlay, &mut earlier).await?;
+            self.frontier.push(leaf);
+            self.keep_promise()?;
+        }
+        if let Some(failure) = stop {
+            return Err(failure);
+        }
+        self.index.add_reports(first, &rows).await?;
+        self.index.set_sides(first, &sides, &sellers).await?;
+        if !overlay.new_documents.is_empty() {
+            for keys in overlay.new_documents.chunks(SMALL_TABLE) {
+                self.index.add_documents(keys).await?;
+            }
+        }
+        if self.recompute {
+            self.index.add_alone(&overlay.new_alone).await?;
+        }
+        Ok(())
+    }
+
+    /// The tree so far has to be what a checkpoint of this size promised.
+    fn keep_promise(&mut self) -> Result<(), Failure> {
+        let size = self.frontier.size();
+        match self.promises.remove(&size) {
+            Some((root, note)) if root != self.frontier.root() => {
+                let detail = "the tree of this size is not the one that was signed";
+                let found = super::finding::Disagreement::new(
+                    Code::AuditForked,
+                    Place::Checkpoint(size),
+                    detail,
+                );
+                Err(found.with_notes([note]).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the index everything that the reports of a window depend on.
+    async fn facts(&mut self, first: u64, items: &[Item], sides: &[Key]) -> Result<Facts, Failure> {
+        let jtis: Vec<Key> = items.iter().map(|i| checked_key(i, |c| c.jti)).collect();
+        let mut facts = Facts {
+            jtis: self.index.add_jtis(first, &jtis).await?,
+            ..Facts::default()
+        };
+        let index_of = |place: usize| items.get(place).map(|item| item.index);
+        for (place, current) in self.index.sides(sides).await? {
+            let remembered = self.index.report_at(current.index).await?;
+            if let (Some(index), Some(remembered)) = (index_of(place), remembered) {
+                facts.sides.insert(index, remembered);
+            }
+        }
+        let mut documents = Vec::new();
+        for item in items {
+            if let Some(Bytes::Report(checked)) = &item.body {
+                documents.extend(admission::documents(checked));
+            }
+        }
+        for keys in documents.chunks(SMALL_TABLE) {
+            facts
+                .documents
+                .extend(self.index.known_documents(keys).await?);
+        }
+        if self.recompute {
+            let others: Vec<Key> = items
+                .iter()
+                .map(|i| checked_key(i, |c| c.other_side))
+                .collect();
+            for (place, current) in self.index.sides(&others).await? {
+                if let Some(index) = index_of(place) {
+                    let current: Current = current;
+                    facts.other_sides.insert(index, current);
+                }
+            }
+            self.count_alone(items, &mut facts).await?;
+        }
+        Ok(facts)
+    }
+
+    async fn count_alone(&mut self, items: &[Item], facts: &mut Facts) -> Result<(), Failure> {
+        let mut asked = Vec::new();
+        let mut places = Vec::new();
+        for item in items {
+            if let (
+                Body::Report {
+                    historical: false, ..
+                },
+                Some(Bytes::Report(checked)),
+            ) = (&item.entry.body, &item.body)
+            {
+                let reporter = cut(checked.report.iss.key_bytes());
+                asked.push((reporter, item.entry.at.saturating_sub(DAY_MS)));
+                places.push(item.index);
+            }
+        }
+        if !asked.is_empty() {
+            let counts = self.index.count_alone(&asked).await?;
+            facts.alone = places.into_iter().zip(counts).collect();
+        }
+        Ok(())
+    }
+
+    /// One entry. `earlier`: the reports of this window so far.
+    async fn entry(
+        &mut self,
+        item: Item,
+        facts: &Facts,
+        overlay: &mut Overlay,
+        earlier: &mut HashMap<ReportId, Remembered>,
+    ) -> Result<(), Failure> {
+        let index = item.index;
+        match &item.entry.body {
+            Body::Report { id, historical } => {
+                let seen = Remembered {
+                    index,
+                    id: *id,
+                    at_ms: item.entry.at,
+                    historical: *historical,
+                };
+                self.report(seen, item.body, facts, overlay, earlier)
+                    .await?;
+                earlier.insert(seen.id, seen);
+                return Ok(());
+            }
+            Body::Erasure { of, .. } => {
+                let id = ReportId(of.0);
+                let known = self.remembered(&id, earlier).await?.map(|r| Erased {
+                    index: r.index,
+                    id,
+                    at_ms: Some(r.at_ms),
+                    entry: None,
+                    held: self
+                        .reports
+                        .binary_search_by_key(&r.index, |a| a.index)
+                        .is_ok(),
+                });
+                let erased = self.replay.erasure(index, id, known)?;
+                self.index.set_erased(&erased).await?;
+            }
+            _ => self.replay.event(index, &item.entry)?,
+        }
+        if let Some(bytes) = &item.bytes {
+            self.index.add_event(index, bytes).await?;
+        }
+        if let Body::Epoch(_) = item.entry.body {
+            self.epoch().await?;
+        }
+        Ok(())
+    }
+
+    async fn report(
+        &mut self,
+        seen: Remembered,
+        body: Option<Bytes>,
+        facts: &Facts,
+        overlay: &mut Overlay,
+        earlier: &HashMap<ReportId, Remembered>,
+    ) -> Result<(), Failure> {
+        let (index, id) = (seen.index, seen.id);
+        let duplicate = |first: u64| {
+            let detail = format!("report {id} is entry {first} already");
+            Failure::at(Code::AuditDuplicate, Place::Entry(index), detail)
+        };
+        if let Some(gone) = self.replay.erased(&id) {
+            return Err(duplicate(gone.index));
+        }
+        let checked = match body {
+            Some(Bytes::Report(checked)) => checked,
+            Some(Bytes::Absent) if self.source.tells_erased() => {
+                let detail = format!("report {id} is not served and not said to be erased");
+                return Err(Failure::at(
+                    Code::AuditBodyMissing,
+                    Place::Entry(index),
+                    detail,
+                ));
+            }
+            Some(Bytes::Erased | Bytes::Absent) | None => {
+                if let Some(first) = self.remembered(&id, earlier).await? {
+                    return Err(duplicate(first.index));
+                }
+                return self.gone(seen).await;
+            }
+        };
+        // One report has one jti, so the same report twice shows as its jti.
+        if let Some(first) = facts.jtis.get(&index) {
+            let same = match earlier.get(&id) {
+                Some(same) => Some(*same),
+                None => self.index.report_at(*first).await?,
+            };
+            if let Some(same) = same.filter(|same| same.id == id) {
+                return Err(duplicate(same.index));
+            }
+        }
+        let Some(policy) = self.replay.in_force() else {
+            let detail = "no policy in front of the first report";
+            return Err(Failure::at(Code::AuditPolicy, Place::Entry(index), detail));
+        };
+        let rules = policy.rules.clone();
+        let is_seed = policy
+            .policy
+            .seeds
+            .binary_search(&checked.report.iss)
+            .is_ok();
+        let replay = &self.replay;
+        let context = Context {
+            rules: &rules,
+            // Trust roots are reached by definition.
+            reached: self.reached.as_ref().filter(|_| !is_seed),
+            is_gone: &|report| replay.erased(&report.id).is_some(),
+            is_gone_id: &|id| replay.erased(id).is_some(),
+            gone: replay.gone_count(),
+        };
+        admission::admit(&checked, &seen, facts, overlay, &context)?;
+        self.counts.reports += 1;
+        if self.recompute {
+            self.reports.push(Admitted {
+                index,
+                at_ms: seen.at_ms,
+                historical: seen.historical,
+                report: checked.report,
+            });
+        }
+        Ok(())
+    }
+
+    /// A report whose bytes are gone.
+    async fn gone(&mut self, seen: Remembered) -> Result<(), Failure> {
+        let erased = Erased {
+            index: seen.index,
+            id: seen.id,
+            at_ms: Some(seen.at_ms),
+            entry: None,
+            held: false,
+        };
+        self.index.set_erased(&erased).await?;
+        self.replay.gone(erased);
+        Ok(())
+    }
+
+    /// A report of the log so far, by its id.
+    async fn remembered(
+        &mut self,
+        id: &ReportId,
+        earlier: &HashMap<ReportId, Remembered>,
+    ) -> Result<Option<Remembered>, Failure> {
+        match earlier.get(id) {
+            Some(found) => Ok(Some(*found)),
+            None => Ok(self.index.find(id).await?),
+        }
+    }
+
+    /// The epoch whose entry was just taken.
+    async fn epoch(&mut self) -> Result<(), Failure> {
+        if !self.recompute {
+            self.counts.not_checked += 1;
+            return Ok(());
+        }
+        self.load_older().await?;
+        let Some(logged) = self.replay.newest_epoch().cloned() else {
+            return Ok(());
+        };
+        let Some(policy) = self.replay.policy_below(logged.entry.log_size).cloned() else {
+            return Ok(());
+        };
+        let outcome = epochs::check(
+            self.source,
+            &logged,
+            &policy,
+            &mut self.reports,
+            &self.replay,
+        )
+        .await?;
+        match outcome {
+            Outcome::Recomputed(reached) => {
+                self.counts.recomputed += 1;
+                let text: Vec<String> = reached.iter().map(Did::to_string).collect();
+                self.index.keep("reached", &text.join("\n")).await?;
+                let complete = self.index.note("alone").await?.as_deref() == Some("complete");
+                self.reached = Some(reached).filter(|_| complete);
+            }
+            Outcome::NotRecomputable { .. } => {
+                self.counts.not_recomputable += 1;
+                self.counts.quota_checked = false;
+                self.index.keep("reached", "?").await?;
+                self.reached = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the reports of earlier runs again: their signatures were checked, and the index has their ids.
+    async fn load_older(&mut self) -> Result<(), Failure> {
+        let end = std::mem::take(&mut self.older);
+        let mut older = Vec::new();
+        let mut start = 0;
+        while start < end {
+            let stop = end.min(start.saturating_add(WINDOW));
+            let known = self.index.reports(start, stop).await?;
+            let bodies = self.source.bodies(start, stop).await?;
+            let mut bodies: HashMap<u64, Option<String>> =
+                bodies.into_iter().map(|b| (b.index, b.jws)).collect();
+            let mut found = Vec::with_capacity(known.len());
+            for seen in known {
+                match bodies.remove(&seen.index) {
+                    Some(Some(jws)) => found.push((seen, jws)),
+                    None if self.source.tells_erased() => {
+                        let detail =
+                            format!("report {} is not served and not said to be erased", seen.id);
+                        let place = Place::Entry(seen.index);
+                        return Err(Failure::at(Code::AuditBodyMissing, place, detail));
+                    }
+                    Some(None) | None => {
+                        if self.replay.erased(&seen.id).is_none() {
+                            self.gone(seen).await?;
+                        }
+                    }
+                }
+            }
+            older.extend(blocking(move || again(found)).await??);
+            start = stop;
+        }
+        older.append(&mut self.reports);
+        self.reports = older;
+        Ok(())
+    }
+
+    /// The reports of the newest epoch, its policy and number.
+    ///
+    /// # Errors
+    /// `audit.epoch_not_recomputable`, `epoch.unknown`.
+    pub(super) async fn newest_evidence(&mut self) -> Result<NewestEvidence, Failure> {
+        self.load_older().await?;
+        let unknown = || Fault::new(Code::EpochUnknown, "the log has no epoch yet");
+        let logged = self.replay.newest_epoch().cloned().ok_or_else(unknown)?;
+        let entry = logged.entry;
+        let policy = self
+            .replay
+            .policy_below(entry.log_size)
+            .ok_or_else(unknown)?;
+        let lost = self.replay.lost_to(&entry);
+        if lost > 0 {
+            let detail = format!("{lost} reports of epoch {} were erased since", entry.number);
+            return Err(Fault::new(Code::AuditEpochLeft, detail).into());
+        }
+        let left_out = epochs::left_out(&self.replay, &entry);
+        let evidenced = epochs::covered(&self.reports, &entry, &left_out);
+        Ok(NewestEvidence {
+            epoch: entry.number,
+            as_of: entry.as_of,
+            policy: policy.policy.clone(),
+            reports: match evidenced {
+                epochs::Evidenced::Prefix(end) => {
+                    let mut all = std::mem::take(&mut self.reports);
+                    all.truncate(end);
+                    all
+                }
+                epochs::Evidenced::Chosen(chosen) => chosen,
+            },
+        })
+    }
+}
+
+/// What the newest epoch rests on.
+#[derive(Debug)]
+pub(super) struct NewestEvidence {
+    /// Its number.
+    pub(super) epoch: u64,
+    /// The time that its scores are of, Unix seconds.
+    pub(super) as_of: u64,
+    /// Its policy.
+    pub(super) policy: Arc<goodstanding_score::policy::Policy>,
+    /// Its reports.
+    pub(super) reports: Vec<Admitted>,
+}
+
+/// Rows that one packed statement takes of what a report can have many of.
+const SMALL_TABLE: usize = 8192;
+
+fn checked_key(item: &Item, key: impl Fn(&super::window::Checked) -> Key) -> Key {
+    match &item.body {
+        Some(Bytes::Report(checked)) => key(checked),
+        _ => Key::default(),
+    }
+}
+
+/// The index's rows of a window, its sides, and who sold.
+fn packed(items: &[Item]) -> (Vec<u8>, Vec<Key>, Vec<u8>) {
+    let mut rows = Vec::with_capacity(items.len() * ROW);
+    let mut sides = Vec::with_capacity(items.len());
+    let mut sellers = Vec::with_capacity(items.len());
+    for item in items {
+        if let Body::Report { id, historical } = item.entry.body {
+            rows.extend_from_slice(&id.0);
+            rows.extend_from_slice(&item.entry.at.to_be_bytes());
+            rows.push(u8::from(historical));
+        } else {
+            rows.extend_from_slice(&[0; ROW]);
+        }
+        sides.push(checked_key(item, |c| c.side));
+        sellers.push(match &item.body {
+            Some(Bytes::Report(checked)) => u8::from(checked.is_seller()),
+            _ => 0,
+        });
+    }
+    (rows, sides, sellers)
+}
+
+/// Reads reports whose signatures were checked before.
+fn again(found: Vec<(Remembered, String)>) -> Result<Vec<Admitted>, Failure> {
+    found
+        .into_par_iter()
+        .map(|(seen, jws)| {
+            let place = Place::Entry(seen.index);
+            if sha256(jws.as_bytes()).0 != seen.id.0 {
+                let detail = format!("the served bytes do not hash to {}", seen.id);
+                return Err(Failure::at(Code::AuditBodyAltered, place, detail));
+            }
+            let report = Report::parse_admitted(&jws)
+                .map_err(|error| Failure::caused(Code::AuditReport, place, error))?;
+            Ok(Admitted {
+                index: seen.index,
+                at_ms: seen.at_ms,
+                historical: seen.historical,
+                report,
+            })
+        })
+        .collect()
+}
+
+/// Agents, a line each; `None` when they are not known.
+fn dids(text: &str) -> Option<HashSet<Did>> {
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines.map(|line| Did::parse(line).ok()).collect()
+}

@@ -1,0 +1,630 @@
+//! A whole audit: what the auditor brings, the checkpoint, the way to it, and the summary.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use goodstanding_verify::{
+    b64,
+    bundle::TrustBundle,
+    checkpoint::{Checkpoint, SignedCheckpoint},
+    did::Did,
+    entry::KeyUse,
+    frontier::Frontier,
+    note::VerifierKey,
+    witness_policy::WitnessPolicy,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::{
+    auditor::Auditor,
+    finding::{Disagreement, Failure, Place},
+    index::{Index, WINDOW},
+    seeds::{self, OtherView},
+    source::Source,
+    state::{Seen, State, index_path},
+    tree::{Tree, Window},
+    window::{Item, Workers},
+};
+use crate::{
+    code::{Code, Fault},
+    ingest::blocking,
+};
+
+/// Entries between two savings of the state.
+const SAVE_EVERY: u64 = 65_536;
+/// How often a checkpoint that explains a missing report is waited for, a second each time.
+const PATIENCE: u32 = 5;
+
+/// What an auditor asks for and brings along.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where to remember what was seen.
+    pub state: Option<PathBuf>,
+    /// The log's key, if it is known.
+    pub log_key: Option<VerifierKey>,
+    /// The trust bundle, if one is held.
+    pub trust: Option<TrustBundle>,
+    /// The witnesses that count, instead of the bundle's.
+    pub witness_policy: Option<WitnessPolicy>,
+    /// Leave epochs out.
+    pub no_epochs: bool,
+    /// Other trust roots.
+    pub seeds: Option<Vec<Did>>,
+    /// Now, Unix seconds: when the checkpoint was seen.
+    pub now_s: u64,
+}
+
+/// Who witnessed the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Witnessed {
+    /// Whether the policy wants a quorum.
+    pub required: bool,
+    /// How many witnesses it is made of.
+    pub total: usize,
+    /// Who cosigned, and when (Unix seconds).
+    pub cosigned: Vec<(String, u64)>,
+}
+
+/// What an audit found to be right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// What was audited.
+    pub target: String,
+    /// The log's name.
+    pub origin: String,
+    /// The log's key.
+    pub log_key: String,
+    /// Where the key is from.
+    pub log_key_from: String,
+    /// Whether the key was believed because the log itself named it.
+    pub first_use: bool,
+    /// Entries of the checkpoint.
+    pub size: u64,
+    /// Its root, base64.
+    pub root: String,
+    /// Entries that an earlier audit had done.
+    pub resumed_at: u64,
+    /// Why an earlier audit's work was done again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<String>,
+    /// Entries audited now.
+    pub entries: u64,
+    /// Reports verified now.
+    pub reports: u64,
+    /// Reports whose bytes were erased, in the whole log.
+    pub erased: u64,
+    /// Policies in the whole log.
+    pub policies: u64,
+    /// Key events in the whole log.
+    pub key_events: u64,
+    /// Epochs in the whole log.
+    pub epochs: u64,
+    /// Epochs recomputed now.
+    pub epochs_recomputed: u64,
+    /// Epochs that are committed but cannot be recomputed, because reports were erased since.
+    pub epochs_not_recomputable: u64,
+    /// Epochs that were left out.
+    pub epochs_not_checked: u64,
+    /// Whether the quota of unilateral reports was checked.
+    pub quota_checked: bool,
+    /// Checkpoints remembered from before.
+    pub checkpoints_seen: usize,
+    /// Who witnessed the checkpoint; absent without a witness policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<Witnessed>,
+    /// Version of the trust bundle whose keys are the log's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_bundle: Option<u64>,
+    /// How long it took, milliseconds.
+    pub took_ms: u64,
+    /// The newest epoch with other trust roots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_view: Option<OtherView>,
+}
+
+/// What the index was saved with.
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    log: String,
+    size: u64,
+    root: String,
+    at_ms: u64,
+}
+
+/// The log's key and where it came from.
+struct Key {
+    log: VerifierKey,
+    from: String,
+    first_use: bool,
+}
+
+/// Audits a log. `progress` is told (entries done, entries to do).
+///
+/// # Errors
+/// [`Failure::Disagrees`] with the first disagreement, or a fault of operation.
+pub async fn audit(
+    source: &dyn Source,
+    options: &Options,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Summary, Failure> {
+    let started = Instant::now();
+    let held = match &options.state {
+        Some(path) => State::load(path)?,
+        None => None,
+    };
+    let key = key(source, options, held.as_ref()).await?;
+    let mut state = held.unwrap_or_else(|| State::new(key.log.clone()));
+    let checkpoints_seen = state.checkpoints.len();
+    // The bundle comes before the checkpoint, so that the checkpoint covers what the bundle says.
+    let bundle = bundle(source, &key.log).await?;
+    let policy = witness_policy(options, bundle.as_ref(), &key.log)?;
+    let (mut tree, mut note, mut witnesses) =
+        head(source, &mut state, policy.as_ref(), options).await?;
+    if let Some(bundle) = &bundle {
+        bundle_checkpoint(bundle, &mut tree, &note).await?;
+    }
+    let (index, restarted) = index(options, &mut state).await?;
+    let resumed_at = state.frontier.size();
+    let mut opened = index;
+    let at_ms = snapshot(&mut opened).await?.map_or(0, |s| s.at_ms);
+    let frontier = state.frontier.clone();
+    let mut auditor = Auditor::new(source, opened, frontier, at_ms, !options.no_epochs).await?;
+    let done = async {
+        let mut patience = PATIENCE;
+        loop {
+            auditor.promises = promises(&state);
+            walk(&mut auditor, &mut tree, &mut state, options, progress).await?;
+            if auditor.frontier.root() != root_of(&note)? {
+                let detail = "the entries do not make the signed root";
+                return Err(Failure::at(
+                    Code::AuditForked,
+                    Place::Checkpoint(tree.size()),
+                    detail,
+                ));
+            }
+            let Some(open) = auditor.replay.unexplained().copied() else {
+                break;
+            };
+            // It may have been erased after the checkpoint was published: then the next one has the entry.
+            let size = tree.size();
+            while patience > 0 && tree.size() == size {
+                patience -= 1;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                (tree, note, witnesses) =
+                    head(source, &mut state, policy.as_ref(), options).await?;
+            }
+            if tree.size() == size {
+                let detail = format!("report {} is not served, and no entry erases it", open.id);
+                let place = Place::Entry(open.index);
+                return Err(Failure::at(Code::AuditBodyMissing, place, detail));
+            }
+        }
+        if let Some(bundle) = &bundle {
+            bundle_keys(bundle, &auditor)?;
+        }
+        match &options.seeds {
+            None => Ok(None),
+            Some(seeds) => {
+                let newest = auditor.newest_evidence().await?;
+                let seeds = seeds.clone();
+                let view = blocking(move || {
+                    seeds::compare(
+                        newest.epoch,
+                        newest.as_of,
+                        &newest.reports,
+                        &newest.policy,
+                        seeds,
+                    )
+                })
+                .await??;
+                Ok(Some(view))
+            }
+        }
+    }
+    .await;
+    let other_view = match done {
+        Ok(view) => view,
+        Err(failure) => {
+            auditor.index.close().await;
+            return Err(failure);
+        }
+    };
+    save(&mut auditor, &mut state, options).await?;
+    let (policies, key_events, epochs, _) = auditor.replay.counts();
+    let counts = auditor.counts;
+    let summary = Summary {
+        target: source.name(),
+        origin: key.log.name().to_owned(),
+        log_key: key.log.to_string(),
+        log_key_from: key.from,
+        first_use: key.first_use,
+        size: tree.size(),
+        root: b64::std_encode(auditor.frontier.root()),
+        resumed_at,
+        restarted,
+        entries: tree.size().saturating_sub(resumed_at),
+        reports: counts.reports,
+        erased: auditor.replay.gone_count(),
+        policies,
+        key_events,
+        epochs,
+        epochs_recomputed: counts.recomputed,
+        epochs_not_recomputable: counts.not_recomputable,
+        epochs_not_checked: counts.not_checked,
+        quota_checked: counts.quota_checked,
+        checkpoints_seen,
+        witnesses,
+        trust_bundle: bundle.as_ref().map(TrustBundle::version),
+        took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        other_view,
+    };
+    auditor.index.close().await;
+    Ok(summary)
+}
+
+/// The log's key: given, of the held bundle, remembered, or as the log itself names it. What is given twice is the same.
+async fn key(
+    source: &dyn Source,
+    options: &Options,
+    state: Option<&State>,
+) -> Result<Key, Failure> {
+    let known = [
+        (options.log_key.clone(), "--log-key"),
+        (
+            options.trust.as_ref().map(|b| b.log().clone()),
+            "the trust bundle",
+        ),
+        (state.map(|s| s.log.clone()), "the state file"),
+    ];
+    let mut found: Option<Key> = None;
+    for (log, from) in known {
+        let Some(log) = log else { continue };
+        match &found {
+            None => {
+                found = Some(Key {
+                    log,
+                    from: from.to_owned(),
+                    first_use: false,
+                });
+            }
+            Some(first) if first.log == log => {}
+            Some(first) => {
+                let detail = format!("{} names {}, {from} names {log}", first.from, first.log);
+                return Err(Fault::new(Code::AuditState, detail).into());
+            }
+        }
+    }
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let introduced = source.introduction().await?;
+    Ok(Key {
+        log: VerifierKey::parse(&introduced.vkey).map_err(Fault::from)?,
+        from: introduced.from,
+        first_use: true,
+    })
+}
+
+/// The bundle that the source serves; it is of this log.
+async fn bundle(source: &dyn Source, log: &VerifierKey) -> Result<Option<TrustBundle>, Failure> {
+    let Some(jws) = source.trust_bundle().await? else {
+        return Ok(None);
+    };
+    let wrong = |cause: Fault| Failure::caused(Code::AuditTrustBundle, Place::TrustBundle, cause);
+    let bundle = TrustBundle::parse_any_time(&jws, None).map_err(|e| wrong(e.into()))?;
+    if bundle.log() == log {
+        Ok(Some(bundle))
+    } else {
+        let detail = format!("it names the log {}, not {log}", bundle.log());
+        Err(Failure::at(
+            Code::AuditTrustBundle,
+            Place::TrustBundle,
+            detail,
+        ))
+    }
+}
+
+fn witness_policy(
+    options: &Options,
+    served: Option<&TrustBundle>,
+    log: &VerifierKey,
+) -> Result<Option<WitnessPolicy>, Failure> {
+    let of_bundle = |bundle: &TrustBundle| WitnessPolicy::parse(&bundle.payload().witness_policy);
+    let policy = match (&options.witness_policy, &options.trust, served) {
+        (Some(policy), ..) => Some(policy.clone()),
+        (None, Some(bundle), _) | (None, None, Some(bundle)) => {
+            Some(of_bundle(bundle).map_err(Fault::from)?)
+        }
+        (None, None, None) => None,
+    };
+    if let Some(policy) = &policy
+        && !policy.logs().any(|named| named == log)
+    {
+        let detail = format!("the witness policy has no line for the log {log}");
+        return Err(Fault::new(Code::ParameterInvalid, detail).into());
+    }
+    Ok(policy)
+}
+
+fn root_of(note: &str) -> Result<goodstanding_verify::merkle::Hash, Failure> {
+    let signed = SignedCheckpoint::parse(note).map_err(Fault::from)?;
+    Ok(signed.checkpoint().root)
+}
+
+/// The newest checkpoint: signed, witnessed, and an extension of everything seen before. It is remembered.
+async fn head<'s>(
+    source: &'s dyn Source,
+    state: &mut State,
+    policy: Option<&WitnessPolicy>,
+    options: &Options,
+) -> Result<(Tree<'s>, String, Option<Witnessed>), Failure> {
+    let note = source.checkpoint().await?;
+    let wrong = |error| {
+        let place = Place::Checkpoint(size_in(&note));
+        let found = Disagreement::caused(Code::AuditCheckpoint, place, &Fault::from(error));
+        Failure::from(found.with_notes([note.clone()]))
+    };
+    let signed = SignedCheckpoint::parse(&note).map_err(wrong)?;
+    let checkpoint = signed.verify_log(&state.log).map_err(wrong)?.clone();
+    let witnesses = match policy {
+        None => None,
+        Some(policy) => {
+            let quorum = policy.evaluate(&signed).map_err(wrong)?;
+            Some(Witnessed {
+                required: quorum.required,
+                total: quorum.total,
+                cosigned: quorum.witnesses,
+            })
+        }
+    };
+    if let Some(newest) = state.newest() {
+        not_behind(newest, &checkpoint, &note)?;
+    }
+    // The one of the same size is looked at first: two roots are a fork whatever the tiles say.
+    if let Some(same) = state.promised(checkpoint.size) {
+        extends(same, checkpoint.root, &note)?;
+    }
+    let mut tree = Tree::open(source, checkpoint.size, checkpoint.root).await?;
+    if let Some(newest) = state.newest().cloned() {
+        extends(&newest, tree.root_at(newest.size).await?, &note)?;
+    }
+    state.remember(Seen {
+        size: checkpoint.size,
+        root: b64::std_encode(checkpoint.root),
+        seen: options.now_s,
+        note: note.clone(),
+    });
+    if let Some(path) = &options.state {
+        state.save(path)?;
+    }
+    Ok((tree, note, witnesses))
+}
+
+/// The size that a note claims, for the place of an error.
+fn size_in(note: &str) -> u64 {
+    let size = note.lines().nth(1);
+    size.and_then(|size| size.parse().ok()).unwrap_or(0)
+}
+
+/// A log does not become smaller.
+fn not_behind(newest: &Seen, now: &Checkpoint, note: &str) -> Result<(), Failure> {
+    if now.size >= newest.size {
+        return Ok(());
+    }
+    let detail = format!(
+        "it has {} entries, but one of {} was signed before (root {}, seen at {})",
+        now.size, newest.size, newest.root, newest.seen
+    );
+    let found = Disagreement::new(Code::AuditShrunk, Place::Checkpoint(now.size), detail);
+    Err(found
+        .with_notes([newest.note.clone(), note.to_owned()])
+        .into())
+}
+
+/// The newer tree has to have the older one as its beginning.
+fn extends(
+    older: &Seen,
+    root_then: goodstanding_verify::merkle::Hash,
+    note: &str,
+) -> Result<(), Failure> {
+    if older.hash() == Some(root_then) {
+        return Ok(());
+    }
+    let detail = format!(
+        "its first {} entries have root {}, but {} was signed for them before (seen at {})",
+        older.size,
+        b64::std_encode(root_then),
+        older.root,
+        older.seen
+    );
+    let place = Place::Checkpoint(size_in(note));
+    let found = Disagreement::new(Code::AuditForked, place, detail);
+    Err(found
+        .with_notes([older.note.clone(), note.to_owned()])
+        .into())
+}
+
+/// The bundle's own checkpoint is a beginning of the log too.
+async fn bundle_checkpoint(
+    bundle: &TrustBundle,
+    tree: &mut Tree<'_>,
+    note: &str,
+) -> Result<(), Failure> {
+    let theirs = &bundle.payload().checkpoint;
+    let signed = SignedCheckpoint::parse(theirs).map_err(Fault::from)?;
+    let checkpoint = signed.checkpoint();
+    let seen = Seen {
+        size: checkpoint.size,
+        root: b64::std_encode(checkpoint.root),
+        seen: bundle.payload().iat,
+        note: theirs.clone(),
+    };
+    if tree.size() < checkpoint.size {
+        let now = SignedCheckpoint::parse(note).map_err(Fault::from)?;
+        return not_behind(&seen, now.checkpoint(), note);
+    }
+    extends(&seen, tree.root_at(checkpoint.size).await?, note)
+}
+
+/// The bundle's keys are those that the log has announced by then.
+fn bundle_keys(bundle: &TrustBundle, auditor: &Auditor<'_>) -> Result<(), Failure> {
+    let payload = bundle.payload();
+    let size = size_in(&payload.checkpoint);
+    let logged = auditor.replay.ring_at(size);
+    let mine: BTreeMap<(KeyUse, String), _> = logged
+        .keys()
+        .iter()
+        .map(|k| ((k.usage, k.jwk.thumbprint()), (k.from, k.to, k.revoked)))
+        .collect();
+    let theirs: BTreeMap<(KeyUse, String), _> = payload
+        .keys
+        .iter()
+        .map(|k| ((k.usage, k.kid.clone()), (k.from, k.to, k.revoked)))
+        .collect();
+    let all = mine.keys().chain(theirs.keys());
+    match all.into_iter().find(|id| mine.get(*id) != theirs.get(*id)) {
+        None => Ok(()),
+        Some((usage, kid)) => {
+            let detail = format!(
+                "what it says of the {usage} key {kid} is not what the log says below {size}"
+            );
+            Err(Failure::at(
+                Code::AuditTrustBundle,
+                Place::TrustBundle,
+                detail,
+            ))
+        }
+    }
+}
+
+async fn snapshot(index: &mut Index) -> Result<Option<Snapshot>, Failure> {
+    let text = index.snapshot().await?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// The index at the state's size; without it the audit begins anew, with everything that was seen still remembered.
+async fn index(options: &Options, state: &mut State) -> Result<(Index, Option<String>), Failure> {
+    let path = options.state.as_deref().map(index_path);
+    let mut index = Index::open(path.as_deref()).await?;
+    let found = snapshot(&mut index).await?;
+    let size = state.frontier.size();
+    let fits = found.as_ref().is_some_and(|s| {
+        s.log == state.log.to_string()
+            && s.size == size
+            && s.root == b64::std_encode(state.frontier.root())
+    });
+    if fits || (size == 0 && found.is_none()) {
+        return Ok((index, None));
+    }
+    state.frontier = Frontier::default();
+    let path = path.unwrap_or_default();
+    let why = format!("the index {} is not at the state's size", path.display());
+    Ok((index.restart().await?, (size > 0).then_some(why)))
+}
+
+/// What signed checkpoints promise of the entries still to come.
+fn promises(state: &State) -> BTreeMap<u64, (goodstanding_verify::merkle::Hash, String)> {
+    let ahead = state
+        .checkpoints
+        .iter()
+        .filter(|seen| seen.size > state.frontier.size());
+    ahead
+        .filter_map(|seen| Some((seen.size, (seen.hash()?, seen.note.clone()))))
+        .collect()
+}
+
+/// From where the auditor is to the end of the tree: fetched ahead, checked in parallel, replayed in order.
+async fn walk(
+    auditor: &mut Auditor<'_>,
+    tree: &mut Tree<'_>,
+    state: &mut State,
+    options: &Options,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<(), Failure> {
+    let (start, size) = (auditor.frontier.size(), tree.size());
+    let (fetched, mut to_check) = mpsc::channel::<Result<Window, Failure>>(2);
+    let (checked, mut to_take) = mpsc::channel::<Vec<Result<Item, Failure>>>(2);
+    let fetch = async move {
+        let mut from = start;
+        while from < size {
+            // Windows end where bundles end.
+            let end = size.min((from / 256 * 256).saturating_add(WINDOW));
+            let window = tree.window(from, end).await;
+            let failed = window.is_err();
+            // A receiver that is gone has its own reason.
+            if fetched.send(window).await.is_err() || failed {
+                break;
+            }
+            from = end;
+        }
+        Ok::<_, Failure>(())
+    };
+    let check = async move {
+        let mut workers = Workers::new();
+        while let Some(window) = to_check.recv().await {
+            let items = match window {
+                Err(failure) => vec![Err(failure)],
+                Ok(window) => {
+                    let work = move || {
+                        let items = workers.check(&window);
+                        (workers, items)
+                    };
+                    let items;
+                    (workers, items) = blocking(work).await?;
+                    items
+                }
+            };
+            if checked.send(items).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let take = async {
+        let mut saved = start;
+        while let Some(items) = to_take.recv().await {
+            auditor.take(items).await?;
+            let done = auditor.frontier.size();
+            progress(done, size);
+            if done.saturating_sub(saved) >= SAVE_EVERY {
+                save(auditor, state, options).await?;
+                saved = done;
+            }
+        }
+        Ok(())
+    };
+    tokio::try_join!(fetch, check, take).map(|_| ())
+}
+
+/// Index first, then the state file: what the file says was done can be gone on from.
+async fn save(
+    auditor: &mut Auditor<'_>,
+    state: &mut State,
+    options: &Options,
+) -> Result<(), Failure> {
+    state.frontier = auditor.frontier.clone();
+    let snapshot = Snapshot {
+        log: state.log.to_string(),
+        size: state.frontier.size(),
+        root: b64::std_encode(state.frontier.root()),
+        at_ms: auditor.replay.at_ms(),
+    };
+    let text =
+        serde_json::to_string(&snapshot).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+    auditor.index.save(&text).await?;
+    if let Some(path) = &options.state {
+        state.save(path)?;
+    }
+    Ok(())
+}
+
+/// Where a fork's two checkpoints are kept beside a state file.
+pub fn evidence_path(state: &Path) -> PathBuf {
+    let mut name = state.as_os_str().to_owned();
+    name.push(".evidence.json");
+    name.into()
+}

@@ -1,0 +1,21 @@
+//! Copies of a data directory, and the way back from one.
+//!
+//! A backup is a folder: the database as one compact file, the keys, settings files, and a manifest that is written last. A
+//! folder without a manifest is no backup. [`make`] copies beside a running service, [`restore`] brings a copy back and takes care
+//! that the log does not fork by it.
+
+mod edge;
+mod files;
+mod make;
+mod manifest;
+mod newest;
+mod restore;
+
+pub use edge::{Copy, inspect};
+pub use make::{LAST, Last, Made, make};
+pub use manifest::{FileEntry, MANIFEST, Manifest};
+pub use newest::checkpoint_in;
+pub use restore::{Restore, Restored, restore};
+
+/// The database file of a data directory and of a backup.
+pub(crate) const DATABASE: &str = "goodstanding.sqlite";

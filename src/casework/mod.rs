@@ -1,0 +1,3 @@
+//! What people decide about what is in the log: erasure.
+
+pub mod erasure;

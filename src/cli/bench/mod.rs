@@ -1,0 +1,19 @@
+//! `bench`: the project's own benchmarks, each beside the bound it is measured against.
+
+mod audit;
+
+use clap::Subcommand;
+
+use super::Ctx;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Args {
+    /// An audit beside the bare signature check: reports a second, and memory
+    Audit(audit::Args),
+}
+
+pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
+    match args {
+        Args::Audit(args) => audit::run(ctx, args).await,
+    }
+}

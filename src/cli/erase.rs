@@ -1,0 +1,83 @@
+//! `erase`: a report's bytes, for good.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use goodstanding_verify::{entry::ErasureReason, report::ReportId};
+use serde_json::json;
+
+use super::{
+    Ctx,
+    output::{self, Usage, say},
+    remote::Remote,
+};
+use crate::{casework::erasure, code::Fault};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Id of the report
+    #[arg(value_name = "ID")]
+    report: String,
+    /// personal_data, court_order, malware or author_request
+    #[arg(long, value_name = "R", value_parser = reason)]
+    reason: ErasureReason,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+fn reason(text: &str) -> Result<ErasureReason, String> {
+    let known: Vec<_> = ErasureReason::ALL.iter().map(|r| r.as_str()).collect();
+    ErasureReason::parse(text).ok_or_else(|| format!("one of {}", known.join(", ")))
+}
+
+pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
+    let id = ReportId::parse(&args.report)
+        .map_err(|_| Usage("a report id is 43 characters of base64url".to_owned()))?;
+    if !args.yes && !confirmed(&id)? {
+        return Err(Usage("nothing was erased".to_owned()).into());
+    }
+    let erased = match args.remote.service()? {
+        Some(service) => {
+            let path = format!("/v1/reports/{id}/erasure");
+            service.post(&path, &json!({"reason": args.reason})).await?
+        }
+        None => {
+            ctx.with_app(async |app| {
+                let erased = erasure::erase(app, id, args.reason).await?;
+                serde_json::to_value(erased).map_err(Into::into)
+            })
+            .await?
+        }
+    };
+    if ctx.json {
+        return output::json(&erased);
+    }
+    say!(
+        "erased: entry {} stays in the log, entry {} says why ({})",
+        erased["leaf_index"],
+        erased["erasure_index"],
+        args.reason
+    );
+    say!(
+        "The next epoch does without it. Backups made before hold it still: see docs/OPERATIONS.md."
+    );
+    Ok(())
+}
+
+/// Asks whoever sits at a terminal; a script has said what it wants.
+fn confirmed(id: &ReportId) -> Result<bool, Fault> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    let failed = |e: std::io::Error| output::unreadable("standard input", &e);
+    eprint!("Erase report {id} for good? This cannot be undone [y/N] ");
+    std::io::stderr().flush().map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(failed)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,233 @@
+//! A report's row against its body, its entry, and the other reports on the trade.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use goodstanding_verify::{
+    b64,
+    digest::sha256,
+    entry::{Body, Entry},
+    report::{Report, Role},
+};
+
+use super::{Findings, Seen, walk::Told};
+use crate::{
+    code::Code,
+    log::plan::{attested, is_alone, single_use_documents},
+    store::{
+        Error,
+        sqlite::snapshot::{ReportRow, Snapshot},
+    },
+};
+
+/// Documents fetched at a time.
+const PAGE: u32 = 1000;
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller, which has all of it in its hands"
+)]
+pub(super) async fn check(
+    row: &ReportRow,
+    entry: Option<&Entry>,
+    has_entry: bool,
+    body: Option<Result<Report, goodstanding_verify::Error>>,
+    told: &mut Told,
+    snapshot: &mut Snapshot,
+    findings: &mut Findings,
+    seen: &mut Seen,
+) -> Result<(), Error> {
+    let place = format!("report {} ({})", row.idx, b64::url_encode(&row.id));
+    check_entry(row, entry, has_entry, &place, findings);
+    if row.superseded_by != row.next {
+        let shown = |index: Option<u64>| {
+            index.map_or_else(|| "nothing".to_owned(), |i| format!("report {i}"))
+        };
+        let detail = format!(
+            "column superseded_by says {}, the reporter's next report on the trade is {}",
+            shown(row.superseded_by),
+            shown(row.next)
+        );
+        findings.add(Code::FsckSupersession, &place, detail);
+    }
+    let is_erased =
+        <[u8; 32]>::try_from(row.id.as_slice()).is_ok_and(|id| told.erased.contains(&id));
+    let (Some(jws), Some(body)) = (&row.jws, body) else {
+        if is_erased {
+            seen.counted.erased += 1;
+        } else {
+            findings.add(
+                Code::FsckBody,
+                &place,
+                "its body is missing, and no entry says that it was erased",
+            );
+        }
+        return Ok(());
+    };
+    if is_erased {
+        findings.add(
+            Code::FsckBody,
+            &place,
+            "an entry says that it was erased, and its body is still there",
+        );
+    }
+    if sha256(jws.as_bytes()).0.as_slice() != row.id {
+        findings.add(
+            Code::FsckReport,
+            &place,
+            "column id is not the SHA-256 of the body",
+        );
+    }
+    let report = match body {
+        Ok(report) => report,
+        Err(error) => {
+            findings.add(
+                Code::FsckReport,
+                &place,
+                format!("the body is no report: {error}"),
+            );
+            return Ok(());
+        }
+    };
+    for (column, right) in columns(row, &report) {
+        if !right {
+            findings.add(
+                Code::FsckReport,
+                &place,
+                format!("column {column} is not what the body says"),
+            );
+        }
+    }
+    if report.supersedes.map(|id| id.0.to_vec()) != row.previous {
+        let detail = "what the body supersedes is not the reporter's report on the trade before it";
+        findings.add(Code::FsckSupersession, &place, detail);
+    }
+    let mut fresh = BTreeMap::new();
+    for digest in single_use_documents(&report)
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+    {
+        let (before, own) = snapshot.document(&digest, row.idx).await?;
+        if !own {
+            let detail = format!(
+                "document {} that it brings is not in the index",
+                b64::url_encode(digest)
+            );
+            findings.add(Code::FsckDocument, &place, detail);
+        }
+        told.documents += 1;
+        fresh.insert(digest, !before);
+    }
+    let attested = attested(&report, &told.attestors, |digest| {
+        fresh.get(digest).copied().unwrap_or(false)
+    });
+    let answered = row
+        .answer_role
+        .is_some_and(|role| role != number_of(report.trade.role));
+    let alone = is_alone(attested, answered, report.supersedes.is_some());
+    if alone != row.alone {
+        findings.add(
+            Code::FsckAlone,
+            &place,
+            format!("column alone says {}, the log {alone}", row.alone),
+        );
+    }
+    Ok(())
+}
+
+fn check_entry(
+    row: &ReportRow,
+    entry: Option<&Entry>,
+    has_entry: bool,
+    place: &str,
+    findings: &mut Findings,
+) {
+    let Some(entry) = entry else {
+        // One that is there and cannot be read was named already.
+        if !has_entry {
+            findings.add(Code::FsckBody, place, "has no entry");
+        }
+        return;
+    };
+    let Body::Report { id, historical } = &entry.body else {
+        findings.add(
+            Code::FsckBody,
+            place,
+            format!("its entry is of kind {}", entry.body.kind()),
+        );
+        return;
+    };
+    for (column, right) in [
+        ("id", id.0.as_slice() == row.id),
+        ("at_ms", entry.at == row.at_ms),
+        ("historical", *historical == row.historical),
+    ] {
+        if !right {
+            findings.add(
+                Code::FsckReport,
+                place,
+                format!("column {column} is not what the entry says"),
+            );
+        }
+    }
+}
+
+fn columns(row: &ReportRow, report: &Report) -> [(&'static str, bool); 6] {
+    [
+        (
+            "reporter",
+            row.reporter.as_deref() == Some(report.iss.key_bytes()),
+        ),
+        (
+            "subject",
+            row.subject.as_deref() == Some(report.sub.key_bytes()),
+        ),
+        (
+            "market",
+            row.market.as_deref() == Some(&report.trade.market),
+        ),
+        ("trade_id", row.trade_id == report.trade.id),
+        ("role", row.role == number_of(report.trade.role)),
+        ("jti", row.jti == report.jti),
+    ]
+}
+
+fn number_of(role: Role) -> i64 {
+    match role {
+        Role::Buyer => 0,
+        Role::Seller => 1,
+    }
+}
+
+/// Rows of the index of documents that no report brings. Looked for only where there are more of them than reports explain.
+pub(super) async fn documents(
+    snapshot: &mut Snapshot,
+    told: &Told,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    if snapshot.count("documents").await? == told.documents {
+        return Ok(());
+    }
+    let mut last = None;
+    loop {
+        let page = snapshot.documents(last.as_ref(), PAGE).await?;
+        let Some((sha256, idx, _)) = page.last() else {
+            return Ok(());
+        };
+        last = Some((sha256.clone(), *idx));
+        for (digest, index, jws) in page {
+            // An erased report's documents may stay: they must not lift another one.
+            let brings = match jws {
+                None => !told.erased.is_empty(),
+                Some(jws) => Report::parse_admitted(&jws).is_ok_and(|report| {
+                    single_use_documents(&report)
+                        .iter()
+                        .any(|d| d.as_slice() == digest)
+                }),
+            };
+            if !brings {
+                let place = format!("document {} of report {index}", b64::url_encode(&digest));
+                findings.add(Code::FsckDocument, place, "no such report brings it");
+            }
+        }
+    }
+}

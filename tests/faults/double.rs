@@ -1,0 +1,317 @@
+//! A store and a guard file that fail on demand, with or without having done what they were asked.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use goodstanding::{
+    log::{
+        guard::GuardFile,
+        tree::{Tile, TileId},
+    },
+    store::{
+        AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
+        Store, StoredBody, StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
+    },
+};
+use goodstanding_verify::{did::Did, report::ReportId};
+
+/// How a step goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It fails and nothing of it is persisted.
+    Fails,
+    /// It says that it failed, but all of it is persisted.
+    Persists,
+}
+
+/// What the writer reads when it finds out what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Head,
+    Tile,
+    Policy,
+    Reached,
+}
+
+/// Faults that are still to come, and what was done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    pub commit: VecDeque<Mode>,
+    pub publish: VecDeque<Mode>,
+    pub guard: VecDeque<Mode>,
+    /// Reads that fail once each, in this order, after the first commit was tried.
+    pub reads: VecDeque<Read>,
+    armed: bool,
+    /// The commits that went through, whatever was said of them.
+    pub landed: Vec<Commit>,
+    /// How many faults were produced.
+    pub produced: usize,
+}
+
+/// Shared by the doubles of one directory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults(Arc<Mutex<Script>>);
+
+impl Faults {
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap()
+    }
+
+    fn read(&self, read: Read) -> Result<(), Error> {
+        let mut script = self.script();
+        if script.armed && script.reads.front() == Some(&read) {
+            script.reads.pop_front();
+            script.produced += 1;
+            return Err(Error::Unavailable(format!("injected: {read:?}")));
+        }
+        Ok(())
+    }
+}
+
+/// A store whose writes, and the reads that follow a failed one, fail by script.
+pub(crate) struct FaultyStore {
+    pub inner: Arc<dyn Store>,
+    pub faults: Faults,
+}
+
+/// A guard file whose writes fail by script.
+#[derive(Debug)]
+pub(crate) struct FaultyFile {
+    pub inner: Arc<dyn GuardFile>,
+    pub faults: Faults,
+}
+
+impl GuardFile for FaultyFile {
+    fn read(&self) -> io::Result<Option<String>> {
+        self.inner.read()
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        let mode = {
+            let mut script = self.faults.script();
+            let mode = script.guard.pop_front();
+            script.produced += usize::from(mode.is_some());
+            mode
+        };
+        if mode != Some(Mode::Fails) {
+            self.inner.write(text)?;
+        }
+        match mode {
+            None => Ok(()),
+            Some(mode) => Err(io::Error::other(format!("injected: {mode:?}"))),
+        }
+    }
+}
+
+fn outcome(mode: Option<Mode>) -> Result<(), Error> {
+    match mode {
+        None => Ok(()),
+        Some(mode) => Err(Error::Unavailable(format!("injected: {mode:?}"))),
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn commit(&self, commit: &Commit) -> Result<(), Error> {
+        let mode = {
+            let mut script = self.faults.script();
+            script.armed = true;
+            let mode = script.commit.pop_front();
+            script.produced += usize::from(mode.is_some());
+            mode
+        };
+        if mode != Some(Mode::Fails) {
+            self.inner.commit(commit).await?;
+            self.faults.script().landed.push(commit.clone());
+        }
+        outcome(mode)
+    }
+
+    async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
+        let mode = {
+            let mut script = self.faults.script();
+            let mode = script.publish.pop_front();
+            script.produced += usize::from(mode.is_some());
+            mode
+        };
+        if mode != Some(Mode::Fails) {
+            self.inner.publish(checkpoint).await?;
+        }
+        outcome(mode)
+    }
+
+    async fn head(&self) -> Result<Option<Head>, Error> {
+        self.faults.read(Read::Head)?;
+        self.inner.head().await
+    }
+
+    async fn tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error> {
+        self.faults.read(Read::Tile)?;
+        self.inner.tile(tree, id).await
+    }
+
+    async fn events(&self, kind: &str, before: u64) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        self.faults.read(Read::Policy)?;
+        self.inner.events(kind, before).await
+    }
+
+    async fn reached(&self) -> Result<Vec<Did>, Error> {
+        self.faults.read(Read::Reached)?;
+        self.inner.reached().await
+    }
+
+    // Everything else is the real store's.
+
+    async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<Published>, Error> {
+        self.inner.checkpoints(from, limit).await
+    }
+
+    async fn newest_checkpoints(&self, before: u64, limit: u32) -> Result<Vec<Published>, Error> {
+        self.inner.newest_checkpoints(before, limit).await
+    }
+
+    async fn published_of(&self, size: u64) -> Result<Option<Published>, Error> {
+        self.inner.published_of(size).await
+    }
+
+    async fn log_bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredBody>, Error> {
+        self.inner.log_bodies(start, end, limit).await
+    }
+
+    async fn erased(&self, id: &ReportId) -> Result<Option<StoredErasure>, Error> {
+        self.inner.erased(id).await
+    }
+
+    async fn erased_since(&self, log_size: u64) -> Result<u64, Error> {
+        self.inner.erased_since(log_size).await
+    }
+
+    async fn scrub(&self) -> Result<bool, Error> {
+        self.inner.scrub().await
+    }
+
+    async fn published(&self) -> Result<Option<Published>, Error> {
+        self.inner.published().await
+    }
+
+    async fn admission_facts(
+        &self,
+        asked: &[AdmissionQuery<'_>],
+    ) -> Result<Vec<AdmissionFacts>, Error> {
+        self.inner.admission_facts(asked).await
+    }
+
+    async fn entries(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, Error> {
+        self.inner.entries(start, end).await
+    }
+
+    async fn bodies(&self, start: u64, end: u64, limit: u32) -> Result<Vec<StoredReport>, Error> {
+        self.inner.bodies(start, end, limit).await
+    }
+
+    async fn report(&self, id: &ReportId) -> Result<Option<StoredReport>, Error> {
+        self.inner.report(id).await
+    }
+
+    async fn reports(&self, filter: &ReportFilter) -> Result<Vec<StoredReport>, Error> {
+        self.inner.reports(filter).await
+    }
+
+    async fn current_reports(
+        &self,
+        market: &str,
+        trade_id: &str,
+        parties: [&Did; 2],
+        before: u64,
+    ) -> Result<Vec<StoredReport>, Error> {
+        self.inner
+            .current_reports(market, trade_id, parties, before)
+            .await
+    }
+
+    async fn index_at(&self, at_ms: u64) -> Result<u64, Error> {
+        self.inner.index_at(at_ms).await
+    }
+
+    async fn known_documents(&self, digests: &[[u8; 32]]) -> Result<Vec<[u8; 32]>, Error> {
+        self.inner.known_documents(digests).await
+    }
+
+    async fn reports_with_document(
+        &self,
+        sha256: &[u8; 32],
+        limit: u32,
+    ) -> Result<Vec<StoredReport>, Error> {
+        self.inner.reports_with_document(sha256, limit).await
+    }
+
+    async fn newest_report(&self) -> Result<Option<StoredReport>, Error> {
+        self.inner.newest_report().await
+    }
+
+    async fn epoch(&self, number: Option<u64>) -> Result<Option<StoredEpoch>, Error> {
+        self.inner.epoch(number).await
+    }
+
+    async fn epochs(&self, before: u64, limit: u32) -> Result<Vec<StoredEpoch>, Error> {
+        self.inner.epochs(before, limit).await
+    }
+
+    async fn statements(
+        &self,
+        epoch: u64,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredStatement>, Error> {
+        self.inner.statements(epoch, from, limit).await
+    }
+
+    async fn statements_of(
+        &self,
+        agent: &Did,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredStatement>, Error> {
+        self.inner.statements_of(agent, before, limit).await
+    }
+
+    async fn set_aliases(&self, aliases: &[(String, Did)]) -> Result<(), Error> {
+        self.inner.set_aliases(aliases).await
+    }
+
+    async fn agent_of_alias(&self, alias: &str) -> Result<Option<Did>, Error> {
+        self.inner.agent_of_alias(alias).await
+    }
+
+    async fn aliases(&self) -> Result<Vec<(String, Did)>, Error> {
+        self.inner.aliases().await
+    }
+
+    async fn add_token(&self, token: &IssuedToken) -> Result<bool, Error> {
+        self.inner.add_token(token).await
+    }
+
+    async fn status_list(&self, list: u64) -> Result<(u64, Vec<u64>), Error> {
+        self.inner.status_list(list).await
+    }
+
+    async fn newest_status_list(&self) -> Result<Option<u64>, Error> {
+        self.inner.newest_status_list().await
+    }
+
+    async fn meta(&self, key: &str) -> Result<Option<String>, Error> {
+        self.inner.meta(key).await
+    }
+
+    async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        self.inner.set_meta(key, value).await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
