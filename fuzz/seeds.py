@@ -114,6 +114,31 @@ def merkle():
             seed("merkle", b"".join(n.to_bytes(width, "little") for n, width in numbers) + bytes([1]) * 68)
 
 
+def tiles():
+    """Width, then a path, a tile or a bundle; and for the reader a size, then what `arbitrary` makes of the rest."""
+    for path in ["0/000", "0/x001/x234/067", "1/000.p/1", "63/999.p/255", "entries/273.p/112"]:
+        seed("tile", b"\x01" + path.encode())
+    for width in [0, 1, 2, 255]:
+        seed("tile", bytes([width]) + bytes(range(32)) * width)
+        seed("tile", bytes([width]) + b"".join(n.to_bytes(2, "big") + b"e" * n for n in range(width)))
+    for size in range(12):
+        for level in range(3):
+            seed("tile_reader", bytes([size, 1, level, size, 0]) + bytes(range(40, 80)))
+            seed("tile_reader", bytes([size] + [1, level, 0, 0, 1, 0, 0, 1, 1, 0, 0] * 4 + [0, 1, 1, 2, 3] * 8))
+
+
+def witness(log):
+    note = log["signed_checkpoint"]
+    line = base64.b64encode(bytes(32)).decode()
+    seed("witness", f"old 0\n\n{note}")
+    seed("witness", f"old 6\n{line}\n{line}\n\n{note}")
+    seed("witness", "18446744073709551615\n")
+    seed("witness", "$cosignature\n")
+    other = "\u2014 $name " + base64.b64encode(bytes(76)).decode()
+    seed("witness", f"{other}\n$cosignature\n{other}\n")
+    seed("witness", "\n$cosignature\n")
+
+
 def main():
     for case in vectors("reports"):
         document("report", case["jws"])
@@ -136,6 +161,8 @@ def main():
         seed("note", note.split("\n\n")[0] + "\n")
         seed("checkpoint", note.split("\n\n")[0] + "\n")
     seed("note", log["log_vkey"])
+    tiles()
+    witness(log)
     for case in log["proofs"]:
         seed("proof", case["proof"])
     for case in vectors("trust-bundle"):

@@ -12,6 +12,7 @@
 pub mod app;
 pub mod audit;
 pub mod backup;
+pub mod bench;
 pub mod casework;
 pub mod cli;
 pub mod clock;

@@ -6,7 +6,7 @@ use goodstanding_verify::merkle::Hash;
 
 use super::{
     sign::proof_text,
-    tree::{self, TileId},
+    tree::{self, Edge, TileId},
 };
 use crate::{
     code::{Code, Fault},
@@ -88,10 +88,21 @@ pub async fn extension(store: &dyn Store, old: u64, new: u64) -> Result<Extensio
     let stored = |id| tiles.get(&id).cloned();
     let missing = |id| missing(Tree::Log, id);
     Ok(Extension {
-        old_root: tree::Edge::load(old, stored).map_err(missing)?.root(),
-        new_root: tree::Edge::load(new, stored).map_err(missing)?.root(),
+        old_root: Edge::load(old, stored).map_err(missing)?.root(),
+        new_root: Edge::load(new, stored).map_err(missing)?.root(),
         path: tree::consistency_path(old, new, stored).map_err(missing)?,
     })
+}
+
+/// The right edge of the first `size` entries of the log: their root, and what appending to them needs.
+///
+/// # Errors
+/// `store.corrupt` when a tile is missing or too short, `store.unavailable`.
+pub async fn edge(store: &dyn Store, size: u64) -> Result<Edge, Fault> {
+    // The edge of a tree is what the proof of its last leaf needs.
+    let ids = tree::tiles_for_proof(size.saturating_sub(1), size);
+    let tiles = store.tiles(Tree::Log, &ids).await?;
+    Edge::load(size, |id| tiles.get(&id).cloned()).map_err(|id| missing(Tree::Log, id))
 }
 
 fn missing(which: Tree, id: TileId) -> Fault {

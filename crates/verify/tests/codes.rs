@@ -8,17 +8,23 @@ use goodstanding_verify::{
     amount::Amount,
     b64,
     bundle::{MAX_BUNDLE_BYTES, TrustBundle},
+    checkpoint::SignedCheckpoint,
     claims,
     code::{Code, Error},
     did::Did,
     digest::Digest,
+    entry::{KeyAction, KeyEntry, KeyUse},
     json::{parse, parse_canonical},
     jwk::Jwk,
     jws,
-    merkle::{verify_consistency, verify_inclusion},
-    note::{Note, VerifierKey},
+    keyring::KeyRing,
+    merkle::{EMPTY_ROOT, verify_consistency, verify_inclusion},
+    note::{KeyKind, Note, Signature, VerifierKey},
     status::{StatusList, encode},
+    tile::{TilePath, parse_tile},
+    tile_reader::TileReader,
     token::Requirement,
+    witness::{AddCheckpoint, cosignature},
     witness_policy::WitnessPolicy,
 };
 use serde_json::{Value, json};
@@ -94,6 +100,26 @@ fn here() -> Vec<(Code, Error)> {
     );
     let note = "x\n\n\u{2014} a AAAAAAA=\n";
     let zero = [0; 32];
+    let witness = SigningKey::from_bytes(&[2; 32]).verifying_key();
+    let witness = VerifierKey::new("w", KeyKind::CosignatureV1, witness.as_bytes()).unwrap();
+    let checkpoint = format!(
+        "x\n0\n{}\n\n\u{2014} x AAAAAAA=\n",
+        b64::std_encode(EMPTY_ROOT)
+    );
+    let checkpoint = SignedCheckpoint::parse(&checkpoint).unwrap();
+    let forged = Signature {
+        name: "w".to_owned(),
+        key_id: witness.key_id(),
+        signature: vec![0; 72],
+    };
+    let retire = KeyEntry {
+        usage: KeyUse::Token,
+        action: KeyAction::Retire,
+        jwk: Jwk::from(iss),
+        from: 0,
+    };
+    let mut reader = TileReader::new(1, zero);
+    let edge = TilePath::parse("0/000.p/1").unwrap();
     vec![
         (Code::AmountInvalid, Amount::parse("1e3").unwrap_err()),
         (Code::DigestInvalid, Digest::parse("x").unwrap_err()),
@@ -147,6 +173,23 @@ fn here() -> Vec<(Code, Error)> {
         (
             Code::ProofConsistencyInvalid,
             verify_consistency(2, 1, &zero, &zero, &[]).unwrap_err(),
+        ),
+        (Code::TileMalformed, parse_tile(&[0; 31], 1).unwrap_err()),
+        (
+            Code::TileInconsistent,
+            reader.add(edge, &[1; 32]).unwrap_err(),
+        ),
+        (
+            Code::WitnessMalformed,
+            AddCheckpoint::parse("new 1\n\n").unwrap_err(),
+        ),
+        (
+            Code::WitnessCosignatureInvalid,
+            cosignature(&format!("{forged}\n"), &checkpoint, &witness).unwrap_err(),
+        ),
+        (
+            Code::KeyEventInvalid,
+            KeyRing::default().apply(&retire).unwrap_err(),
         ),
         (
             Code::WitnessPolicyMalformed,

@@ -1,6 +1,7 @@
 //! `bench`: the project's own benchmarks, each beside the bound it is measured against.
 
 mod audit;
+mod log;
 
 use clap::Subcommand;
 
@@ -10,10 +11,13 @@ use super::Ctx;
 pub(super) enum Args {
     /// An audit beside the bare signature check: reports a second, and memory
     Audit(audit::Args),
+    /// Appending beside the bare store; proof latency and memory of logs of several sizes
+    Log(log::Args),
 }
 
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     match args {
         Args::Audit(args) => audit::run(ctx, args).await,
+        Args::Log(args) => log::run(ctx, args).await,
     }
 }

@@ -15,12 +15,12 @@ use super::WitnessReport;
 use crate::{
     code::{Code, Fault},
     log::{
-        plan::Admitted,
+        plan::{Admitted, Candidate},
         sign::proof_text,
         tree::{Touched, inclusion_path, tiles_for_proof},
     },
     metrics::Metrics,
-    store::{Head, IssuedToken, NewEpoch, Published, Store, Tree},
+    store::{AdmissionFacts, Head, IssuedToken, NewEpoch, Published, Store, Tree},
 };
 
 /// A report on its way to the log: bytes and signature are checked already.
@@ -32,6 +32,20 @@ pub struct Submission {
     pub jws: String,
     /// Log time of an operator's import, Unix milliseconds.
     pub historical_ms: Option<u64>,
+}
+
+impl Submission {
+    /// As a candidate of which the store knows nothing yet.
+    pub fn unknown(&self) -> Candidate {
+        Candidate {
+            report: self.report.clone(),
+            jws: self.jws.clone(),
+            historical_ms: self.historical_ms,
+            reached: false,
+            facts: AdmissionFacts::default(),
+            used_documents: Arc::default(),
+        }
+    }
 }
 
 /// A durable report, and what its receipt is made of.

@@ -14,11 +14,8 @@ use goodstanding_verify::{
 use super::{CurrentPolicy, MOST_AHEAD_MS, Sequencer};
 use crate::{
     code::{Code, Fault},
-    log::{
-        plan::State,
-        tree::{Edge, Touched, tiles_for_proof},
-    },
-    store::{Head, Store, Tree},
+    log::{plan::State, prove::edge},
+    store::Head,
 };
 
 impl Sequencer {
@@ -116,7 +113,7 @@ impl Sequencer {
         self.state = match &head {
             None => State::default(),
             Some(head) => {
-                let edge = load_edge(self.store.as_ref(), head.size).await?;
+                let edge = edge(self.store.as_ref(), head.size).await?;
                 if edge.root() != head.root
                     || self.signer.checkpoint(head.size, &head.root) != head.note
                 {
@@ -144,7 +141,7 @@ impl Sequencer {
     async fn check_forward(&self, head: Option<&Head>) -> Result<(), Fault> {
         let size = head.map_or(0, |head| head.size);
         let (known, root) = (self.state.edge.size(), self.state.edge.root());
-        let same = size >= known && load_edge(self.store.as_ref(), known).await?.root() == root;
+        let same = size >= known && edge(self.store.as_ref(), known).await?.root() == root;
         if same {
             return Ok(());
         }
@@ -169,7 +166,7 @@ impl Sequencer {
                 );
                 return Err(Fault::new(Code::LogBehindGuard, detail));
             }
-            if load_edge(self.store.as_ref(), promised_size).await?.root() != promised.root {
+            if edge(self.store.as_ref(), promised_size).await?.root() != promised.root {
                 let detail = format!(
                     "the database has another tree of {promised_size} entries than the one that was published; put the database that published it back"
                 );
@@ -225,21 +222,4 @@ impl Sequencer {
         }
         Ok(())
     }
-}
-
-/// The edge of the stored log at `size`.
-async fn load_edge(store: &dyn Store, size: u64) -> Result<Edge, Fault> {
-    let mut tiles = Touched::new();
-    // The edge of a tree is what the proof of its last leaf needs.
-    for id in tiles_for_proof(size.saturating_sub(1), size) {
-        if let Some(tile) = store.tile(Tree::Log, id).await? {
-            tiles.insert(id, tile);
-        }
-    }
-    Edge::load(size, |id| tiles.get(&id).cloned()).map_err(|id| {
-        Fault::new(
-            Code::StoreCorrupt,
-            format!("tile {id:?} is missing or too short"),
-        )
-    })
 }

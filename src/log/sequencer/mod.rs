@@ -7,12 +7,12 @@
 //!
 //! Publishing is a second step ([`publish`]), at most once a second, and always extends what was published before.
 
+mod candidates;
 mod handle;
 mod load;
 mod publish;
 
 use std::{
-    collections::HashSet,
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -23,6 +23,7 @@ use tokio::{
     time::Instant,
 };
 
+pub use candidates::candidates;
 use handle::Job;
 pub use handle::{Answer, CurrentPolicy, Event, Handle, Receipt, Shared, SignedTree, Submission};
 pub use publish::WitnessReport;
@@ -30,7 +31,7 @@ use publish::{Publisher, newest_witnessed};
 
 use super::{
     guard::HeadGuard,
-    plan::{Candidate, Planned, Rules, State, plan_event, plan_reports, single_use_documents},
+    plan::{Planned, Rules, State, plan_event, plan_reports},
     sign::LogSigner,
     tree::{Touched, tiles_for_proof},
     witness::Witnesses,
@@ -39,7 +40,7 @@ use crate::{
     clock::Clock,
     code::{Code, Fault},
     metrics::Metrics,
-    store::{AdmissionQuery, Commit, Head, NewErasure, Published, Store},
+    store::{Commit, Head, NewErasure, Published, Store},
 };
 
 /// Most reports that one transaction takes.
@@ -251,43 +252,13 @@ impl Sequencer {
             .unwrap_or_default();
         let now_ms = self.clock.now_ms();
         self.check_clock(now_ms)?;
-        let queries: Vec<_> = submissions
-            .iter()
-            .map(|s| AdmissionQuery {
-                id: &s.report.id,
-                reporter: &s.report.iss,
-                subject: &s.report.sub,
-                market: &s.report.trade.market,
-                trade_id: &s.report.trade.id,
-                role: s.report.trade.role,
-                jti: &s.report.jti,
-                alone_since_ms: (s.historical_ms.is_none() && !reached.contains(&s.report.iss))
-                    .then(|| now_ms.max(self.state.at_ms).saturating_sub(DAY_MS)),
-            })
-            .collect();
-        let facts = self.store.admission_facts(&queries).await?;
-        let digests: Vec<_> = submissions
-            .iter()
-            .flat_map(|s| single_use_documents(&s.report))
-            .collect();
-        let mut used_documents = HashSet::new();
-        if !digests.is_empty() {
-            used_documents.extend(self.store.known_documents(&digests).await?);
-        }
-        // Shared by the batch: each report may ask about eight documents, all of them known.
-        let used_documents = Arc::new(used_documents);
-        let candidates: Vec<_> = submissions
-            .into_iter()
-            .zip(facts)
-            .map(|(s, facts)| Candidate {
-                reached: reached.contains(&s.report.iss),
-                report: s.report,
-                jws: s.jws,
-                historical_ms: s.historical_ms,
-                facts,
-                used_documents: used_documents.clone(),
-            })
-            .collect();
+        let candidates = candidates(
+            self.store.as_ref(),
+            submissions,
+            &reached,
+            now_ms.max(self.state.at_ms),
+        )
+        .await?;
         let planned = plan_reports(
             &self.state,
             &candidates,

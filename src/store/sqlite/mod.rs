@@ -32,6 +32,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// Older versions can lose committed transactions when a checkpoint races with a WAL reset.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
+/// Page cache of the writer, in KiB as SQLite wants it (negative). What it looks up and inserts lies all over the indexes;
+/// with the default of 2 MiB it would fetch the same pages again for every batch.
+const WRITER_CACHE: &str = "-65536";
 const BUSY: Duration = Duration::from_secs(5);
 
 /// A SQLite database file, opened as the only writer of its directory.
@@ -58,7 +61,12 @@ impl SqliteStore {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(options.clone().pragma("secure_delete", "FAST"))
+            .connect_with(
+                options
+                    .clone()
+                    .pragma("secure_delete", "FAST")
+                    .pragma("cache_size", WRITER_CACHE),
+            )
             .await
             .map_err(unavailable)?;
         assert_settings(&writer).await?;

@@ -108,14 +108,10 @@ impl SqliteStore {
                     .push_bind(query.jti)
                     .push_bind(since);
             });
+            // Every one of these joins finds one row at most, through a unique index. As joins, and not as sub-selects, they
+            // open each index once and not once a report.
             sql.push(
-                ") SELECT \
-                   (SELECT idx FROM reports WHERE id = q.id), \
-                   (SELECT by FROM erased WHERE id = q.id), \
-                   (SELECT r.id FROM reports r WHERE r.reporter = ra.id AND r.jti = q.jti), \
-                   c.idx, c.id, \
-                   EXISTS (SELECT 1 FROM reports r WHERE r.reporter = sa.id AND r.subject = ra.id AND r.market = m.id \
-                           AND r.trade_id = q.trade AND r.role <> q.role AND r.superseded_by IS NULL), \
+                ") SELECT s.idx, x.by, j.id, c.idx, c.id, o.idx IS NOT NULL, \
                    CASE WHEN q.since IS NULL THEN 0 ELSE \
                      (SELECT count(*) FROM reports r WHERE r.reporter = ra.id AND r.alone = 1 AND r.at_ms >= q.since) END \
                  FROM q \
@@ -124,6 +120,11 @@ impl SqliteStore {
                  LEFT JOIN markets m ON m.name = q.market \
                  LEFT JOIN reports c ON c.reporter = ra.id AND c.subject = sa.id AND c.market = m.id \
                    AND c.trade_id = q.trade AND c.superseded_by IS NULL \
+                 LEFT JOIN reports o ON o.reporter = sa.id AND o.subject = ra.id AND o.market = m.id \
+                   AND o.trade_id = q.trade AND o.superseded_by IS NULL AND o.role <> q.role \
+                 LEFT JOIN reports j ON j.reporter = ra.id AND j.jti = q.jti \
+                 LEFT JOIN reports s ON s.id = q.id \
+                 LEFT JOIN erased x ON x.id = q.id \
                  ORDER BY q.n",
             );
             let rows = sql

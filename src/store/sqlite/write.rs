@@ -1,9 +1,9 @@
 //! The writer's side: one IMMEDIATE transaction a commit, multi-row statements, compare-and-swap on the head.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use goodstanding_verify::did::Did;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::{SqliteStore, erase::erase, to_i64, tree_number, unavailable};
 use crate::store::{Commit, Error, IssuedToken, NewEpoch, NewReport};
@@ -44,9 +44,9 @@ impl SqliteStore {
                 .iter()
                 .flat_map(|e| e.statements.iter().map(|s| s.0)),
         );
-        intern_agents(&mut tx, &agents.collect()).await?;
+        let agents = intern_agents(&mut tx, &agents.collect()).await?;
         for chunk in commit.reports.chunks(ROWS) {
-            insert_reports(&mut tx, chunk).await?;
+            insert_reports(&mut tx, chunk, &agents).await?;
         }
         for (tree, id, tile) in &commit.tiles {
             sqlx::query(
@@ -62,7 +62,7 @@ impl SqliteStore {
             .map_err(unavailable)?;
         }
         if let Some(epoch) = &commit.epoch {
-            insert_epoch(&mut tx, epoch).await?;
+            insert_epoch(&mut tx, epoch, &agents).await?;
         }
         if let Some(erasure) = &commit.erasure {
             erase(&mut tx, erasure).await?;
@@ -134,39 +134,104 @@ async fn swap_head(tx: &mut SqliteConnection, commit: &Commit) -> Result<(), Err
     }
 }
 
-async fn intern_agents(tx: &mut SqliteConnection, agents: &BTreeSet<Did>) -> Result<(), Error> {
+/// Row numbers of agents, by their keys.
+type AgentIds = HashMap<[u8; 32], i64>;
+
+/// The numbers of these agents; those that are new get one.
+///
+/// The rows that name them bind the numbers: a sub-select for each would be a cursor of its own, hundreds of them open at a
+/// time, and SQLite looks through all open cursors for each that it opens.
+async fn intern_agents(
+    tx: &mut SqliteConnection,
+    agents: &BTreeSet<Did>,
+) -> Result<AgentIds, Error> {
+    let mut ids = AgentIds::with_capacity(agents.len());
     let agents: Vec<_> = agents.iter().collect();
     for chunk in agents.chunks(ROWS) {
-        QueryBuilder::<Sqlite>::new("INSERT INTO agents (key) ")
-            .push_values(chunk, |mut row, did| {
-                row.push_bind(did.key_bytes().as_slice());
-            })
-            .push(" ON CONFLICT (key) DO NOTHING")
-            .build()
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT key, id FROM agents WHERE key IN (");
+        let mut list = query.separated(", ");
+        for did in chunk {
+            list.push_bind(did.key_bytes().as_slice());
+        }
+        query.push(")");
+        read_ids(
+            &mut ids,
+            &query
+                .build()
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(unavailable)?,
+        )?;
+        let new: Vec<_> = chunk
+            .iter()
+            .filter(|did| !ids.contains_key(did.key_bytes()))
+            .collect();
+        if !new.is_empty() {
+            let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO agents (key) ");
+            query
+                .push_values(new, |mut row, did| {
+                    row.push_bind(did.key_bytes().as_slice());
+                })
+                .push(" RETURNING key, id");
+            read_ids(
+                &mut ids,
+                &query
+                    .build()
+                    .fetch_all(&mut *tx)
+                    .await
+                    .map_err(unavailable)?,
+            )?;
+        }
+    }
+    Ok(ids)
+}
+
+fn read_ids(ids: &mut AgentIds, rows: &[SqliteRow]) -> Result<(), Error> {
+    for row in rows {
+        ids.insert(super::bytes32(row.get(0))?, row.get(1));
     }
     Ok(())
 }
 
-async fn insert_reports(tx: &mut SqliteConnection, reports: &[NewReport]) -> Result<(), Error> {
+fn number(ids: &AgentIds, agent: &Did) -> Result<i64, Error> {
+    let missing = || Error::Corrupt(format!("agent {agent} has no number"));
+    ids.get(agent.key_bytes()).copied().ok_or_else(missing)
+}
+
+async fn insert_reports(
+    tx: &mut SqliteConnection,
+    reports: &[NewReport],
+    agents: &AgentIds,
+) -> Result<(), Error> {
     let markets: BTreeSet<&str> = reports.iter().map(|r| r.market.as_str()).collect();
     QueryBuilder::<Sqlite>::new("INSERT INTO markets (name) ")
-        .push_values(markets, |mut row, name| {
-            row.push_bind(name);
+        .push_values(&markets, |mut row, name| {
+            row.push_bind(*name);
         })
         .push(" ON CONFLICT (name) DO NOTHING")
         .build()
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT name, id FROM markets WHERE name IN (");
+    let mut list = query.separated(", ");
+    for name in &markets {
+        list.push_bind(*name);
+    }
+    query.push(")");
+    let rows = query
+        .build()
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    let markets = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let known = Known { agents, markets };
     // One statement for reports that supersede nothing; the others one by one, so that the unique index of current reports
     // never sees two of them, also when one batch supersedes within itself.
     let mut start = 0;
     for (i, report) in reports.iter().enumerate() {
         if let Some(old) = report.supersedes {
-            insert_plain(tx, &reports[start..i]).await?;
+            insert_plain(tx, &reports[start..i], &known).await?;
             sqlx::query(
                 "UPDATE reports SET superseded_by = ? WHERE idx = ? AND superseded_by IS NULL",
             )
@@ -178,35 +243,52 @@ async fn insert_reports(tx: &mut SqliteConnection, reports: &[NewReport]) -> Res
             start = i;
         }
     }
-    insert_plain(tx, &reports[start..]).await
+    insert_plain(tx, &reports[start..], &known).await
 }
 
-async fn insert_plain(tx: &mut SqliteConnection, reports: &[NewReport]) -> Result<(), Error> {
+/// Numbers of what the reports of a batch name.
+struct Known<'a> {
+    agents: &'a AgentIds,
+    markets: HashMap<String, i64>,
+}
+
+async fn insert_plain(
+    tx: &mut SqliteConnection,
+    reports: &[NewReport],
+    known: &Known<'_>,
+) -> Result<(), Error> {
     if reports.is_empty() {
         return Ok(());
     }
     let mut rows = Vec::with_capacity(reports.len());
     for report in reports {
-        rows.push((to_i64(report.index)?, to_i64(report.at_ms)?, report));
+        let missing = || Error::Corrupt(format!("market {} has no number", report.market));
+        let numbers = [
+            to_i64(report.index)?,
+            to_i64(report.at_ms)?,
+            number(known.agents, &report.reporter)?,
+            number(known.agents, &report.subject)?,
+            known
+                .markets
+                .get(&report.market)
+                .copied()
+                .ok_or_else(missing)?,
+        ];
+        rows.push((numbers, report));
     }
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone) ",
     );
     query
-        .push_values(&rows, |mut row, (index, at_ms, report)| {
+        .push_values(&rows, |mut row, (numbers, report)| {
+            let [index, at_ms, reporter, subject, market] = numbers;
             row.push_bind(index)
-                .push_bind(report.id.0.to_vec())
-                .push_bind(at_ms);
-            row.push("(SELECT id FROM agents WHERE key = ");
-            row.push_bind_unseparated(report.reporter.key_bytes().as_slice())
-                .push_unseparated(")");
-            row.push("(SELECT id FROM agents WHERE key = ");
-            row.push_bind_unseparated(report.subject.key_bytes().as_slice())
-                .push_unseparated(")");
-            row.push("(SELECT id FROM markets WHERE name = ");
-            row.push_bind_unseparated(report.market.as_str())
-                .push_unseparated(")");
-            row.push_bind(report.trade_id.as_str())
+                .push_bind(report.id.0.as_slice())
+                .push_bind(at_ms)
+                .push_bind(reporter)
+                .push_bind(subject)
+                .push_bind(market)
+                .push_bind(report.trade_id.as_str())
                 .push_bind(super::role_number(report.role))
                 .push_bind(report.jti.as_str());
             row.push_bind(report.historical).push_bind(report.alone);
@@ -215,7 +297,7 @@ async fn insert_plain(tx: &mut SqliteConnection, reports: &[NewReport]) -> Resul
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
-    for (index, _, report) in &rows {
+    for ([index, ..], report) in &rows {
         for sha256 in &report.documents {
             sqlx::query("INSERT INTO documents (sha256, idx) VALUES (?, ?) ON CONFLICT DO NOTHING")
                 .bind(sha256.as_slice())
@@ -226,7 +308,7 @@ async fn insert_plain(tx: &mut SqliteConnection, reports: &[NewReport]) -> Resul
         }
     }
     QueryBuilder::<Sqlite>::new("INSERT INTO bodies (idx, jws) ")
-        .push_values(&rows, |mut row, (index, _, report)| {
+        .push_values(&rows, |mut row, ([index, ..], report)| {
             row.push_bind(index).push_bind(report.jws.as_str());
         })
         .build()
@@ -236,25 +318,29 @@ async fn insert_plain(tx: &mut SqliteConnection, reports: &[NewReport]) -> Resul
     Ok(())
 }
 
-async fn insert_epoch(tx: &mut SqliteConnection, epoch: &NewEpoch) -> Result<(), Error> {
-    let number = to_i64(epoch.number)?;
+async fn insert_epoch(
+    tx: &mut SqliteConnection,
+    epoch: &NewEpoch,
+    agents: &AgentIds,
+) -> Result<(), Error> {
+    let epoch_number = to_i64(epoch.number)?;
     sqlx::query("INSERT INTO epochs (number, idx, salt_key) VALUES (?, ?, ?)")
-        .bind(number)
+        .bind(epoch_number)
         .bind(to_i64(epoch.index)?)
         .bind(epoch.salt_key.as_slice())
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
-    let leaves: Vec<_> = (0_i64..).zip(&epoch.statements).collect();
+    let mut leaves = Vec::with_capacity(epoch.statements.len());
+    for (leaf, (agent, reached, claims)) in (0_i64..).zip(&epoch.statements) {
+        leaves.push((leaf, number(agents, agent)?, reached, claims));
+    }
     for chunk in leaves.chunks(ROWS) {
         QueryBuilder::<Sqlite>::new(
             "INSERT INTO statements (epoch, leaf, agent, reached, claims) ",
         )
-        .push_values(chunk, |mut row, (leaf, (agent, reached, claims))| {
-            row.push_bind(number).push_bind(leaf);
-            row.push("(SELECT id FROM agents WHERE key = ");
-            row.push_bind_unseparated(agent.key_bytes().as_slice())
-                .push_unseparated(")");
+        .push_values(chunk, |mut row, (leaf, agent, reached, claims)| {
+            row.push_bind(epoch_number).push_bind(leaf).push_bind(agent);
             row.push_bind(reached).push_bind(claims.as_str());
         })
         .build()

@@ -1,0 +1,192 @@
+//! `bench log`.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::super::{
+    Ctx,
+    output::{self, percent, say, unreadable},
+};
+use crate::bench::{
+    append::{self, Appended},
+    grow::{self, Scratch},
+    proofs::{self, Proven},
+};
+
+/// Reports of one round at every batch size, within the bounds below.
+const ROUND: usize = 8_192;
+const COMMITS: std::ops::RangeInclusive<usize> = 1..=256;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Entries a transaction
+    #[arg(long, value_delimiter = ',', default_value = "1,16,256", value_parser = batch)]
+    batches: Vec<usize>,
+    /// Rounds at each batch size; the medians count
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    rounds: u8,
+    /// Entries of the logs that are read; `k` and `m` stand for thousands and millions
+    #[arg(long, value_delimiter = ',', default_value = "10k,1m", value_parser = size)]
+    sizes: Vec<u64>,
+    /// Proofs of each kind at each size
+    #[arg(long, default_value_t = 2_000)]
+    proofs: usize,
+    /// Measure only this
+    #[arg(long)]
+    only: Option<Part>,
+    /// Where to make the files that are written, and removed afterwards [default: the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Append,
+    Proofs,
+}
+
+fn batch(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|n| (1..=crate::log::sequencer::BATCH).contains(n))
+        .ok_or_else(|| format!("1 to {}", crate::log::sequencer::BATCH))
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let text = text.to_ascii_lowercase();
+    let (digits, unit) = match text.strip_suffix('m') {
+        Some(digits) => (digits, 1_000_000),
+        None => text
+            .strip_suffix('k')
+            .map_or((text.as_str(), 1), |digits| (digits, 1_000)),
+    };
+    let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    size.filter(|n| (100..=1_000_000_000).contains(n))
+        .ok_or_else(|| "100 to 1000m".to_owned())
+}
+
+pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
+    let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let scratch = Scratch::within(&parent).map_err(|e| unreadable(parent.display(), &e))?;
+    let (mut appended, mut queue_per_s, mut proven) = (Vec::new(), None, Vec::new());
+    if args.only != Some(Part::Proofs) {
+        if !ctx.json {
+            head_of_appended();
+        }
+        for batch in &args.batches {
+            let commits = (ROUND / batch).clamp(*COMMITS.start(), *COMMITS.end());
+            let rounds = usize::from(args.rounds);
+            let measured = append::measure(scratch.path(), *batch, commits, rounds).await?;
+            if !ctx.json {
+                show_appended(&measured)?;
+            }
+            appended.push(measured);
+        }
+        let batch = crate::log::sequencer::BATCH;
+        let rate = append::through_the_queue(&scratch.path().join("queue"), batch, 160).await?;
+        if !ctx.json {
+            say!("through the running writer's queue, {batch} a job: {rate} entries a second");
+        }
+        queue_per_s = Some(rate);
+    }
+    if args.only != Some(Part::Append) {
+        let data = scratch.path().join("grown");
+        let mut sizes = args.sizes.clone();
+        sizes.sort_unstable();
+        sizes.dedup();
+        if !ctx.json {
+            head_of_proven();
+        }
+        for size in sizes {
+            grow::to(&data, size).await?;
+            let bytes = grow::bytes_of(&data).map_err(|e| unreadable(data.display(), &e))?;
+            let measured = proofs::measure(&data, args.proofs).await?;
+            if !ctx.json {
+                show_proven(&measured, bytes)?;
+            }
+            proven.push(measured);
+        }
+    }
+    if ctx.json {
+        return output::json(&json!({
+            "append": appended,
+            "queue_per_s": queue_per_s,
+            "proofs": proven,
+        }));
+    }
+    Ok(())
+}
+
+fn head_of_appended() {
+    eprintln!(
+        "Entries a second, durable under a signed checkpoint (signatures of reports are verified before, and not counted),\n\
+         beside the bare store: the same rows and transactions without look-ups, hashes, tiles and signature.\n"
+    );
+}
+
+fn show_appended(a: &Appended) -> anyhow::Result<()> {
+    say!(
+        "batch {:>3}   log {:>6}/s   bare {:>6}/s   {:>8}   a transaction: log {} µs (p99 {}), bare {} µs (p99 {}); look-ups {}, plan {}, commit {}",
+        a.batch,
+        a.log_per_s,
+        a.bare_per_s,
+        percent(a.share_bp),
+        a.log_commit.p50_us,
+        a.log_commit.p99_us,
+        a.bare_commit.p50_us,
+        a.bare_commit.p99_us,
+        a.parts.look_up_us,
+        a.parts.plan_us,
+        a.parts.commit_us
+    );
+    Ok(())
+}
+
+fn head_of_proven() {
+    eprintln!(
+        "\nProofs at places all over the log, µs (p50 / p99 / most), and memory of the service that gives them.\n"
+    );
+}
+
+fn show_proven(p: &Proven, bytes: u64) -> anyhow::Result<()> {
+    let show = |s: &crate::bench::Spread| format!("{} / {} / {}", s.p50_us, s.p99_us, s.max_us);
+    let mib = |kib: Option<u64>| {
+        kib.map_or("unknown".to_owned(), |kib| {
+            format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024)
+        })
+    };
+    say!("{} entries ({} MiB of files)", p.size, bytes >> 20);
+    say!(
+        "  inclusion    {}   over HTTP {}",
+        show(&p.inclusion),
+        show(&p.inclusion_http)
+    );
+    say!(
+        "  consistency  {}   over HTTP {}",
+        show(&p.consistency),
+        show(&p.consistency_http)
+    );
+    say!(
+        "  memory       {} at the start, {} afterwards",
+        mib(p.resident_before_kib),
+        mib(p.resident_after_kib)
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("10k"), Ok(10_000));
+        assert_eq!(size("10M"), Ok(10_000_000));
+        assert_eq!(size("123"), Ok(123));
+        for bad in ["", "k", "1", "-1k", "1g", "99999999999m", "1e3"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert!(batch("0").is_err() && batch("257").is_err());
+    }
+}
