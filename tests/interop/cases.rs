@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use goodstanding::{keys::SecretKey, log::sign::LogSigner};
 use goodstanding_verify::{
     b64,
-    merkle::{Hash, consistency_path, leaf_hash, root},
+    merkle::{Hash, leaf_hash, root},
     note::{KeyKind, VerifierKey, cosignature_message},
     proof::TlogProof,
     tile::{TILE_WIDTH, TileId, TilePath},
@@ -292,9 +292,8 @@ pub(crate) fn inclusion(log: &Published) -> Vec<Case> {
     cases
 }
 
-/// Proofs between all published checkpoints, and between some that contradict each other. `proofs` gives the log's own proof between
-/// two sizes.
-pub(crate) fn consistency(log: &Published, proofs: &dyn Fn(u64, u64) -> Vec<Hash>) -> Vec<Case> {
+/// The service's proofs between all published checkpoints, and between some that contradict each other.
+pub(crate) fn consistency(log: &Published) -> Vec<Case> {
     let vkey = log.signer.vkey();
     let case = |name: String, old: &str, new: &str, proof: &[Hash], expected| {
         let proof: Vec<_> = proof.iter().map(b64::std_encode).collect();
@@ -305,7 +304,7 @@ pub(crate) fn consistency(log: &Published, proofs: &dyn Fn(u64, u64) -> Vec<Hash
     for (n, old) in log.checkpoints.iter().enumerate() {
         for new in &log.checkpoints[n..] {
             let (from, to) = (size_and_root(old).0, size_and_root(new).0);
-            let proof = proofs(from, to);
+            let proof = &log.extensions[&(from, to)];
             cases.push(case(
                 format!("{from} to {to}"),
                 old,
@@ -319,7 +318,7 @@ pub(crate) fn consistency(log: &Published, proofs: &dyn Fn(u64, u64) -> Vec<Hash
     let (to, to_root) = size_and_root(new);
     for old in &log.checkpoints[1..4] {
         let (from, from_root) = size_and_root(old);
-        let good = proofs(from, to);
+        let good = log.extensions[&(from, to)].clone();
         let mut bad = |what: &str, old: &str, new: &str, proof: &[Hash]| {
             let name = format!("{from} to {to}, {what}");
             cases.push(case(name, old, new, proof, Expected::Refused));
@@ -377,12 +376,6 @@ pub(crate) fn consistency(log: &Published, proofs: &dyn Fn(u64, u64) -> Vec<Hash
         bad("the same size and another root", &split, new, &[]);
     }
     cases
-}
-
-/// The proof that the leaves imply, where no service is asked for one.
-pub(crate) fn implied_proof(log: &Published, from: u64, to: u64) -> Vec<Hash> {
-    let (from, to) = (usize::try_from(from).unwrap(), usize::try_from(to).unwrap());
-    consistency_path(&log.leaves[..to], from).unwrap()
 }
 
 /// What a reader of leaf `index` in a tree of `size` has to fetch: its tile with all parents, and the right edge.

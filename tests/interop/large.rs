@@ -5,7 +5,7 @@ use std::{fmt::Write as _, process::Command};
 use goodstanding::config::Config;
 
 use crate::{
-    cases::{consistency, implied_proof, inclusion},
+    cases::{consistency, inclusion},
     published::Published,
     support::{Service, T0, agent, report},
     verifiers::judged,
@@ -71,7 +71,7 @@ async fn foreign_verifiers_on_three_levels_of_tiles() {
         log.proofs.push((format!("report {index}"), index, receipt));
     }
     let mut all = inclusion(&log);
-    all.extend(consistency(&log, &|from, to| implied_proof(&log, from, to)));
+    all.extend(consistency(&log));
     judged(&log, all).await;
     service.stop().await;
 }

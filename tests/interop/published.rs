@@ -1,6 +1,6 @@
 //! A log that is worth looking at, and everything a stranger gets of it over HTTP.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use goodstanding::{
     keys::{KeyFile, SecretKey},
@@ -28,6 +28,8 @@ pub(crate) struct Published {
     /// Every entry below the newest checkpoint, from the bundles.
     pub(crate) entries: Vec<Vec<u8>>,
     pub(crate) leaves: Vec<Hash>,
+    /// The service's consistency proofs between any two of the checkpoints: sizes, hashes.
+    pub(crate) extensions: BTreeMap<(u64, u64), Vec<Hash>>,
     /// tlog-proofs that the service handed out: of what, index, text.
     pub(crate) proofs: Vec<(String, u64, String)>,
 }
@@ -47,10 +49,11 @@ impl Published {
             url: url.to_owned(),
             signer: LogSigner::new(origin, log_key.clone()),
             log_key,
-            checkpoints,
             leaves: entries.iter().map(|entry| leaf_hash(entry)).collect(),
             entries,
-            proofs: Vec::new(),
+            extensions: extensions(url, &checkpoints).await,
+            proofs: older_proofs(url, &checkpoints).await,
+            checkpoints,
         }
     }
 
@@ -69,6 +72,45 @@ pub(crate) fn size_and_root(note: &str) -> (u64, Hash) {
     let size = lines.next().unwrap().parse().unwrap();
     let root = b64::std_decode_32(lines.next().unwrap()).unwrap();
     (size, root)
+}
+
+async fn get(url: String) -> String {
+    let client = goodstanding::net::builder().build().unwrap();
+    let response = client.get(&url).send().await.unwrap();
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    assert_eq!(status, 200, "{url}: {text}");
+    text
+}
+
+/// What `/v1/log/consistency` says of every two checkpoints.
+async fn extensions(url: &str, checkpoints: &[String]) -> BTreeMap<(u64, u64), Vec<Hash>> {
+    let sizes: Vec<u64> = checkpoints.iter().map(|c| size_and_root(c).0).collect();
+    let mut all = BTreeMap::new();
+    for (n, from) in sizes.iter().enumerate() {
+        for to in &sizes[n..] {
+            let answer = get(format!("{url}/v1/log/consistency?from={from}&to={to}")).await;
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            let hashes = answer["hashes"].as_array().unwrap().iter();
+            let hashes = hashes.map(|hash| b64::std_decode_32(hash.as_str().unwrap()).unwrap());
+            all.insert((*from, *to), hashes.collect());
+        }
+    }
+    all
+}
+
+/// What `/v1/log/inclusion` says of the first, a middle and the last entry under every older checkpoint.
+async fn older_proofs(url: &str, checkpoints: &[String]) -> Vec<(String, u64, String)> {
+    let mut proofs = Vec::new();
+    for checkpoint in checkpoints {
+        let size = size_and_root(checkpoint).0;
+        for index in [0, size / 2, size - 1] {
+            let path = format!("/v1/log/inclusion?index={index}&size={size}");
+            let name = format!("index {index} at size {size}");
+            proofs.push((name, index, get(format!("{url}{path}")).await));
+        }
+    }
+    proofs
 }
 
 /// All entries of a published log, from its bundles.
