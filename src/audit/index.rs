@@ -119,7 +119,7 @@ impl Index {
         let journal = if temporary {
             SqliteJournalMode::Off
         } else {
-            SqliteJournalMode::Truncate
+            SqliteJournalMode::Delete
         };
         SqliteConnectOptions::new()
             .filename(path)

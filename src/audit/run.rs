@@ -36,11 +36,9 @@ use crate::{
 
 /// Entries between two savings of the state.
 const SAVE_EVERY: u64 = 65_536;
-/// How often a checkpoint that explains a missing report is waited for, a second each time.
-const PATIENCE: u32 = 5;
 
 /// What an auditor asks for and brings along.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Where to remember what was seen.
     pub state: Option<PathBuf>,
@@ -56,6 +54,29 @@ pub struct Options {
     pub seeds: Option<Vec<Did>>,
     /// Now, Unix seconds: when the checkpoint was seen.
     pub now_s: u64,
+    /// How many seconds to wait for a checkpoint whose entries say why a report is gone: it may just have been erased.
+    pub patience_s: u32,
+    /// Entries that are looked at together, at most 2048.
+    pub window: u64,
+    /// Entries between two savings of the state.
+    pub save_every: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            state: None,
+            log_key: None,
+            trust: None,
+            witness_policy: None,
+            no_epochs: false,
+            seeds: None,
+            now_s: 0,
+            patience_s: 0,
+            window: WINDOW,
+            save_every: SAVE_EVERY,
+        }
+    }
 }
 
 /// Who witnessed the checkpoint.
@@ -174,7 +195,7 @@ pub async fn audit(
     let frontier = state.frontier.clone();
     let mut auditor = Auditor::new(source, opened, frontier, at_ms, !options.no_epochs).await?;
     let done = async {
-        let mut patience = PATIENCE;
+        let mut patience = options.patience_s;
         loop {
             auditor.promises = promises(&state);
             walk(&mut auditor, &mut tree, &mut state, options, progress).await?;
@@ -552,7 +573,8 @@ async fn walk(
         let mut from = start;
         while from < size {
             // Windows end where bundles end.
-            let end = size.min((from / 256 * 256).saturating_add(WINDOW));
+            let end =
+                size.min((from / 256 * 256).saturating_add(options.window.clamp(256, WINDOW)));
             let window = tree.window(from, end).await;
             let failed = window.is_err();
             // A receiver that is gone has its own reason.
@@ -590,7 +612,7 @@ async fn walk(
             auditor.take(items).await?;
             let done = auditor.frontier.size();
             progress(done, size);
-            if done.saturating_sub(saved) >= SAVE_EVERY {
+            if done.saturating_sub(saved) >= options.save_every {
                 save(auditor, state, options).await?;
                 saved = done;
             }

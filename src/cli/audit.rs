@@ -21,6 +21,8 @@ use crate::{
     code::{Code, Fault, registry},
 };
 
+/// How long a report that is gone may wait for the checkpoint that says why, seconds.
+const PATIENCE_S: u32 = 5;
 /// Differences that are shown to people; `--json` has all.
 const SHOWN: usize = 20;
 
@@ -71,6 +73,8 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
         no_epochs: args.no_epochs,
         seeds: None,
         now_s: Clock::System.now_s(),
+        patience_s: PATIENCE_S,
+        ..Options::default()
     };
     if args.target.contains("://") {
         let source = HttpSource::new(&args.target)?;

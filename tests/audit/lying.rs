@@ -1,0 +1,286 @@
+//! A service that changes one answer on its way.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse as _, Response},
+};
+use goodstanding::audit::{Disagreement, Failure, HttpSource, Options, Place, Summary, audit};
+use goodstanding_verify::tile::{TileId, TilePath};
+use std::io::Write as _;
+
+use crate::{
+    forge::{found, market},
+    support::{Service, agent},
+};
+
+/// What the double answers instead, if anything: path with query, and the honest body.
+type Lie = dyn Fn(&str, &Bytes) -> Option<Response> + Send + Sync;
+
+struct Double {
+    upstream: String,
+    client: reqwest::Client,
+    lie: Box<Lie>,
+}
+
+async fn forward(State(double): State<Arc<Double>>, uri: Uri) -> Response {
+    let path = uri.path_and_query().unwrap().as_str();
+    let answer = double
+        .client
+        .get(format!("{}{path}", double.upstream))
+        .send()
+        .await
+        .unwrap();
+    let status = answer.status();
+    let body = answer.bytes().await.unwrap();
+    (double.lie)(path, &body)
+        .unwrap_or_else(|| (StatusCode::from_u16(status.as_u16()).unwrap(), body).into_response())
+}
+
+/// Audits the service through the double.
+async fn through(
+    service: &Service,
+    options: &Options,
+    lie: impl Fn(&str, &Bytes) -> Option<Response> + Send + Sync + 'static,
+) -> Result<Summary, Failure> {
+    let double = Double {
+        upstream: service.url.clone(),
+        client: reqwest::Client::new(),
+        lie: Box::new(lie),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = Router::new().fallback(forward).with_state(Arc::new(double));
+    let served = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let source = HttpSource::new(&url).unwrap();
+    let done = audit(&source, options, &|_, _| ()).await;
+    served.abort();
+    done
+}
+
+async fn caught(
+    service: &Service,
+    lie: impl Fn(&str, &Bytes) -> Option<Response> + Send + Sync + 'static,
+) -> Disagreement {
+    found(through(service, &Options::default(), lie).await)
+}
+
+fn replaced(body: &Bytes, from: &str, to: &str) -> Option<Response> {
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    assert!(text.contains(from), "{from}");
+    Some(text.replacen(from, to, 1).into_response())
+}
+
+fn not_found() -> Option<Response> {
+    Some(StatusCode::NOT_FOUND.into_response())
+}
+
+#[tokio::test]
+async fn one_answer_changed() {
+    let service = market().await;
+    let flip = |body: &Bytes| {
+        let mut bytes = body.to_vec();
+        bytes[40] ^= 1;
+        Some(bytes.into_response())
+    };
+    let cut = caught(&service, move |path, body| {
+        (path == "/tile/0/001").then(|| flip(body)).flatten()
+    })
+    .await;
+    assert_eq!(cut.code(), "audit.tile_invalid");
+    assert_eq!(
+        cut.place(),
+        &Place::Tile(TileId { level: 0, n: 1 }.path(256))
+    );
+
+    let entry = caught(&service, move |path, body| {
+        (path == "/tile/entries/001").then(|| flip(body)).flatten()
+    })
+    .await;
+    assert_eq!(entry.code(), "audit.entry_altered");
+    assert_eq!(entry.place(), &Place::Entry(256));
+
+    let gone = caught(&service, |path, _| {
+        path.starts_with("/tile/entries/001")
+            .then(not_found)
+            .flatten()
+    })
+    .await;
+    assert_eq!(gone.code(), "audit.missing");
+    assert_eq!(gone.place(), &Place::Tile(TilePath::entries(1, 256)));
+
+    // A body is left out; one is said to be erased, and no entry says so.
+    let withheld = caught(&service, |path, body| {
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        path.starts_with("/v1/log/bodies").then(|| {
+            let kept = text.lines().filter(|line| !line.contains("\"index\":44,"));
+            kept.collect::<Vec<_>>().join("\n").into_response()
+        })
+    })
+    .await;
+    assert_eq!(withheld.code(), "audit.body_missing");
+    assert_eq!(withheld.place(), &Place::Entry(44));
+    let erased = caught(&service, |path, body| {
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        path.starts_with("/v1/log/bodies").then(|| {
+            let line = |line: &str| {
+                if line.contains("\"index\":45,") {
+                    r#"{"index":45,"kind":"report","erased":true}"#.to_owned()
+                } else {
+                    line.to_owned()
+                }
+            };
+            text.lines()
+                .map(line)
+                .collect::<Vec<_>>()
+                .join("\n")
+                .into_response()
+        })
+    })
+    .await;
+    assert_eq!(erased.code(), "audit.body_missing");
+    assert_eq!(erased.place(), &Place::Entry(45));
+
+    let salted = caught(&service, |path, _| {
+        let other = format!(
+            r#"{{"epoch":2,"salt_key":"{}"}}"#,
+            goodstanding_verify::b64::std_encode([1; 32])
+        );
+        (path == "/v1/epochs/2/salt-key").then(|| other.into_response())
+    })
+    .await;
+    assert_eq!(salted.code(), "audit.salt_key_wrong");
+    assert!(matches!(salted.place(), Place::Epoch(2, _)));
+
+    let scored = caught(&service, |path, body| {
+        (path == "/v1/epochs/1/statements")
+            .then(|| replaced(body, "\"lower_bp\":", "\"lower_bp\":1"))
+            .flatten()
+    })
+    .await;
+    assert_eq!(scored.code(), "audit.statement_wrong");
+    let first = (0..8).chain(10..14).map(|n| agent(n).did()).min().unwrap();
+    assert_eq!(scored.place(), &Place::Agent(1, first));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_trust_bundle_has_to_be_the_logs() {
+    let service = market().await;
+    let other = market().await;
+    let foreign = other.get("/v1/trust-bundle").await.text().await.unwrap();
+    let bundle = caught(&service, move |path, _| {
+        (path == "/v1/trust-bundle").then(|| foreign.clone().into_response())
+    })
+    .await;
+    // Its log is another one, so is its key: the checkpoint is not by it.
+    assert_eq!(bundle.code(), "audit.checkpoint_invalid");
+    let options = Options {
+        log_key: Some(service.app.signer.verifier().unwrap()),
+        ..Options::default()
+    };
+    let foreign = other.get("/v1/trust-bundle").await.text().await.unwrap();
+    let bundle = found(
+        through(&service, &options, move |path, _| {
+            (path == "/v1/trust-bundle").then(|| foreign.clone().into_response())
+        })
+        .await,
+    );
+    assert_eq!(bundle.code(), "audit.trust_bundle_wrong");
+    assert_eq!(bundle.place(), &Place::TrustBundle);
+    other.stop().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_standard_allows_is_no_lie() {
+    let service = market().await;
+    let size = service.log_size();
+    // The log has grown since the checkpoint was served, and dropped its partial tiles and bundles for full ones.
+    let checkpoint = service.get("/checkpoint").await.text().await.unwrap();
+    let bundle = service.get("/v1/trust-bundle").await.text().await.unwrap();
+    crate::forge::trade(&service, 900..1100).await;
+    service.app.log.publish().await.unwrap();
+    let (log, edge) = (service.url.clone(), size / 256);
+    let summary = through(&service, &Options::default(), move |path, _| {
+        if path == "/checkpoint" {
+            return Some(checkpoint.clone().into_response());
+        }
+        if path == "/v1/trust-bundle" {
+            return Some(bundle.clone().into_response());
+        }
+        let partial = path.contains(".p/") && path.contains(&format!("/{edge:03}.p/"));
+        partial.then(not_found).flatten()
+    })
+    .await
+    .unwrap();
+    assert_eq!(summary.size, size);
+    assert!(
+        service.log_size() / 256 > edge,
+        "{log}: the full tile is there"
+    );
+
+    // Bundles come compressed without having been asked for.
+    let summary = through(&service, &Options::default(), |path, body| {
+        path.starts_with("/tile/entries/").then(|| {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(body).unwrap();
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+            (headers, gzip.finish().unwrap()).into_response()
+        })
+    })
+    .await
+    .unwrap();
+    assert_eq!(summary.size, service.log_size());
+
+    // A busy moment passes.
+    let busy = AtomicU32::new(2);
+    let left = |n: u32| n.checked_sub(1);
+    through(&service, &Options::default(), move |path, _| {
+        let now = path == "/tile/0/000"
+            && busy
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left)
+                .is_ok();
+        now.then(|| StatusCode::SERVICE_UNAVAILABLE.into_response())
+    })
+    .await
+    .unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_not_called_a_liar() {
+    let service = market().await;
+    let refused = |done: Result<Summary, Failure>| match done {
+        Err(Failure::Fault(fault)) => fault.code(),
+        other => panic!("{other:?}"),
+    };
+    let options = Options::default();
+    let closed = through(&service, &options, |path, _| {
+        path.starts_with("/v1/log/bodies")
+            .then(|| StatusCode::FORBIDDEN.into_response())
+    });
+    assert_eq!(refused(closed.await), "client.refused");
+    let endless = through(&service, &options, |path, _| {
+        (path == "/tile/0/000").then(|| vec![0_u8; 9000].into_response())
+    });
+    assert_eq!(refused(endless.await), "client.refused");
+    let long = through(&service, &options, |path, _| {
+        path.starts_with("/v1/log/bodies")
+            .then(|| "x".repeat(100_000).into_response())
+    });
+    assert_eq!(refused(long.await), "client.refused");
+    service.stop().await;
+    let source = HttpSource::new("http://127.0.0.1:1").unwrap();
+    let nobody = audit(&source, &Options::default(), &|_, _| ()).await;
+    assert_eq!(refused(nobody), "client.unreachable");
+    assert!(HttpSource::new("https://log.example").is_err());
+}
