@@ -137,7 +137,7 @@ pub(super) fn gzip(plain: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn with(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn with(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(name.clone(), value.parse().unwrap());
@@ -161,7 +161,7 @@ mod tests {
             (vec!["identity"], false),
             (vec!["gzipped"], false),
         ] {
-            let headers = with(header::ACCEPT_ENCODING, &values);
+            let headers = with(&header::ACCEPT_ENCODING, &values);
             assert_eq!(takes_gzip(&headers), takes, "{values:?}");
         }
     }
@@ -179,7 +179,7 @@ mod tests {
             (vec!["\"b\""], false),
             (vec!["\"aa\""], false),
         ] {
-            let headers = with(header::IF_NONE_MATCH, &values);
+            let headers = with(&header::IF_NONE_MATCH, &values);
             assert_eq!(has(&headers, "\"a\""), is_there, "{values:?}");
         }
     }

@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
-use goodstanding_verify::b64;
+use goodstanding_verify::{b64, merkle::Hash};
 use serde::Serialize;
 
 use super::{
@@ -54,7 +54,7 @@ pub(super) async fn consistency(
         return Err(invalid("from must not be larger than to").into());
     }
     let proof = prove::extension(api.app.store.as_ref(), from, to).await?;
-    let encode = |hash| b64::std_encode(&hash);
+    let encode = |hash: Hash| b64::std_encode(hash);
     let body = Consistency {
         from,
         to,

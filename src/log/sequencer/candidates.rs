@@ -1,6 +1,6 @@
 //! What the store knows of the reports of a batch, put beside them for the plan.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, hash::BuildHasher, sync::Arc};
 
 use goodstanding_verify::did::Did;
 
@@ -15,10 +15,10 @@ use crate::{
 ///
 /// # Errors
 /// When the store cannot answer.
-pub async fn candidates(
+pub async fn candidates<S: BuildHasher + Sync>(
     store: &dyn Store,
     submissions: Vec<Submission>,
-    reached: &HashSet<Did>,
+    reached: &HashSet<Did, S>,
     now_ms: u64,
 ) -> Result<Vec<Candidate>, Error> {
     let queries: Vec<_> = submissions
