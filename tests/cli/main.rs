@@ -7,6 +7,7 @@
 mod demo;
 mod import;
 mod readme;
+mod safe;
 mod sign;
 mod story;
 mod support;

@@ -17,4 +17,5 @@ mod durability;
 mod fsck;
 mod guard;
 mod history;
+mod restore;
 mod server;
