@@ -8,6 +8,7 @@ mod demo;
 mod import;
 mod keys;
 mod readme;
+mod safe;
 mod sign;
 mod story;
 mod support;

@@ -21,6 +21,7 @@ mod grow;
 mod guard;
 mod history;
 mod matrix;
+mod restore;
 mod server;
 mod strace;
 mod syscalls;
