@@ -91,7 +91,7 @@ async fn an_erased_report_leaves_later_epochs_and_earlier_ones_stay_committed() 
     );
     // What is served of an epoch that cannot be recomputed is still what it committed to.
     let lied = Copy::of(copy.path());
-    lied.sql(&["UPDATE statements SET claims = replace(claims, '\"reports\":', '\"reports\":9') WHERE epoch = 1 AND leaf = 2"])
+    lied.sql(&["UPDATE statements SET claims = json_set(claims, '$.reports', 9) WHERE epoch = 1 AND leaf = 2"])
         .await;
     let found = lied.found(&Options::default()).await;
     assert_eq!(found.code(), "audit.statement_wrong");

@@ -1,4 +1,9 @@
 //! An honest market to audit, and a forger with the log's own key.
+#![allow(
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "shared by the tests of this binary"
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -63,7 +68,7 @@ pub async fn market() -> Service {
     let patience = std::time::Duration::from_secs(5);
     let answers = service.app.log.submit(vec![submission], false, patience);
     answers.await.unwrap().remove(0).unwrap();
-    trade(&service, 0..180).await;
+    trade(&service, 0..240).await;
     set_seeds(&service, 2, &[0, 1]).await;
     goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.clock.set_ms((T0 + 3600) * 1000);
@@ -77,7 +82,7 @@ pub async fn market() -> Service {
     second["outcome"] = json!({"status": "failed"});
     let (status, _) = service.submit(sign(&buyer, &second)).await;
     assert_eq!(status, 201);
-    trade(&service, 180..280).await;
+    trade(&service, 240..400).await;
     set_seeds(&service, 3, &[1, 2]).await;
     goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.app.log.publish().await.unwrap();
@@ -144,6 +149,28 @@ impl Copy {
             let is_schema = statement.starts_with("DROP");
             assert!(is_schema || done.rows_affected() > 0, "{statement}");
         }
+        db.close().await.unwrap();
+    }
+
+    /// Changes the first byte of a stored tile.
+    pub async fn change_tile(&self, level: u8, n: u64) {
+        let mut db = self.connect().await;
+        let n = i64::try_from(n).unwrap();
+        let mut hashes: Vec<u8> =
+            sqlx::query_scalar("SELECT hashes FROM tiles WHERE tree = 0 AND level = ? AND n = ?")
+                .bind(i64::from(level))
+                .bind(n)
+                .fetch_one(&mut db)
+                .await
+                .unwrap();
+        hashes[0] ^= 1;
+        sqlx::query("UPDATE tiles SET hashes = ? WHERE tree = 0 AND level = ? AND n = ?")
+            .bind(hashes)
+            .bind(i64::from(level))
+            .bind(n)
+            .execute(&mut db)
+            .await
+            .unwrap();
         db.close().await.unwrap();
     }
 
