@@ -81,6 +81,7 @@ codes! {
     FsckReport = "fsck.report", "A report's row is wrong", "The row does not say what the signed body or the entry says.";
     FsckBody = "fsck.body", "Report, entry and body do not go together", "A report lacks its body or its entry, or a body is there that should not.";
     FsckSupersession = "fsck.supersession", "The chain of a trade's reports is wrong", "`superseded_by` is not what the signed reports say.";
+    FsckErasure = "fsck.erasure", "An erasure is not what the log says", "Erased reports and the entries that erased them do not belong together; the detail says which.";
     FsckAlone = "fsck.alone", "A report's standing at admission is wrong", "Whether it was its reporter's word alone follows from the log; the column says otherwise, so the daily quota would be miscounted.";
     FsckDocument = "fsck.document", "The index of evidence documents is wrong", "A document lifts the first report that brings it; the index does not say which that is.";
     FsckPolicy = "fsck.policy", "A policy entry is wrong", "Versions rise by one from 1 and every policy parses.";

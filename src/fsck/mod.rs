@@ -9,6 +9,7 @@
 //! A body that an `erasure` entry names may be missing; everything that only the body could tell is then left out.
 
 mod epochs;
+mod erased;
 pub mod files;
 mod reports;
 mod tiles;

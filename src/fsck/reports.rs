@@ -9,7 +9,7 @@ use goodstanding_verify::{
     report::{Report, Role},
 };
 
-use super::{Findings, Seen, walk::Told};
+use super::{Findings, walk::Told};
 use crate::{
     code::Code,
     log::plan::{attested, is_alone, single_use_documents},
@@ -34,7 +34,6 @@ pub(super) async fn check(
     told: &mut Told,
     snapshot: &mut Snapshot,
     findings: &mut Findings,
-    seen: &mut Seen,
 ) -> Result<(), Error> {
     let place = format!("report {} ({})", row.idx, b64::url_encode(&row.id));
     check_entry(row, entry, has_entry, &place, findings);
@@ -50,26 +49,18 @@ pub(super) async fn check(
         findings.add(Code::FsckSupersession, &place, detail);
     }
     let is_erased =
-        <[u8; 32]>::try_from(row.id.as_slice()).is_ok_and(|id| told.erased.contains(&id));
-    let (Some(jws), Some(body)) = (&row.jws, body) else {
-        if is_erased {
-            seen.counted.erased += 1;
-        } else {
-            findings.add(
-                Code::FsckBody,
-                &place,
-                "its body is missing, and no entry says that it was erased",
-            );
-        }
-        return Ok(());
-    };
+        <[u8; 32]>::try_from(row.id.as_slice()).is_ok_and(|id| told.erased.contains_key(&id));
     if is_erased {
         findings.add(
-            Code::FsckBody,
+            Code::FsckErasure,
             &place,
-            "an entry says that it was erased, and its body is still there",
+            "an entry says that it was erased, and its row is still there",
         );
     }
+    let (Some(jws), Some(body)) = (&row.jws, body) else {
+        findings.add(Code::FsckBody, &place, "its body is missing");
+        return Ok(());
+    };
     if sha256(jws.as_bytes()).0.as_slice() != row.id {
         findings.add(
             Code::FsckReport,
@@ -97,7 +88,11 @@ pub(super) async fn check(
             );
         }
     }
-    if report.supersedes.map(|id| id.0.to_vec()) != row.previous {
+    // A report that was erased cannot be seen before this one any more, but is named all the same.
+    let names_erased = report
+        .supersedes
+        .is_some_and(|id| told.erased.contains_key(&id.0));
+    if report.supersedes.map(|id| id.0.to_vec()) != row.previous && !names_erased {
         let detail = "what the body supersedes is not the reporter's report on the trade before it";
         findings.add(Code::FsckSupersession, &place, detail);
     }
@@ -124,7 +119,9 @@ pub(super) async fn check(
         .answer_role
         .is_some_and(|role| role != number_of(report.trade.role));
     let alone = is_alone(attested, answered, report.supersedes.is_some());
-    if alone != row.alone {
+    // What an erased report had answered, or had brought first, is no longer known: it can explain either value.
+    let unknowable = told.first_erased.is_some_and(|first| first < row.idx);
+    if alone != row.alone && !unknowable {
         findings.add(
             Code::FsckAlone,
             &place,
@@ -215,9 +212,9 @@ pub(super) async fn documents(
         };
         last = Some((sha256.clone(), *idx));
         for (digest, index, jws) in page {
-            // An erased report's documents may stay: they must not lift another one.
+            // An erased report's documents go with it: nobody else could know that it brought them.
             let brings = match jws {
-                None => !told.erased.is_empty(),
+                None => false,
                 Some(jws) => Report::parse_admitted(&jws).is_ok_and(|report| {
                     single_use_documents(&report)
                         .iter()

@@ -1,6 +1,6 @@
 //! The log once through, in order: entries, tiles, checkpoints, reports, and the state machines of policy, keys and epochs.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
@@ -14,7 +14,7 @@ use goodstanding_verify::{
 };
 use rayon::prelude::*;
 
-use super::{Findings, Seen, reports, tiles::TreeWalk};
+use super::{Findings, Seen, erased, reports, tiles::TreeWalk};
 use crate::{
     code::Code,
     store::{
@@ -41,8 +41,10 @@ pub(super) struct Told {
     pub(super) ring: KeyRing,
     /// Attestors of the policy that is in force where the reading is.
     pub(super) attestors: Vec<Did>,
-    /// Ids that erasure entries name.
-    pub(super) erased: HashSet<[u8; 32]>,
+    /// Ids that erasure entries name, with the entry's index.
+    pub(super) erased: HashMap<[u8; 32], u64>,
+    /// Index of the first report that was erased: what stands after it may have been decided with knowledge that is gone.
+    pub(super) first_erased: Option<u64>,
     /// Rows that the index of documents should have.
     pub(super) documents: u64,
     policy_version: u64,
@@ -86,15 +88,16 @@ pub(super) async fn walk(
         size: walked,
         ..Told::default()
     };
-    for (_, bytes) in snapshot.events("erasure").await? {
+    for (index, bytes) in snapshot.events("erasure").await? {
         if let Ok(Entry {
             body: Body::Erasure { of, .. },
             ..
         }) = Entry::parse(&bytes)
         {
-            told.erased.insert(of.0);
+            told.erased.insert(of.0, index);
         }
     }
+    let mut gone = erased::read(snapshot, &mut told, findings).await?;
     let mut tree = TreeWalk::new(0, walked);
     let mut checkpoints = Checkpoints::default();
     let mut at = 0;
@@ -138,7 +141,6 @@ pub(super) async fn walk(
                         &mut told,
                         snapshot,
                         findings,
-                        seen,
                     )
                     .await?;
                 }
@@ -148,11 +150,16 @@ pub(super) async fn walk(
                         ..
                     }) = &entry
                     {
-                        findings.add(
-                            Code::FsckBody,
-                            format_args!("entry {index}"),
-                            format!("report {id} has no row"),
-                        );
+                        if gone.remove(&index).is_some_and(|of| of == id.0) {
+                            seen.counted.erased += 1;
+                            seen.counted.reports += 1;
+                        } else {
+                            findings.add(
+                                Code::FsckBody,
+                                format_args!("entry {index}"),
+                                format!("report {id} has no row"),
+                            );
+                        }
                     }
                 }
             }
@@ -191,6 +198,13 @@ pub(super) async fn walk(
                 format!("is beyond the head's {walked} entries"),
             );
         }
+    }
+    for index in gone.keys() {
+        findings.add(
+            Code::FsckErasure,
+            format_args!("erased report {index}"),
+            "its entry is of no such report, or its row is still there",
+        );
     }
     reports::documents(snapshot, &told, findings).await?;
     Ok(told)

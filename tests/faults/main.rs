@@ -16,6 +16,7 @@ mod check;
 mod crash;
 mod double;
 mod durability;
+mod erased;
 mod fsck;
 mod grow;
 mod guard;

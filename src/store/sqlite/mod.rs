@@ -92,10 +92,7 @@ impl SqliteStore {
             .filename(path)
             .read_only(true)
             .busy_timeout(BUSY);
-        let pool = pool(1)
-            .connect_with(options)
-            .await
-            .map_err(unavailable)?;
+        let pool = pool(1).connect_with(options).await.map_err(unavailable)?;
         Ok(Self {
             writer: pool.clone(),
             readers: pool,

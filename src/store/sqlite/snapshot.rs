@@ -430,6 +430,20 @@ impl Snapshot {
             .collect()
     }
 
+    /// Erased reports: index, id, and index of the entry that erased it.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn erased(&mut self) -> Result<Vec<(u64, Vec<u8>, u64)>, Error> {
+        let rows = sqlx::query("SELECT idx, id, by FROM erased ORDER BY idx")
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(failed)?;
+        rows.iter()
+            .map(|row| Ok((unsigned(row, 0)?, get(row, 1)?, unsigned(row, 2)?)))
+            .collect()
+    }
+
     /// Rows of `table` (one of ours) whose `idx` is not in `0..size`, at most 1000.
     ///
     /// # Errors
