@@ -305,13 +305,7 @@ pub(crate) fn consistency(log: &Published) -> Vec<Case> {
         for new in &log.checkpoints[n..] {
             let (from, to) = (size_and_root(old).0, size_and_root(new).0);
             let proof = &log.extensions[&(from, to)];
-            cases.push(case(
-                format!("{from} to {to}"),
-                old,
-                new,
-                &proof,
-                accepted(),
-            ));
+            cases.push(case(format!("{from} to {to}"), old, new, proof, accepted()));
         }
     }
     let new = log.newest();

@@ -139,13 +139,13 @@ fn own_quorum(case: &Value) -> Result<Vec<String>, goodstanding_verify::Error> {
         .iter()
         .map(|key| key.as_str().unwrap())
         .collect();
-    let lines: String = keys
-        .iter()
-        .enumerate()
-        .map(|(n, key)| format!("witness w{n} {key}\n"))
+    let lines: Vec<String> = (0..)
+        .zip(&keys)
+        .map(|(n, key): (u32, _)| format!("witness w{n} {key}"))
         .collect();
+    let lines = lines.join("\n");
     let policy = format!(
-        "log {}\n{lines}group quorum {} w0 w1 w2\nquorum quorum\n",
+        "log {}\n{lines}\ngroup quorum {} w0 w1 w2\nquorum quorum\n",
         text(case, "vkey"),
         case["quorum"]
     );

@@ -6,7 +6,7 @@ use goodstanding::config::Config;
 
 use crate::{
     cases::{consistency, inclusion},
-    published::Published,
+    published::{Published, publish},
     support::{Service, T0, agent, report},
     verifiers::judged,
 };
@@ -44,21 +44,12 @@ fn imported() -> tempfile::TempDir {
 async fn foreign_verifiers_on_three_levels_of_tiles() {
     let data = tokio::task::spawn_blocking(imported).await.unwrap();
     let service = Service::prepared(T0, Config::default(), None, data).await;
-    service.app.log.publish().await.unwrap();
+    let mut checkpoints = vec![publish(&service).await];
     for n in 0..4 {
         let one = report(&agent(n), &agent(60), &format!("late-{n}"), T0 - 60);
         assert_eq!(service.submit(one).await.0, 201);
-        service.app.log.publish().await.unwrap();
+        checkpoints.push(publish(&service).await);
     }
-    let mut kept = service
-        .app
-        .store
-        .checkpoints(u64::MAX >> 1, 5)
-        .await
-        .unwrap();
-    kept.sort_by_key(|checkpoint| checkpoint.size);
-    let checkpoints: Vec<String> = kept.into_iter().map(|checkpoint| checkpoint.note).collect();
-    assert_eq!(checkpoints.len(), 5);
     let origin = service.app.signer.origin();
     let mut log = Published::read(&service.url, service.data.path(), origin, checkpoints).await;
     assert!(log.size() > 65_536 + 256);

@@ -130,7 +130,8 @@ pub(crate) async fn entries(url: &str, size: u64) -> Vec<Vec<u8>> {
     all
 }
 
-async fn publish(service: &Service) -> String {
+/// Publishes what there is, and reads it back.
+pub(crate) async fn publish(service: &Service) -> String {
     service.app.log.publish().await.unwrap();
     service.get("/checkpoint").await.text().await.unwrap()
 }

@@ -91,7 +91,7 @@ impl ForeignWitness {
             .stderr(open())
             .spawn();
         let child = self.child.insert(child.unwrap());
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let said = || std::fs::read_to_string(&log).unwrap();
             if let Some(status) = child.try_wait().unwrap() {

@@ -16,7 +16,7 @@ fn three() -> [ForeignWitness; 3] {
 
 fn policy_of(witnesses: &[ForeignWitness; 3]) -> String {
     let [a, b, c] = witnesses;
-    two_of([a.policy_line("a"), b.policy_line("b"), c.policy_line("c")])
+    two_of(&[a.policy_line("a"), b.policy_line("b"), c.policy_line("c")])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,7 +215,7 @@ async fn a_liar_s_line_never_gets_into_a_checkpoint() {
         Witness::start("b", &vkey, now()).await,
         Witness::start("c", &vkey, now()).await,
     );
-    let text = two_of([
+    let text = two_of(&[
         honest.policy_line("a"),
         liar.policy_line("b"),
         other.policy_line("c"),

@@ -25,7 +25,7 @@ time,trade_id,market,kind,reporter,subject,role,amount,currency,units,resource,s
 async fn two_of_three_foreign_witnesses_stand_behind_a_token() {
     let log = log_vkey();
     let [a, b, mut c] = ["a", "b", "c"].map(|name| ForeignWitness::start(name, &log));
-    let policy = two_of([a.policy_line("a"), b.policy_line("b"), c.policy_line("c")]);
+    let policy = two_of(&[a.policy_line("a"), b.policy_line("b"), c.policy_line("c")]);
     c.kill();
     let data = directory(&policy, "");
     let file = |name: &str| data.path().join(name).to_str().unwrap().to_owned();

@@ -42,7 +42,7 @@ pub(crate) fn directory(policy: &str, settings: &str) -> tempfile::TempDir {
 }
 
 /// A policy with two of these three witnesses, given by their lines.
-pub(crate) fn two_of(lines: [String; 3]) -> String {
+pub(crate) fn two_of(lines: &[String; 3]) -> String {
     format!("{}group two 2 a b c\nquorum two\n", lines.concat())
 }
 
@@ -135,7 +135,7 @@ impl Watched {
 
     /// Waits until something is there.
     pub(crate) async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(180);
+        let deadline = Instant::now() + Duration::from_mins(3);
         loop {
             if let Some(found) = look().await {
                 return found;
