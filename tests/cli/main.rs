@@ -4,6 +4,7 @@
     reason = "in a test's helpers too, what goes wrong should end the test"
 )]
 
+mod audit;
 mod demo;
 mod import;
 mod keys;

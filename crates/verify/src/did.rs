@@ -243,6 +243,18 @@ mod tests {
         assert_eq!(Did::parse_method_id(&did.method_id()), Ok(did));
         assert!(Did::parse_method_id(&did.to_string()).is_err());
         assert!(Did::parse_method_id(&format!("{did}#z6Mk")).is_err());
+        let (text, other) = (did.to_string(), super::tests::did([3; 32]));
+        assert!(Did::is_method_of(&text, &did.method_id()));
+        for kid in [
+            text.clone(),
+            format!("{text}#"),
+            format!("{text}#z6Mk"),
+            format!("{text}#{}x", did.multibase()),
+            format!("{text}#{}", other.multibase()),
+            other.method_id(),
+        ] {
+            assert!(!Did::is_method_of(&text, &kid), "{kid}");
+        }
     }
 
     proptest! {
