@@ -4,6 +4,7 @@
     reason = "in a test's helpers too, what goes wrong should end the test"
 )]
 
+mod bench;
 mod demo;
 mod import;
 mod readme;

@@ -170,7 +170,9 @@ fn bundles_are_exact() {
     );
     assert!(bundle_bytes([vec![0; 65_535].as_slice()]).is_ok());
     assert_eq!(
-        bundle_bytes([vec![0; 65_536].as_slice()]).unwrap_err().code(),
+        bundle_bytes([vec![0; 65_536].as_slice()])
+            .unwrap_err()
+            .code(),
         Code::TileMalformed
     );
     assert_eq!(
