@@ -262,7 +262,8 @@ impl Complete {
         let shift = self.bits / TILE_BITS * TILE_BITS;
         let from = usize::try_from((self.start >> shift) % 256).ok()?;
         let count = 1_usize << (self.bits - shift);
-        root_of(tile.get(from..from + count)?)
+        // A plain fold: a part of a tile is no tree that anything else is asked of.
+        tile.get(from..from + count).map(merkle::root)
     }
 }
 
@@ -496,13 +497,16 @@ mod tests {
     }
 
     #[test]
-    fn all_consistency_paths_to_600_are_those_of_the_rfc() {
+    fn consistency_paths_to_600_are_those_of_the_rfc() {
         let all = leaves(600);
         let mut grown = Grown::default();
         grown.grow(&all);
         let roots: Vec<_> = (0..=600).map(|size| merkle::root(&all[..size])).collect();
         let at = |n: u64| usize::try_from(n).unwrap();
-        for new in 0..=600_u64 {
+        // Every size to the first full tile and a little beyond, then around those of whole subtrees.
+        let sizes =
+            (0..=600_u64).filter(|n| *n <= 300 || *n >= 598 || matches!(n % 32, 0 | 1 | 31));
+        for new in sizes {
             for old in 0..=new {
                 let ours = grown.consistency(old, new);
                 // The strict verifier admits one path only; the definition, which is slow, for a part of them.

@@ -5,6 +5,7 @@
 )]
 
 mod audit;
+mod bench;
 mod demo;
 mod import;
 mod keys;

@@ -79,39 +79,39 @@ const MATRIX: &[Damage] = &[
     // The log.
     (
         "entry gone",
-        &["DELETE FROM entries WHERE idx = 17"],
+        &["DELETE FROM entries WHERE idx = 18"],
         &[
             ("fsck.head", "head"),
-            ("fsck.entry", "entry 17"),
-            ("fsck.body", "report 17 *"),
+            ("fsck.entry", "entry 18"),
+            ("fsck.body", "report 18 *"),
         ],
     ),
     (
         "entry altered",
-        &["UPDATE entries SET bytes = (SELECT bytes FROM entries WHERE idx = 18) WHERE idx = 17"],
-        &[("fsck.entry", "entry 17"), ("fsck.report", "report 17 *")],
+        &["UPDATE entries SET bytes = (SELECT bytes FROM entries WHERE idx = 19) WHERE idx = 18"],
+        &[("fsck.entry", "entry 18"), ("fsck.report", "report 18 *")],
     ),
     (
         "entry not canonical",
-        &["UPDATE entries SET bytes = CAST(bytes || x'20' AS BLOB) WHERE idx = 300"],
-        &[("fsck.entry", "entry 300"), ("fsck.entry", "entry 300")],
+        &["UPDATE entries SET bytes = CAST(bytes || x'20' AS BLOB) WHERE idx = 301"],
+        &[("fsck.entry", "entry 301"), ("fsck.entry", "entry 301")],
     ),
     (
         "entry time column",
-        &["UPDATE entries SET at_ms = at_ms + 1 WHERE idx = 40"],
-        &[("fsck.entry", "entry 40")],
+        &["UPDATE entries SET at_ms = at_ms + 1 WHERE idx = 41"],
+        &[("fsck.entry", "entry 41")],
     ),
     (
         "entry kind column",
-        &["UPDATE entries SET kind = 'reply' WHERE idx = 40"],
-        &[("fsck.entry", "entry 40")],
+        &["UPDATE entries SET kind = 'reply' WHERE idx = 41"],
+        &[("fsck.entry", "entry 41")],
     ),
     (
         "surplus entry",
         &[
             "INSERT INTO entries SELECT idx + 1, at_ms, kind, bytes FROM entries ORDER BY idx DESC LIMIT 1",
         ],
-        &[("fsck.entry", "entry 582")],
+        &[("fsck.entry", "entry 583")],
     ),
     (
         "leaf tile altered",
@@ -170,11 +170,11 @@ const MATRIX: &[Damage] = &[
             ("fsck.head", "head"),
             ("fsck.head", "head"),
             ("fsck.guard", "head.guard"),
-            ("fsck.checkpoint", "checkpoint 582"),
+            ("fsck.checkpoint", "checkpoint 583"),
             ("fsck.tile", "tile 0/2 of the log"),
-            ("fsck.entry", "entry 581"),
-            ("fsck.report", "report 581"),
-            ("fsck.body", "body 581"),
+            ("fsck.entry", "entry 582"),
+            ("fsck.report", "report 582"),
+            ("fsck.body", "body 582"),
         ],
     ),
     (
@@ -204,19 +204,19 @@ const MATRIX: &[Damage] = &[
     // Reports.
     (
         "body gone",
-        &["DELETE FROM bodies WHERE idx = 20"],
-        &[("fsck.body", "report 20 *")],
+        &["DELETE FROM bodies WHERE idx = 21"],
+        &[("fsck.body", "report 21 *")],
     ),
     (
         "body of another",
-        &["UPDATE bodies SET jws = (SELECT jws FROM bodies WHERE idx = 22) WHERE idx = 20"],
+        &["UPDATE bodies SET jws = (SELECT jws FROM bodies WHERE idx = 23) WHERE idx = 21"],
         &[
             // Id, subject, reporter, trade and jti are the other's.
-            ("fsck.report", "report 20 *"),
-            ("fsck.report", "report 20 *"),
-            ("fsck.report", "report 20 *"),
-            ("fsck.report", "report 20 *"),
-            ("fsck.report", "report 20 *"),
+            ("fsck.report", "report 21 *"),
+            ("fsck.report", "report 21 *"),
+            ("fsck.report", "report 21 *"),
+            ("fsck.report", "report 21 *"),
+            ("fsck.report", "report 21 *"),
         ],
     ),
     (
@@ -226,76 +226,76 @@ const MATRIX: &[Damage] = &[
     ),
     (
         "report gone",
-        &["DELETE FROM reports WHERE idx = 30"],
-        &[("fsck.body", "body 30"), ("fsck.body", "entry 30")],
+        &["DELETE FROM reports WHERE idx = 31"],
+        &[("fsck.body", "body 31"), ("fsck.body", "entry 31")],
     ),
     (
         "report without entry",
         &[
             "INSERT INTO reports SELECT 0, zeroblob(32), at_ms, reporter, subject, market, 'other', role, 'other', 0, 1, NULL \
-                               FROM reports WHERE idx = 30",
+                               FROM reports WHERE idx = 31",
         ],
         &[("fsck.body", "report 0 *"), ("fsck.body", "report 0 *")],
     ),
     (
         "reporter",
         &[
-            "UPDATE reports SET reporter = (SELECT id FROM agents ORDER BY id DESC LIMIT 1) WHERE idx = 33",
+            "UPDATE reports SET reporter = (SELECT id FROM agents ORDER BY id DESC LIMIT 1) WHERE idx = 34",
         ],
-        &[("fsck.report", "report 33 *")],
+        &[("fsck.report", "report 34 *")],
     ),
     (
         "subject",
         &[
-            "UPDATE reports SET subject = (SELECT id FROM agents ORDER BY id DESC LIMIT 1) WHERE idx = 33",
+            "UPDATE reports SET subject = (SELECT id FROM agents ORDER BY id DESC LIMIT 1) WHERE idx = 34",
         ],
-        &[("fsck.report", "report 33 *")],
+        &[("fsck.report", "report 34 *")],
     ),
     (
         "market",
         &[
             "INSERT INTO markets (name) VALUES ('m')",
-            "UPDATE reports SET market = (SELECT id FROM markets WHERE name = 'm') WHERE idx = 33",
+            "UPDATE reports SET market = (SELECT id FROM markets WHERE name = 'm') WHERE idx = 34",
         ],
-        &[("fsck.report", "report 33 *")],
+        &[("fsck.report", "report 34 *")],
     ),
     (
         "trade id",
-        &["UPDATE reports SET trade_id = 'x' WHERE idx = 33"],
-        &[("fsck.report", "report 33 *")],
+        &["UPDATE reports SET trade_id = 'x' WHERE idx = 34"],
+        &[("fsck.report", "report 34 *")],
     ),
     (
         "role",
-        &["UPDATE reports SET role = 1 WHERE idx = 33"],
-        &[("fsck.report", "report 33 *")],
+        &["UPDATE reports SET role = 1 WHERE idx = 34"],
+        &[("fsck.report", "report 34 *")],
     ),
     (
         "jti",
-        &["UPDATE reports SET jti = 'x' WHERE idx = 33"],
-        &[("fsck.report", "report 33 *")],
+        &["UPDATE reports SET jti = 'x' WHERE idx = 34"],
+        &[("fsck.report", "report 34 *")],
     ),
     (
         "historical",
-        &["UPDATE reports SET historical = 1 WHERE idx = 33"],
-        &[("fsck.report", "report 33 *")],
+        &["UPDATE reports SET historical = 1 WHERE idx = 34"],
+        &[("fsck.report", "report 34 *")],
     ),
     (
         "report time",
-        &["UPDATE reports SET at_ms = 5 WHERE idx = 33"],
-        &[("fsck.report", "report 33 *")],
+        &["UPDATE reports SET at_ms = 5 WHERE idx = 34"],
+        &[("fsck.report", "report 34 *")],
     ),
     (
         "report id",
-        &["UPDATE reports SET id = zeroblob(32) WHERE idx = 33"],
+        &["UPDATE reports SET id = zeroblob(32) WHERE idx = 34"],
         &[
-            ("fsck.report", "report 33 *"),
-            ("fsck.report", "report 33 *"),
+            ("fsck.report", "report 34 *"),
+            ("fsck.report", "report 34 *"),
         ],
     ),
     (
         "alone",
-        &["UPDATE reports SET alone = 1 - alone WHERE idx = 33"],
-        &[("fsck.alone", "report 33 *")],
+        &["UPDATE reports SET alone = 1 - alone WHERE idx = 34"],
+        &[("fsck.alone", "report 34 *")],
     ),
     (
         "alone of an attested one",
@@ -306,8 +306,8 @@ const MATRIX: &[Damage] = &[
     ),
     (
         "superseded by nothing",
-        &["UPDATE reports SET superseded_by = 5 WHERE idx = 33"],
-        &[("fsck.supersession", "report 33 *")],
+        &["UPDATE reports SET superseded_by = 6 WHERE idx = 34"],
+        &[("fsck.supersession", "report 34 *")],
     ),
     (
         "chain cut",
@@ -397,7 +397,7 @@ const MATRIX: &[Damage] = &[
     ),
     (
         "token out of place",
-        &["UPDATE tokens SET idx = 200000 WHERE idx = (SELECT min(idx) FROM tokens)"],
+        &["UPDATE tokens SET idx = 200001 WHERE idx = (SELECT min(idx) FROM tokens)"],
         &[("fsck.token", "token 200000 of *")],
     ),
     (
@@ -422,8 +422,8 @@ const MATRIX: &[Damage] = &[
     ),
     (
         "impossible value",
-        &[FREE, "UPDATE reports SET role = 7 WHERE idx = 33"],
-        &[("fsck.report", "report 33 *")],
+        &[FREE, "UPDATE reports SET role = 7 WHERE idx = 34"],
+        &[("fsck.report", "report 34 *")],
     ),
 ];
 
@@ -433,7 +433,7 @@ async fn every_damage_is_found_where_it_is() {
     let room = tempfile::tempdir().unwrap();
     assert_eq!(
         number(data.path(), "SELECT size FROM head").await,
-        582,
+        583,
         "the places below are of this log"
     );
     let mut failures = Vec::new();
@@ -472,7 +472,7 @@ async fn what_stands_beside_the_database_is_looked_at_too() {
     );
     let dir = case("guard-foreign");
     let guard = std::fs::read_to_string(dir.join("head.guard")).unwrap();
-    std::fs::write(dir.join("head.guard"), guard.replace("\n582\n", "\n581\n")).unwrap();
+    std::fs::write(dir.join("head.guard"), guard.replace("\n583\n", "\n582\n")).unwrap();
     finds(
         "guard of another signature",
         &look(&dir).await,

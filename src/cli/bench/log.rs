@@ -84,7 +84,12 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
             appended.push(measured);
         }
         let batch = crate::log::sequencer::BATCH;
-        let rate = append::through_the_queue(&scratch.path().join("queue"), batch, 160).await?;
+        let rate = append::through_the_queue(
+            &scratch.path().join("queue"),
+            batch,
+            32 * usize::from(args.rounds),
+        )
+        .await?;
         if !ctx.json {
             say!("through the running writer's queue, {batch} a job: {rate} entries a second");
         }
