@@ -151,8 +151,12 @@ impl App {
             ));
         }
         let keys_dir = open.data.join("keys");
-        fs::create_dir_all(&keys_dir).map_err(|e| unreadable(&keys_dir, &e))?;
+        fs::create_dir_all(&keys_dir).map_err(|e| unwritable(&keys_dir, &e))?;
         let lock = lock(&open.data)?;
+        if !database.exists() {
+            // Nothing that is synced later is worth more than the names of the folders that lead to it.
+            sync_folders(&open.data).map_err(|e| unwritable(&open.data, &e))?;
+        }
         let guard_file = open.data.join("head.guard");
         let (store, guard) = through(
             Arc::new(SqliteStore::open(&database, open.create).await?),
@@ -271,7 +275,7 @@ fn lock(data: &Path) -> Result<fs::File, Fault> {
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(|e| unreadable(&path, &e))?;
+        .map_err(|e| unwritable(&path, &e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(Fault::new(
@@ -281,7 +285,7 @@ fn lock(data: &Path) -> Result<fs::File, Fault> {
                 data.display()
             ),
         )),
-        Err(fs::TryLockError::Error(error)) => Err(unreadable(&path, &error)),
+        Err(fs::TryLockError::Error(error)) => Err(unwritable(&path, &error)),
     }
 }
 
@@ -407,9 +411,18 @@ impl Reader {
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
     Fault::new(
-        Code::InputUnreadable,
+        Code::DataUnwritable,
         format!("{}: {error}", path.display()),
     )
+}
+
+/// Syncs a new data directory and the folder that it was made in.
+fn sync_folders(data: &Path) -> std::io::Result<()> {
+    let data = data.canonicalize()?;
+    for folder in data.ancestors().take(2) {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }

@@ -13,7 +13,9 @@ mod support;
 
 mod cancel;
 mod check;
+mod clock;
 mod crash;
+mod disk;
 mod double;
 mod durability;
 mod grow;
@@ -22,3 +24,4 @@ mod matrix;
 mod server;
 mod strace;
 mod syscalls;
+mod together;
