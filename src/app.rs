@@ -158,8 +158,12 @@ impl App {
             ));
         }
         let keys_dir = open.data.join("keys");
-        fs::create_dir_all(&keys_dir).map_err(|e| unreadable(&keys_dir, &e))?;
+        fs::create_dir_all(&keys_dir).map_err(|e| unwritable(&keys_dir, &e))?;
         let lock = lock(&open.data)?;
+        if !database.exists() {
+            // Nothing that is synced later is worth more than the names of the folders that lead to it.
+            sync_folders(&open.data).map_err(|e| unwritable(&open.data, &e))?;
+        }
         let guard_file = open.data.join("head.guard");
         let sqlite = Arc::new(SqliteStore::open(&database, open.create).await?);
         let (store, guard) = through(sqlite.clone(), Arc::new(DiskFile::new(&guard_file)));
@@ -319,7 +323,7 @@ pub(crate) fn lock(data: &Path) -> Result<fs::File, Fault> {
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(|e| unreadable(&path, &e))?;
+        .map_err(|e| unwritable(&path, &e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(Fault::new(
@@ -329,7 +333,7 @@ pub(crate) fn lock(data: &Path) -> Result<fs::File, Fault> {
                 data.display()
             ),
         )),
-        Err(fs::TryLockError::Error(error)) => Err(unreadable(&path, &error)),
+        Err(fs::TryLockError::Error(error)) => Err(unwritable(&path, &error)),
     }
 }
 
@@ -469,9 +473,15 @@ impl Reader {
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::new(
-        Code::InputUnreadable,
-        format!("{}: {error}", path.display()),
-    )
+fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::new(Code::DataUnwritable, format!("{}: {error}", path.display()))
+}
+
+/// Syncs a new data directory and the folder that it was made in.
+fn sync_folders(data: &Path) -> std::io::Result<()> {
+    let data = data.canonicalize()?;
+    for folder in data.ancestors().take(2) {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }

@@ -55,6 +55,8 @@ codes! {
     StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing.";
     DataLocked = "data.locked", "The data directory is in use",
         "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `keys list` and `access` work beside it; `keys` and `erase` take --url; POST /v1/epochs computes an epoch; for the rest, stop it.";
+    DataUnwritable = "data.unwritable", "The data directory cannot be written",
+        "A writer has to make and change files there: check owner, permissions, and whether the file system is mounted read-only. `scores`, `policy show` and other reading commands work all the same.";
     DataMissing = "data.missing", "No data directory here", "Name one with --data, or make one with `serve` or `import`.";
     DataMismatch = "data.mismatch", "The data directory was made with other settings",
         "Origin and issuer are fixed when a data directory is made.";

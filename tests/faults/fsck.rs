@@ -397,7 +397,7 @@ const MATRIX: &[Damage] = &[
     ),
     (
         "token out of place",
-        &["UPDATE tokens SET idx = 200001 WHERE idx = (SELECT min(idx) FROM tokens)"],
+        &["UPDATE tokens SET idx = 200000 WHERE idx = (SELECT min(idx) FROM tokens)"],
         &[("fsck.token", "token 200000 of *")],
     ),
     (

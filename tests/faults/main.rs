@@ -13,7 +13,9 @@ mod support;
 
 mod cancel;
 mod check;
+mod clock;
 mod crash;
+mod disk;
 mod double;
 mod durability;
 mod erased;
@@ -26,3 +28,4 @@ mod restore;
 mod server;
 mod strace;
 mod syscalls;
+mod together;

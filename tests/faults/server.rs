@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -16,19 +16,27 @@ impl Server {
     /// Starts it on a free port and waits until it answers.
     pub(crate) fn start(data: &Path, wrap: &[&str]) -> Self {
         let mut server = Self::spawn(data, wrap);
-        let address = server.url.trim_start_matches("http://").to_owned();
+        if let Err(status) = server.reachable() {
+            panic!(
+                "serve ended with {status}: {}",
+                std::fs::read_to_string(data.join("server.log")).unwrap()
+            );
+        }
+        server
+    }
+
+    /// Waits until it takes connections; how it ended if it does not.
+    pub(crate) fn reachable(&mut self) -> Result<(), ExitStatus> {
+        let address = self.url.trim_start_matches("http://").to_owned();
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::net::TcpStream::connect(&address).is_err() {
-            if let Some(status) = server.child.try_wait().unwrap() {
-                panic!(
-                    "serve ended with {status}: {}",
-                    std::fs::read_to_string(data.join("server.log")).unwrap()
-                );
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Err(status);
             }
             assert!(Instant::now() < deadline, "serve does not answer");
             std::thread::sleep(Duration::from_millis(2));
         }
-        server
+        Ok(())
     }
 
     /// Starts it on a free port, and does not wait for anything.

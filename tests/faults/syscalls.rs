@@ -68,9 +68,9 @@ impl Figures {
         for place in missed.iter() {
             println!("  not reached again: {place}");
         }
-        // Only what several threads share can come out otherwise than in the first run.
+        // What depends on who comes first (a reload beside a publishing) comes out otherwise now and then.
         assert!(
-            missed.len() * 50 <= sites,
+            missed.len() * 20 <= sites,
             "too many places were not reached again: {missed:#?}"
         );
     }
@@ -98,6 +98,11 @@ fn each(sites: &[Site], work: impl Fn(&Site, Injection, &tokio::runtime::Runtime
     });
 }
 
+/// A call that another order of events left out is tried for again.
+fn tries<T>(mut run: impl FnMut() -> Option<T>) -> Option<T> {
+    (0..4).find_map(|_| run())
+}
+
 /// A refusal is one: its own exit code, and a stable code that is not the one for what nobody thought of.
 fn assert_clean(ended: &Ended, at: &str) {
     if ended.code.is_none_or(|code| code == 0) {
@@ -112,6 +117,7 @@ fn assert_clean(ended: &Ended, at: &str) {
         "store.corrupt",
         "store.unsupported",
         "data.missing",
+        "data.unwritable",
         "input.unreadable",
         "key.unusable",
     ];
@@ -178,9 +184,12 @@ fn every_system_call_of_a_submit_fails_and_kills() {
     let figures = Figures::default();
     each(&found, |site, injection, runtime| {
         let at = format!("{injection:?} at {site}");
-        let data = tempfile::tempdir_in(room.path()).unwrap();
-        copy(&base, data.path());
-        let Some(ended) = inject(data.path(), &arguments, site, injection) else {
+        let tried = tries(|| {
+            let data = tempfile::tempdir_in(room.path()).unwrap();
+            copy(&base, data.path());
+            inject(data.path(), &arguments, site, injection).map(|ended| (data, ended))
+        });
+        let Some((data, ended)) = tried else {
             figures.not_reached.lock().unwrap().push(at);
             return;
         };
@@ -241,8 +250,11 @@ fn every_system_call_of_a_first_start_fails_and_kills() {
     let figures = Figures::default();
     each(&found, |site, injection, runtime| {
         let at = format!("{injection:?} at {site}");
-        let data = tempfile::tempdir_in(room.path()).unwrap();
-        let Some(ended) = inject(data.path(), &arguments, site, injection) else {
+        let tried = tries(|| {
+            let data = tempfile::tempdir_in(room.path()).unwrap();
+            inject(data.path(), &arguments, site, injection).map(|ended| (data, ended))
+        });
+        let Some((data, ended)) = tried else {
             figures.not_reached.lock().unwrap().push(at);
             return;
         };

@@ -83,16 +83,22 @@ impl SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens an existing file for reading only, beside whoever writes to it.
+    /// Opens an existing file for reading only, beside whoever writes to it, also on a file system that cannot be written.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// When it cannot be opened, or has a write-ahead log that cannot be read where nothing can be written.
     pub async fn open_reader(path: &Path) -> Result<Self, Error> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .read_only(true)
             .busy_timeout(BUSY);
-        let pool = pool(1).connect_with(options).await.map_err(unavailable)?;
+        let connected = match connect_reader(options.clone()).await {
+            // SQLite shares an index of the write-ahead log in a file beside it and cannot make that here. Where there is no
+            // such log, nobody is writing, and the database file is all there is.
+            Err(_) if !has_wal(path) => connect_reader(options.immutable(true)).await,
+            other => other,
+        };
+        let pool = connected.map_err(unavailable)?;
         Ok(Self {
             writer: pool.clone(),
             readers: pool,
@@ -114,6 +120,25 @@ impl SqliteStore {
             .map_err(unavailable)?;
         Ok(())
     }
+}
+
+/// Whether a write-ahead log with something in it stands beside the database.
+fn has_wal(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    std::fs::metadata(Path::new(&wal)).map_or_else(
+        |error| error.kind() != std::io::ErrorKind::NotFound,
+        |wal| wal.len() > 0,
+    )
+}
+
+/// A connection that was used once: SQLite opens the files only then.
+async fn connect_reader(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let pool = pool(1).connect_with(options).await?;
+    sqlx::query("SELECT count(*) FROM sqlite_schema")
+        .execute(&pool)
+        .await?;
+    Ok(pool)
 }
 
 /// A pool that keeps its connections: a file's never go stale. Without time limits sqlx starts no maintenance task either,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use goodstanding_verify::did::Did;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::{SqliteStore, erase::erase, to_i64, tree_number, unavailable};
 use crate::store::{Commit, Error, IssuedToken, NewEpoch, NewReport};
@@ -12,81 +12,50 @@ use crate::store::{Commit, Error, IssuedToken, NewEpoch, NewReport};
 const ROWS: usize = 1000;
 
 impl SqliteStore {
+    /// Does `work` as one durable transaction, or nothing of it.
+    ///
+    /// A connection on which something failed is closed. SQLite has rolled back by itself when the disk is full or the
+    /// device fails, and sqlx 0.9.0 then still counts an open transaction and refuses every later one.
+    async fn transaction(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut connection = self.writer.acquire().await.map_err(unavailable)?;
+        let done = async {
+            // IMMEDIATE: a deferred transaction that becomes a writer later gets SQLITE_BUSY at once, without the busy timeout.
+            let begun = connection.begin_with("BEGIN IMMEDIATE").await;
+            let mut tx = begun.map_err(unavailable)?;
+            work(&mut tx).await?;
+            tx.commit().await.map_err(unavailable)
+        }
+        .await;
+        if done.is_err()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "closing a connection that failed");
+        }
+        done
+    }
+
     pub(super) async fn write_commit(&self, commit: &Commit) -> Result<(), Error> {
-        // IMMEDIATE: a deferred transaction that becomes a writer later gets SQLITE_BUSY at once, without the busy timeout.
-        let mut tx = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(unavailable)?;
-        swap_head(&mut tx, commit).await?;
-        for chunk in commit.entries.chunks(ROWS) {
-            let mut rows = Vec::with_capacity(chunk.len());
-            for entry in chunk {
-                rows.push((to_i64(entry.index)?, to_i64(entry.at_ms)?, entry));
-            }
-            QueryBuilder::<Sqlite>::new("INSERT INTO entries (idx, at_ms, kind, bytes) ")
-                .push_values(rows, |mut row, (index, at_ms, entry)| {
-                    row.push_bind(index)
-                        .push_bind(at_ms)
-                        .push_bind(entry.kind)
-                        .push_bind(entry.bytes.as_slice());
-                })
-                .build()
-                .execute(&mut *tx)
-                .await
-                .map_err(unavailable)?;
-        }
-        let agents = commit.reports.iter().flat_map(|r| [r.reporter, r.subject]);
-        let agents = agents.chain(
-            commit
-                .epoch
-                .iter()
-                .flat_map(|e| e.statements.iter().map(|s| s.0)),
-        );
-        let agents = intern_agents(&mut tx, &agents.collect()).await?;
-        for chunk in commit.reports.chunks(ROWS) {
-            insert_reports(&mut tx, chunk, &agents).await?;
-        }
-        for (tree, id, tile) in &commit.tiles {
-            sqlx::query(
-                "INSERT INTO tiles (tree, level, n, hashes) VALUES (?, ?, ?, ?) \
-                 ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes",
-            )
-            .bind(tree_number(*tree)?)
-            .bind(i64::from(id.level))
-            .bind(to_i64(id.n)?)
-            .bind(tile.concat())
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        }
-        if let Some(epoch) = &commit.epoch {
-            insert_epoch(&mut tx, epoch, &agents).await?;
-        }
-        if let Some(erasure) = &commit.erasure {
-            erase(&mut tx, erasure).await?;
-        }
-        tx.commit().await.map_err(unavailable)
+        self.transaction(async |tx| apply(tx, commit).await).await
     }
 
     pub(super) async fn write_aliases(&self, aliases: &[(String, Did)]) -> Result<(), Error> {
-        let mut tx = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(unavailable)?;
-        intern_agents(&mut tx, &aliases.iter().map(|(_, did)| *did).collect()).await?;
-        for (alias, did) in aliases {
-            sqlx::query("UPDATE agents SET alias = ? WHERE key = ? AND alias IS NOT ?")
-                .bind(alias)
-                .bind(did.key_bytes().as_slice())
-                .bind(alias)
-                .execute(&mut *tx)
-                .await
-                .map_err(unavailable)?;
-        }
-        tx.commit().await.map_err(unavailable)
+        self.transaction(async |tx| {
+            intern_agents(tx, &aliases.iter().map(|(_, did)| *did).collect()).await?;
+            for (alias, did) in aliases {
+                sqlx::query("UPDATE agents SET alias = ? WHERE key = ? AND alias IS NOT ?")
+                    .bind(alias)
+                    .bind(did.key_bytes().as_slice())
+                    .bind(alias)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(unavailable)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     pub(super) async fn write_token(&self, token: &IssuedToken) -> Result<bool, Error> {
@@ -105,6 +74,59 @@ impl SqliteStore {
         .map_err(unavailable)?;
         Ok(done.rows_affected() == 1)
     }
+}
+
+/// Everything that a commit changes.
+async fn apply(tx: &mut SqliteConnection, commit: &Commit) -> Result<(), Error> {
+    swap_head(tx, commit).await?;
+    for chunk in commit.entries.chunks(ROWS) {
+        let mut rows = Vec::with_capacity(chunk.len());
+        for entry in chunk {
+            rows.push((to_i64(entry.index)?, to_i64(entry.at_ms)?, entry));
+        }
+        QueryBuilder::<Sqlite>::new("INSERT INTO entries (idx, at_ms, kind, bytes) ")
+            .push_values(rows, |mut row, (index, at_ms, entry)| {
+                row.push_bind(index)
+                    .push_bind(at_ms)
+                    .push_bind(entry.kind)
+                    .push_bind(entry.bytes.as_slice());
+            })
+            .build()
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
+    }
+    let agents = commit.reports.iter().flat_map(|r| [r.reporter, r.subject]);
+    let agents = agents.chain(
+        commit
+            .epoch
+            .iter()
+            .flat_map(|e| e.statements.iter().map(|s| s.0)),
+    );
+    let agents = intern_agents(tx, &agents.collect()).await?;
+    for chunk in commit.reports.chunks(ROWS) {
+        insert_reports(tx, chunk, &agents).await?;
+    }
+    for (tree, id, tile) in &commit.tiles {
+        sqlx::query(
+            "INSERT INTO tiles (tree, level, n, hashes) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes",
+        )
+        .bind(tree_number(*tree)?)
+        .bind(i64::from(id.level))
+        .bind(to_i64(id.n)?)
+        .bind(tile.concat())
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    }
+    if let Some(epoch) = &commit.epoch {
+        insert_epoch(tx, epoch, &agents).await?;
+    }
+    if let Some(erasure) = &commit.erasure {
+        erase(tx, erasure).await?;
+    }
+    Ok(())
 }
 
 async fn swap_head(tx: &mut SqliteConnection, commit: &Commit) -> Result<(), Error> {
