@@ -190,7 +190,7 @@ const MATRIX: &[Damage] = &[
     (
         "checkpoint signature",
         &[
-            "UPDATE checkpoints SET note = replace(note, 'A', 'B') WHERE size = (SELECT min(size) FROM checkpoints)",
+            "UPDATE checkpoints SET note = substr(note, 1, length(note) - 9) || 'AAAAAAA=' || char(10) WHERE size = (SELECT min(size) FROM checkpoints)",
         ],
         &[("fsck.checkpoint", "checkpoint *")],
     ),
