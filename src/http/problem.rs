@@ -146,9 +146,10 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         ("report", "too_large") | ("request", "body_too_large" | "too_many_lines") => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
-        ("report" | "key", "unknown") | ("log", "leaf_unknown" | "tile_unknown" | "not_ended") => {
-            StatusCode::NOT_FOUND
-        }
+        ("report" | "key" | "epoch" | "agent", "unknown")
+        | ("log", "leaf_unknown" | "tile_unknown" | "not_ended")
+        | ("request", "not_found")
+        | ("status", "list_unknown") => StatusCode::NOT_FOUND,
         ("report", "trade_already_reported" | "jti_conflict" | "supersedes_wrong" | "erased")
         | ("policy", "version_wrong")
         | ("key", "only_one" | "log_fixed" | "event_invalid")
@@ -179,9 +180,6 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         | ("store", "unavailable")
         | ("log", "not_published" | "closed" | "clock_behind")
         | ("epoch", "running" | "other_code") => StatusCode::SERVICE_UNAVAILABLE,
-        ("epoch" | "agent", "unknown") | ("request", "not_found") | ("status", "list_unknown") => {
-            StatusCode::NOT_FOUND
-        }
         ("epoch", _) => StatusCode::CONFLICT,
         ("auth", "forbidden") => StatusCode::FORBIDDEN,
         ("auth", _) => StatusCode::UNAUTHORIZED,

@@ -168,9 +168,11 @@ fn bundles_are_exact() {
         parse_bundle(&bytes, 2).unwrap_err().code(),
         Code::TileMalformed
     );
-    assert!(bundle_bytes([[0; 65_535].as_slice()]).is_ok());
+    assert!(bundle_bytes([vec![0; 65_535].as_slice()]).is_ok());
     assert_eq!(
-        bundle_bytes([[0; 65_536].as_slice()]).unwrap_err().code(),
+        bundle_bytes([vec![0; 65_536].as_slice()])
+            .unwrap_err()
+            .code(),
         Code::TileMalformed
     );
     assert_eq!(
