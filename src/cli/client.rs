@@ -19,7 +19,7 @@ const LONGEST_WAIT_S: u64 = 120;
 /// Refusals in a row before we give up.
 const MOST_REFUSALS: u32 = 20;
 
-/// A service at a URL.
+/// A service at a URL. Its debug form leaves the token out.
 #[derive(Clone)]
 pub(super) struct Client {
     base: String,
@@ -38,6 +38,12 @@ pub(super) struct Stored {
     pub(super) leaf_index: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) receipt: Option<String>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({})", self.base)
+    }
 }
 
 impl Client {

@@ -15,8 +15,8 @@ pub(super) struct Args {
     /// Id of the report
     #[arg(value_name = "ID")]
     report: String,
-    /// personal_data, court_order, malware or author_request
-    #[arg(long, value_name = "R", value_parser = reason)]
+    /// Why: one of the reasons that the log can say
+    #[arg(long, value_name = "personal_data|court_order|malware|author_request", value_parser = reason)]
     reason: ErasureReason,
     /// Do not ask
     #[arg(long)]

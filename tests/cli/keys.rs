@@ -49,7 +49,7 @@ impl Serving {
                 let rest = line.split("listen=").nth(1)?.to_owned();
                 Some(rest.split_whitespace().next()?.to_owned())
             })
-            .expect("the service says where it listens");
+            .unwrap();
         // Somebody has to read on, or the service would wait for its log to be taken.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         Self {

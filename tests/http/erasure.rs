@@ -235,6 +235,79 @@ async fn a_chain_closes_over_the_gap() {
     }
 }
 
+/// Everything that lies in a data directory, its keys apart.
+fn files(data: &std::path::Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for file in std::fs::read_dir(data).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            all.extend(std::fs::read(path).unwrap());
+        }
+    }
+    all
+}
+
+fn finds(all: &[u8], text: &str) -> bool {
+    all.windows(text.len()).any(|w| w == text.as_bytes())
+}
+
+#[tokio::test]
+async fn a_reader_delays_the_last_bytes_and_a_crash_before_they_are_gone_is_mended() {
+    use sqlx::{Connection as _, SqliteConnection};
+    let service = Service::start(T0).await;
+    let secret = "a-trade-id-that-somebody-is-reading";
+    let (_, first) = service
+        .submit(report(&agent(1), &agent(2), secret, T0 - 60))
+        .await;
+    let database = service.data.path().join("goodstanding.sqlite");
+    let mut reader = SqliteConnection::connect(&format!("sqlite://{}?mode=ro", database.display()))
+        .await
+        .unwrap();
+    for sql in ["BEGIN", "SELECT count(*) FROM bodies"] {
+        sqlx::query(sql).fetch_all(&mut reader).await.unwrap();
+    }
+    let id = first["report_id"].as_str().unwrap();
+    let token = operator(&service);
+    assert_eq!(erase(&service, &token, id, "personal_data").await.0, 201);
+    assert!(finds(&files(service.data.path()), secret));
+
+    // What a machine that fails at this moment would find when it is back.
+    let crashed = tempfile::tempdir().unwrap();
+    for name in [
+        "goodstanding.sqlite",
+        "goodstanding.sqlite-wal",
+        "head.guard",
+    ] {
+        std::fs::copy(service.data.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    std::fs::create_dir(crashed.path().join("keys")).unwrap();
+    for key in std::fs::read_dir(service.data.path().join("keys")).unwrap() {
+        let key = key.unwrap();
+        std::fs::copy(
+            key.path(),
+            crashed.path().join("keys").join(key.file_name()),
+        )
+        .unwrap();
+    }
+    let open = goodstanding::app::Open {
+        clock: service.clock.clone(),
+        ..goodstanding::app::Open::new(crashed.path())
+    };
+    let app = goodstanding::app::App::open(open).await.unwrap();
+    assert!(!finds(&files(crashed.path()), secret));
+    let id = ReportId::parse(id).unwrap();
+    assert!(app.store.erased(&id).await.unwrap().is_some());
+    app.close().await;
+
+    // And when the reader lets go, the writer gets them by itself.
+    sqlx::query("ROLLBACK").execute(&mut reader).await.unwrap();
+    while finds(&files(service.data.path()), secret) {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    reader.close().await.unwrap();
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn what_only_the_erased_report_knew_is_gone_from_the_files() {
     let service = Service::start(T0).await;
@@ -259,17 +332,6 @@ async fn what_only_the_erased_report_knew_is_gone_from_the_files() {
     let jws = sign(&agent(77), &body);
     let (_, first) = service.submit(&jws).await;
     service.submit_lines(&lines(300, 600)).await;
-    let files = |service: &Service| -> Vec<u8> {
-        let mut all = Vec::new();
-        for file in std::fs::read_dir(service.data.path()).unwrap() {
-            let path = file.unwrap().path();
-            if path.is_file() {
-                all.extend(std::fs::read(path).unwrap());
-            }
-        }
-        all
-    };
-    let finds = |all: &[u8], text: &str| all.windows(text.len()).any(|w| w == text.as_bytes());
     let parts: Vec<&str> = jws.split('.').collect();
     let (payload_part, signature) = (parts[1], parts[2]);
     let traces = [
@@ -280,14 +342,14 @@ async fn what_only_the_erased_report_knew_is_gone_from_the_files() {
         "a-very-private-market",
         "a-very-private-jti",
     ];
-    let held = files(&service);
+    let held = files(service.data.path());
     for trace in traces {
         assert!(finds(&held, trace), "{trace} should have been there");
     }
     let id = first["report_id"].as_str().unwrap();
     let token = operator(&service);
     assert_eq!(erase(&service, &token, id, "personal_data").await.0, 201);
-    let left = files(&service);
+    let left = files(service.data.path());
     for trace in traces {
         assert!(!finds(&left, trace), "{trace} is still there");
     }

@@ -103,7 +103,8 @@ for case in cases("token.json"):
             positive("key-binding", case["name"], part(case["token"].split("~")[-1]))
     elif payload is not None:
         negative("token", case, payload)
-for name, schema in (("trust-bundle.json", "trust-bundle"), ("status-list.json", "status-list")):
+for name, schema in (("trust-bundle.json", "trust-bundle"), ("status-list.json", "status-list"),
+                     ("successor.json", "log-successor")):
     for case in cases(name):
         payload = part(case["jws"])
         if case["code"] is None:

@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).parent
 def files():
     import logs
     import reports
+    import successors
     import tokens
 
     log = logs.Log(logs.log_entries())
@@ -29,6 +30,7 @@ def files():
     service = tokens.Service(log)
     yield "trust-bundle.json", tokens.bundle_json(service)
     yield "status-list.json", tokens.status_json(service)
+    yield "successor.json", successors.successor_json(service)
     yield "token.json", tokens.token_json(service)
 
 

@@ -60,6 +60,10 @@ fn schemas_take_what_we_take() {
         good("status-list.json").map(|case| payload(text(&case, "jws"))),
     );
     accepts_all(
+        "log-successor",
+        good("successor.json").map(|case| payload(text(&case, "jws"))),
+    );
+    accepts_all(
         "token",
         good("token.json").map(|case| payload(text(&case, "token").split('~').next().unwrap())),
     );

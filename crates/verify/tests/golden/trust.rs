@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use goodstanding_verify::{
     bundle::TrustBundle,
     status::StatusList,
+    successor::Notice,
     token::{self, HolderCheck, Requirement, Requirements},
 };
 use serde_json::{Value, json};
@@ -62,6 +63,19 @@ fn status_lists() {
                 .filter(|index| list.get(*index) == Some(1))
                 .collect();
             check.equal(&case, "revoked", found, revoked);
+        }
+    }
+}
+
+#[test]
+fn notices_of_the_end_of_a_log() {
+    let mut check = Check::default();
+    for case in vectors("successor.json") {
+        let (held, held_now) = bundle(text(&case, "trust_bundle"));
+        let held = TrustBundle::parse(&held, None, held_now).unwrap();
+        let outcome = Notice::verify(text(&case, "jws"), &held);
+        if let Some(notice) = check.outcome(&case, outcome) {
+            check.equal(&case, "payload", &json!(notice), &case["payload"]);
         }
     }
 }
