@@ -8,7 +8,16 @@ use crate::support::{Dir, Ran, run, six_rows};
 fn market() -> Dir {
     let dir = Dir::new();
     let (file, data) = (dir.csv("trades.csv", &six_rows()), dir.file("data"));
-    run(["import", &file, "--historical", "--data", &data, "--key-seed", "s"]).ok();
+    run([
+        "import",
+        &file,
+        "--historical",
+        "--data",
+        &data,
+        "--key-seed",
+        "s",
+    ])
+    .ok();
     run(["policy", "set", "--seeds", "alice,carol", "--data", &data]).ok();
     run(["epoch", "--data", &data]).ok();
     dir
@@ -23,24 +32,61 @@ fn a_directory_is_checked_copied_and_brought_back() {
     let dir = market();
     let (data, out, target) = (dir.file("data"), dir.file("backup"), dir.file("restored"));
     let said = run(["fsck", "--data", &data]).ok();
-    assert!(said.contains("6 reports") && said.lines().last().unwrap().starts_with("ok: size "), "{said}");
+    assert!(
+        said.contains("6 reports") && said.lines().last().unwrap().starts_with("ok: size "),
+        "{said}"
+    );
     let before = run(["fsck", "--data", &data, "--json"]).json();
     let made = run(["backup", "--out", &out, "--data", &data, "--json"]).json();
-    assert_eq!((&made["size"], &made["root"], &made["keys"]), (&before["size"], &before["root"], &true.into()));
+    assert_eq!(
+        (&made["size"], &made["root"], &made["keys"]),
+        (&before["size"], &before["root"], &true.into())
+    );
     run(["backup", "--out", &out, "--data", &data]).fails(1, "data.not_empty");
 
     let why = run(["restore", &out, "--data", &target]).fails(1, "backup.newest_unknown");
-    assert!(why.contains("--newest FILE") && why.contains("--nothing-newer"), "{why}");
-    run(["restore", &out, "--data", &target, "--nothing-newer", "--newest", "x"]).usage();
+    assert!(
+        why.contains("--newest FILE") && why.contains("--nothing-newer"),
+        "{why}"
+    );
+    run([
+        "restore",
+        &out,
+        "--data",
+        &target,
+        "--nothing-newer",
+        "--newest",
+        "x",
+    ])
+    .usage();
     // The newest checkpoint from the trust bundle that a verifier keeps.
     let bundle = dir.file("bundle");
     run(["trust-bundle", "--data", &data, "--out", &bundle]).ok();
-    let restored = run(["restore", &out, "--data", &target, "--newest", &bundle, "--json"]).json();
-    assert_eq!((&restored["root"], &restored["vouched_by"]), (&before["root"], &"newest".into()));
-    assert_eq!(run(["fsck", "--data", &target, "--json"]).json()["root"], before["root"]);
-    assert_eq!(run(["scores", "--data", &target]).ok(), run(["scores", "--data", &data]).ok());
+    let restored = run([
+        "restore", &out, "--data", &target, "--newest", &bundle, "--json",
+    ])
+    .json();
+    assert_eq!(
+        (&restored["root"], &restored["vouched_by"]),
+        (&before["root"], &"newest".into())
+    );
+    assert_eq!(
+        run(["fsck", "--data", &target, "--json"]).json()["root"],
+        before["root"]
+    );
+    assert_eq!(
+        run(["scores", "--data", &target]).ok(),
+        run(["scores", "--data", &data]).ok()
+    );
     run(["restore", &out, "--data", &target, "--nothing-newer"]).fails(1, "data.not_empty");
-    run(["restore", &dir.file("nothing"), "--data", &dir.file("x"), "--nothing-newer"]).fails(1, "backup.invalid");
+    run([
+        "restore",
+        &dir.file("nothing"),
+        "--data",
+        &dir.file("x"),
+        "--nothing-newer",
+    ])
+    .fails(1, "backup.invalid");
 }
 
 #[test]
@@ -53,7 +99,11 @@ fn keys_can_be_left_out_and_put_back() {
     run(["epoch", "--data", &target]).fails(1, "key.unusable");
     for key in ["log", "token", "status", "bundle", "access"] {
         let name = format!("keys/{key}.json");
-        std::fs::copy(dir.path().join("data").join(&name), dir.path().join("restored").join(&name)).unwrap();
+        std::fs::copy(
+            dir.path().join("data").join(&name),
+            dir.path().join("restored").join(&name),
+        )
+        .unwrap();
     }
     run(["fsck", "--data", &target]).ok();
 }
@@ -71,7 +121,10 @@ fn what_is_wrong_is_exit_code_3_and_what_cannot_be_looked_at_1() {
     assert_eq!(outcome["problems"][0]["place"], "keys/token.json");
     let ran = run(["fsck", "--data", &data]);
     assert_eq!(ran.code, Some(3));
-    assert!(ran.out.starts_with("[fsck.key_file] keys/token.json: "), "{ran:?}");
+    assert!(
+        ran.out.starts_with("[fsck.key_file] keys/token.json: "),
+        "{ran:?}"
+    );
     run(["fsck", "--data", &dir.file("nothing")]).fails(1, "data.missing");
 }
 
@@ -82,24 +135,43 @@ fn the_doctor_names_what_is_wrong_and_what_to_do() {
     let state = |ran: &Ran, name: &str| {
         let all = json_of(ran);
         let checks = all["checks"].as_array().unwrap().clone();
-        let states: Vec<_> = checks.iter().filter(|c| c["name"] == name).map(|c| c["state"].clone()).collect();
+        let states: Vec<_> = checks
+            .iter()
+            .filter(|c| c["name"] == name)
+            .map(|c| c["state"].clone())
+            .collect();
         assert!(!states.is_empty(), "{name}: {ran:?}");
         states
     };
     let well = run(["doctor", "--data", &data, "--json"]);
     assert_eq!(well.code, Some(0), "{well:?}");
-    for name in ["directory", "keys", "lock", "database", "head guard", "clock", "policy", "key life"] {
+    for name in [
+        "directory",
+        "keys",
+        "lock",
+        "database",
+        "head guard",
+        "clock",
+        "policy",
+        "key life",
+    ] {
         assert_eq!(state(&well, name), ["ok"], "{name}");
     }
     assert_eq!(state(&well, "backup"), ["warning"]);
     run(["backup", "--out", &dir.file("b"), "--data", &data]).ok();
-    assert_eq!(state(&run(["doctor", "--data", &data, "--json"]), "backup"), ["ok"]);
+    assert_eq!(
+        state(&run(["doctor", "--data", &data, "--json"]), "backup"),
+        ["ok"]
+    );
 
     let guard = dir.path().join("data/head.guard");
     let held = std::fs::read(&guard).unwrap();
     std::fs::remove_file(&guard).unwrap();
     let ill = run(["doctor", "--data", &data, "--json"]);
-    assert_eq!((ill.code, state(&ill, "head guard")), (Some(1), vec!["problem".into()]));
+    assert_eq!(
+        (ill.code, state(&ill, "head guard")),
+        (Some(1), vec!["problem".into()])
+    );
     std::fs::write(&guard, held).unwrap();
     #[cfg(unix)]
     {
@@ -108,12 +180,28 @@ fn the_doctor_names_what_is_wrong_and_what_to_do() {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
         let ill = run(["doctor", "--data", &data]);
         assert_eq!(ill.code, Some(1));
-        assert!(ill.out.contains("PROBLEM  keys") && ill.out.contains("chmod 600"), "{ill:?}");
+        assert!(
+            ill.out.contains("PROBLEM  keys") && ill.out.contains("chmod 600"),
+            "{ill:?}"
+        );
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     // Nobody listens there.
-    let ill = run(["doctor", "--data", &data, "--url", "http://127.0.0.1:9", "--json"]);
-    assert_eq!((ill.code, state(&ill, "service")), (Some(1), vec!["problem".into()]));
+    let ill = run([
+        "doctor",
+        "--data",
+        &data,
+        "--url",
+        "http://127.0.0.1:9",
+        "--json",
+    ]);
+    assert_eq!(
+        (ill.code, state(&ill, "service")),
+        (Some(1), vec!["problem".into()])
+    );
     let none = run(["doctor", "--data", &dir.file("nothing"), "--json"]);
-    assert_eq!((none.code, state(&none, "directory")), (Some(1), vec!["problem".into()]));
+    assert_eq!(
+        (none.code, state(&none, "directory")),
+        (Some(1), vec!["problem".into()])
+    );
 }
