@@ -179,10 +179,11 @@ impl TreeWalk {
             .map(|(i, _)| i)
             .collect();
         if let Some(first) = wrong.first() {
-            let mut detail = format!("hash {first} is not the root of the tile below it");
-            if wrong.len() > 1 {
-                detail.push_str(&format!(", nor are {} others", wrong.len() - 1));
-            }
+            let others = match wrong.len() {
+                1 => String::new(),
+                all => format!(", nor are {} others", all - 1),
+            };
+            let detail = format!("hash {first} is not the root of the tile below it{others}");
             findings.add(Code::FsckTile, self.tile_name(TileId { level, n }), detail);
         }
         Ok(stored)

@@ -373,7 +373,7 @@ impl Told {
         self.at_ms = self.at_ms.max(entry.at);
         match &entry.body {
             Body::Policy { version, policy } => {
-                self.policy(row.idx, *version, policy, &place, findings)
+                self.policy(row.idx, *version, policy, &place, findings);
             }
             Body::Key(event) => {
                 if let Err(error) = self.ring.apply(event) {

@@ -147,11 +147,7 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
             StatusCode::PAYLOAD_TOO_LARGE
         }
         ("report" | "key" | "epoch" | "agent", "unknown")
-<<<<<<< HEAD
         | ("log", "leaf_unknown" | "tile_unknown" | "checkpoint_unknown" | "not_ended")
-=======
-        | ("log", "leaf_unknown" | "tile_unknown" | "not_ended")
->>>>>>> keys
         | ("request", "not_found")
         | ("status", "list_unknown") => StatusCode::NOT_FOUND,
         ("report", "trade_already_reported" | "jti_conflict" | "supersedes_wrong" | "erased")

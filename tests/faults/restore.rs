@@ -225,13 +225,13 @@ async fn a_backup_that_is_not_as_it_was_made_is_refused() {
     );
     for dir in [
         attack("no-manifest", &|dir| {
-            std::fs::remove_file(dir.join("manifest.json")).unwrap()
+            std::fs::remove_file(dir.join("manifest.json")).unwrap();
         }),
         attack("key-gone", &|dir| {
-            std::fs::remove_file(dir.join("keys/token.json")).unwrap()
+            std::fs::remove_file(dir.join("keys/token.json")).unwrap();
         }),
         attack("key-other", &|dir| {
-            std::fs::write(dir.join("keys/token.json"), "{}").unwrap()
+            std::fs::write(dir.join("keys/token.json"), "{}").unwrap();
         }),
         attack("database-bit", &|dir| {
             let path = dir.join("goodstanding.sqlite");
@@ -241,12 +241,12 @@ async fn a_backup_that_is_not_as_it_was_made_is_refused() {
             std::fs::write(path, bytes).unwrap();
         }),
         attack("way-out", &|dir| {
-            edit(dir, "keys/token.json", "../token.json")
+            edit(dir, "keys/token.json", "../token.json");
         }),
         attack("version", &|dir| edit(dir, "\"v\": 1", "\"v\": 2")),
         attack("member", &|dir| edit(dir, "\"v\": 1", "\"v\": 1, \"w\": 1")),
         attack("issuer", &|dir| {
-            edit(dir, "\"issuer\": \"", "\"issuer\": \"x")
+            edit(dir, "\"issuer\": \"", "\"issuer\": \"x");
         }),
     ] {
         assert_eq!(

@@ -21,12 +21,9 @@ use goodstanding_verify::{
     merkle::{EMPTY_ROOT, verify_consistency, verify_inclusion},
     note::{KeyKind, Note, Signature, VerifierKey},
     status::{StatusList, encode},
-<<<<<<< HEAD
     successor::{EndReason, Notice},
     tile::{TilePath, parse_tile},
     tile_reader::TileReader,
-=======
->>>>>>> keys
     token::Requirement,
     witness::{AddCheckpoint, cosignature},
     witness_policy::WitnessPolicy,

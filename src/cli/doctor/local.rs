@@ -357,7 +357,7 @@ fn guard(facts: &Facts) -> Vec<Check> {
     match HeadGuard::new(&facts.data.join("head.guard")).signed() {
         Err(fault) => found.push(Check::problem(NAME, fault.to_string(), NEVER)),
         Ok(None) if db.published.is_none() => {
-            found.push(Check::ok(NAME, "nothing was published yet"))
+            found.push(Check::ok(NAME, "nothing was published yet"));
         }
         Ok(None) => found.push(Check::problem(
             NAME,

@@ -142,6 +142,7 @@ fn signed(n: u64) -> i64 {
 }
 
 /// A damaged file is a finding, an unreachable one is not.
+#[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]
 fn failed(error: sqlx::Error) -> Error {
     let damaged = match &error {
         sqlx::Error::Database(inner) => inner
