@@ -185,7 +185,7 @@ impl App {
             open.clock.clone(),
             guard,
             open.queue,
-            Witnesses::load(&open.data, &signer)?,
+            Witnesses::load(&open.data, &signer.verifier()?)?,
             metrics.clone(),
         )
         .await?;

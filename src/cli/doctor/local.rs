@@ -26,6 +26,7 @@ use crate::{
         sequencer::MOST_AHEAD_MS,
         sign::LogSigner,
         tenure::{self, Left, Tenure},
+        witness::Witnesses,
     },
     store::sqlite::snapshot::{HeadRow, Snapshot},
 };
@@ -38,8 +39,9 @@ const DAY_S: u64 = 86_400;
 type Look = fn(&Facts) -> Vec<Check>;
 
 /// All checks of the directory, in the order in which they are shown.
-pub(super) const LOCAL: [Look; 11] = [
+pub(super) const LOCAL: [Look; 12] = [
     directory, keys, lock, database, space, guard, clock, policy, epoch, key_life, backup,
+    witnesses,
 ];
 
 /// What was read from the directory, once.
@@ -568,6 +570,32 @@ fn backup(facts: &Facts) -> Vec<Check> {
             } else {
                 Check::ok(NAME, detail)
             }
+        }
+    }]
+}
+
+fn witnesses(facts: &Facts) -> Vec<Check> {
+    const NAME: &str = "witnesses";
+    let Some(key) = &facts.log_key else {
+        // Without the log's key, which was named above, nothing can be said.
+        return Vec::new();
+    };
+    vec![match Witnesses::load(&facts.data, key) {
+        Err(fault) => Check::problem(
+            NAME,
+            fault.detail(),
+            "correct witnesses.toml: the service does not start with it",
+        ),
+        Ok(witnesses) if !witnesses.policy.wants_quorum() => Check::warning(
+            NAME,
+            format!("none: nobody but this directory knows that {key} has one history"),
+            "name some in witnesses.toml; docs/WITNESSES.md",
+        ),
+        Ok(witnesses) => {
+            let names: Vec<&str> = witnesses.policy.witnesses().map(|(name, _)| name).collect();
+            let missed = witnesses.when_missed.as_str();
+            let detail = format!("{}; without a quorum: {missed}", names.join(", "));
+            Check::ok(NAME, detail)
         }
     }]
 }

@@ -14,27 +14,22 @@ const LAG: u64 = 100_000;
 
 pub(super) async fn checks(url: &str, facts: &Facts) -> Vec<Check> {
     let base = url.trim_end_matches('/');
-    let mut builder = reqwest::Client::builder().timeout(TIMEOUT);
-    if base.contains("//localhost") || base.contains("//127.0.0.1") || base.contains("//[::1]") {
-        // What runs on this machine is not behind a proxy, whatever the environment says.
-        builder = builder.no_proxy();
-    }
-    let client = match builder.build() {
+    let client = reqwest::Url::parse(base)
+        .map_err(|e| e.to_string())
+        .and_then(|url| {
+            let built = crate::net::builder_for(&url).timeout(TIMEOUT).build();
+            built.map_err(|e| crate::net::causes(&e))
+        });
+    let client = match client {
         Ok(client) => client,
-        Err(error) => {
-            return vec![Check::problem(
-                "service",
-                error.to_string(),
-                "this is a bug",
-            )];
-        }
+        Err(why) => return vec![Check::problem("service", why, "check the URL")],
     };
     let get = async |path: &str| -> Result<(u16, String), String> {
         let response = client
             .get(format!("{base}{path}"))
             .send()
             .await
-            .map_err(|e| e.to_string())?;
+            .map_err(|e| crate::net::causes(&e))?;
         let status = response.status().as_u16();
         Ok((status, response.text().await.map_err(|e| e.to_string())?))
     };
@@ -76,6 +71,7 @@ pub(super) async fn checks(url: &str, facts: &Facts) -> Vec<Check> {
                     "the service's log says why",
                 )
             });
+            found.extend(witnesses(&ready));
         }
         Err(why) => found.push(Check::problem("ready", why, "the service's log says why")),
     }
@@ -91,6 +87,61 @@ pub(super) async fn checks(url: &str, facts: &Facts) -> Vec<Check> {
             why,
             "the service's log says why",
         )),
+    }
+    found
+}
+
+/// What the service says of its witnesses: the quorum, and each that does not answer.
+fn witnesses(ready: &Value) -> Vec<Check> {
+    const NAME: &str = "witness quorum";
+    let report = &ready["witnesses"];
+    if report["required"] != true {
+        return Vec::new();
+    }
+    let waits = report["when_missed"] == "wait";
+    let mut found = vec![match report["met"].as_bool() {
+        Some(true) => Check::ok(
+            NAME,
+            format!("met; {} entries witnessed", ready["witnessed_size"]),
+        ),
+        None => Check::warning(
+            NAME,
+            "no witness was asked yet",
+            "wait a second and try again",
+        ),
+        Some(false) if waits => Check::problem(
+            NAME,
+            format!(
+                "missed: nothing beyond {} entries is published",
+                ready["witnessed_size"]
+            ),
+            "ask the operators of the witnesses below; docs/WITNESSES.md",
+        ),
+        Some(false) => Check::problem(
+            NAME,
+            format!("missed: tokens stay at {} entries", ready["witnessed_size"]),
+            "ask the operators of the witnesses below; docs/WITNESSES.md",
+        ),
+    }];
+    for witness in report["witnesses"].as_array().into_iter().flatten() {
+        let name = witness["name"].as_str().unwrap_or_default();
+        let said = witness["detail"].as_str().unwrap_or_default();
+        match witness["last"].as_str().unwrap_or_default() {
+            "ok" => found.push(Check::ok(
+                "witness",
+                format!("{name} cosigned {} entries", witness["cosigned_size"]),
+            )),
+            "ahead" => found.push(Check::problem(
+                "witness",
+                format!("{name}: {said}"),
+                "if this directory was restored, a newer copy exists: stop, and see docs/OPERATIONS.md",
+            )),
+            kind => found.push(Check::warning(
+                "witness",
+                format!("{name}: {kind} {said}"),
+                "ask its operator",
+            )),
+        }
     }
     found
 }

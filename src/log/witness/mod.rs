@@ -9,10 +9,9 @@ pub mod round;
 
 use std::{fs, io, path::Path, time::Duration};
 
-use goodstanding_verify::witness_policy::WitnessPolicy;
+use goodstanding_verify::{note::VerifierKey, witness_policy::WitnessPolicy};
 use serde::Deserialize;
 
-use super::sign::LogSigner;
 use crate::code::{Code, Fault};
 
 /// Name of the settings file in the data directory.
@@ -68,10 +67,10 @@ impl Witnesses {
     /// No witnesses: every checkpoint may be published.
     ///
     /// # Errors
-    /// When the log's name is no key name.
-    pub fn none(signer: &LogSigner) -> Result<Self, Fault> {
+    /// Never in practice: a key's text is a policy line.
+    pub fn none(own: &VerifierKey) -> Result<Self, Fault> {
         Ok(Self {
-            policy: WitnessPolicy::parse(&format!("log {}\nquorum none\n", signer.vkey()))?,
+            policy: WitnessPolicy::parse(&format!("log {own}\nquorum none\n"))?,
             when_missed: WhenMissed::default(),
             timeout: Duration::from_millis(default_timeout_ms()),
         })
@@ -81,16 +80,16 @@ impl Witnesses {
     ///
     /// # Errors
     /// `witness.settings_invalid`.
-    pub fn load(data: &Path, signer: &LogSigner) -> Result<Self, Fault> {
+    pub fn load(data: &Path, own: &VerifierKey) -> Result<Self, Fault> {
         let path = data.join(SETTINGS);
         match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text, signer).map_err(|fault| {
+            Ok(text) => Self::parse(&text, own).map_err(|fault| {
                 Fault::new(
                     Code::WitnessSettings,
                     format!("{}: {}", path.display(), fault.detail()),
                 )
             }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::none(signer),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::none(own),
             Err(error) => Err(Fault::new(
                 Code::WitnessSettings,
                 format!("{}: {error}", path.display()),
@@ -103,21 +102,20 @@ impl Witnesses {
     /// # Errors
     /// `witness.settings_invalid`, also when the policy names another log, or a quorum that could never be met because its
     /// witnesses have no URL.
-    pub fn parse(text: &str, signer: &LogSigner) -> Result<Self, Fault> {
+    pub fn parse(text: &str, own: &VerifierKey) -> Result<Self, Fault> {
         let invalid = |why: String| Fault::new(Code::WitnessSettings, why);
         let settings: Settings = toml::from_str(text).map_err(|e| invalid(e.to_string()))?;
         let names_log = settings
             .policy
             .lines()
             .any(|line| line.split_whitespace().next() == Some("log"));
-        let own = signer.verifier()?;
         let text = if names_log {
             settings.policy
         } else {
             format!("log {own}\n{}", settings.policy)
         };
         let policy = WitnessPolicy::parse(&text).map_err(|e| invalid(e.detail().to_owned()))?;
-        if !policy.logs().eq([&own]) {
+        if !policy.logs().eq([own]) {
             return Err(invalid(format!(
                 "its log line must be `log {own}` or absent"
             )));
@@ -145,22 +143,27 @@ impl Witnesses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::SecretKey;
+    use crate::{keys::SecretKey, log::sign::LogSigner};
 
     const W1: &str = "witness.example/w1+df1c0a35+BIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU";
 
-    fn signer() -> LogSigner {
-        LogSigner::new("log.example/rep", SecretKey::from_seed(&[1; 32]))
+    fn log(name: &str, seed: u8) -> VerifierKey {
+        let key = SecretKey::from_seed(&[seed; 32]);
+        LogSigner::new(name, key).verifier().unwrap()
+    }
+
+    fn own() -> VerifierKey {
+        log("log.example/rep", 1)
     }
 
     #[test]
     fn settings_with_and_without_the_log_line() {
         let lines = format!("witness w1 {W1} http://127.0.0.1:1/\nquorum w1\n");
-        let short = Witnesses::parse(&format!("policy = '''\n{lines}'''"), &signer()).unwrap();
+        let short = Witnesses::parse(&format!("policy = '''\n{lines}'''"), &own()).unwrap();
         assert_eq!(short.when_missed, WhenMissed::Wait);
-        let full = format!("log {}\n{lines}", signer().vkey());
+        let full = format!("log {}\n{lines}", own());
         let text = format!("when_missed = 'publish'\ntimeout_ms = 50\npolicy = '''{full}'''");
-        let long = Witnesses::parse(&text, &signer()).unwrap();
+        let long = Witnesses::parse(&text, &own()).unwrap();
         assert_eq!(long.policy, short.policy);
         assert_eq!(long.when_missed, WhenMissed::Publish);
         assert_eq!(long.timeout, Duration::from_millis(50));
@@ -168,7 +171,7 @@ mod tests {
 
     #[test]
     fn settings_that_could_never_work_are_refused() {
-        let other = LogSigner::new("log.example/other", SecretKey::from_seed(&[3; 32])).vkey();
+        let other = log("log.example/other", 3);
         for policy in [
             format!("witness w1 {W1}\nquorum w1\n"),
             format!("witness w1 {W1} ftp://x/\nquorum w1\n"),
@@ -176,13 +179,12 @@ mod tests {
             format!("log {other}\nquorum none\n"),
             format!("witness w1 {W1} http://x/\nquorum w2\n"),
         ] {
-            let fault =
-                Witnesses::parse(&format!("policy = '''{policy}'''"), &signer()).unwrap_err();
+            let fault = Witnesses::parse(&format!("policy = '''{policy}'''"), &own()).unwrap_err();
             assert!(fault.is(Code::WitnessSettings), "{policy}: {fault}");
         }
-        assert!(Witnesses::parse("policy = 'quorum none'\nfoo = 1", &signer()).is_err());
-        assert!(Witnesses::parse("policy = 'quorum none'\ntimeout_ms = 0", &signer()).is_err());
-        let none = Witnesses::parse("policy = 'quorum none'", &signer()).unwrap();
-        assert_eq!(none, Witnesses::none(&signer()).unwrap());
+        assert!(Witnesses::parse("policy = 'quorum none'\nfoo = 1", &own()).is_err());
+        assert!(Witnesses::parse("policy = 'quorum none'\ntimeout_ms = 0", &own()).is_err());
+        let none = Witnesses::parse("policy = 'quorum none'", &own()).unwrap();
+        assert_eq!(none, Witnesses::none(&own()).unwrap());
     }
 }
