@@ -1,4 +1,4 @@
-//! What operators watch: counters, gauges and histograms in the OpenMetrics text format, at `/metrics`.
+//! What operators watch: counters, gauges and histograms in the `OpenMetrics` text format, at `/metrics`.
 //!
 //! Labels are from small closed sets (routes, codes, witnesses of the settings), never ids: their number does not grow with use.
 
@@ -248,7 +248,7 @@ impl Metrics {
         self.epochs.get_or_create(&Verdict { result }).inc();
     }
 
-    /// Everything as OpenMetrics text, with what `app` says at this moment.
+    /// Everything as `OpenMetrics` text, with what `app` says at this moment.
     ///
     /// # Errors
     /// Never in practice: text is written to memory.

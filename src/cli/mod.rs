@@ -180,7 +180,7 @@ async fn with_app<T>(
     match published {
         // What was done is durable; it becomes public when the witnesses answer.
         Err(fault) if fault.is(Code::WitnessQuorumMissed) => {
-            eprintln!("Not published yet: {}", fault.detail())
+            eprintln!("Not published yet: {}", fault.detail());
         }
         published => published?,
     }

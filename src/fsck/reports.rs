@@ -22,10 +22,6 @@ use crate::{
 /// Documents fetched at a time.
 const PAGE: u32 = 1000;
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one caller, which has all of it in its hands"
-)]
 pub(super) async fn check(
     row: &ReportRow,
     entry: Option<&Entry>,

@@ -16,7 +16,7 @@ pub(super) async fn live() -> Json<serde_json::Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// `GET /metrics`: OpenMetrics text.
+/// `GET /metrics`: `OpenMetrics` text.
 pub(super) async fn metrics(State(api): super::State) -> Result<Response, Failed> {
     let text = api
         .app

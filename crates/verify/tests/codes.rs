@@ -21,7 +21,6 @@ use goodstanding_verify::{
     merkle::{EMPTY_ROOT, verify_consistency, verify_inclusion},
     note::{KeyKind, Note, Signature, VerifierKey},
     status::{StatusList, encode},
-    successor::{EndReason, Notice},
     tile::{TilePath, parse_tile},
     tile_reader::TileReader,
     token::Requirement,

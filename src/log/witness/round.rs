@@ -130,10 +130,9 @@ impl Panel {
             loop {
                 let next = match until {
                     None => asked.join_next().await,
-                    Some(until) => match tokio::time::timeout_at(until, asked.join_next()).await {
-                        Ok(next) => next,
-                        Err(_) => None,
-                    },
+                    Some(until) => tokio::time::timeout_at(until, asked.join_next())
+                        .await
+                        .unwrap_or_default(),
                 };
                 match next {
                     None => break,
