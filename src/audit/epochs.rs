@@ -229,7 +229,7 @@ fn difference(served: &str, recomputed: &str) -> String {
         .collect::<Vec<_>>()
         .join("; ");
     if more > 0 {
-        text.push_str(&format!("; and {more} more"));
+        text = format!("{text}; and {more} more");
     }
     text
 }

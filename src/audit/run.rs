@@ -416,7 +416,7 @@ async fn head<'s>(
     state.remember(Seen {
         size: checkpoint.size,
         root: b64::std_encode(checkpoint.root),
-        seen: options.now_s,
+        at_s: options.now_s,
         note: note.clone(),
     });
     if let Some(path) = &options.state {
@@ -438,7 +438,7 @@ fn not_behind(newest: &Seen, now: &Checkpoint, note: &str) -> Result<(), Failure
     }
     let detail = format!(
         "it has {} entries, but one of {} was signed before (root {}, seen at {})",
-        now.size, newest.size, newest.root, newest.seen
+        now.size, newest.size, newest.root, newest.at_s
     );
     let found = Disagreement::new(Code::AuditShrunk, Place::Checkpoint(now.size), detail);
     Err(found
@@ -460,7 +460,7 @@ fn extends(
         older.size,
         b64::std_encode(root_then),
         older.root,
-        older.seen
+        older.at_s
     );
     let place = Place::Checkpoint(size_in(note));
     let found = Disagreement::new(Code::AuditForked, place, detail);
@@ -481,7 +481,7 @@ async fn bundle_checkpoint(
     let seen = Seen {
         size: checkpoint.size,
         root: b64::std_encode(checkpoint.root),
-        seen: bundle.payload().iat,
+        at_s: bundle.payload().iat,
         note: theirs.clone(),
     };
     if tree.size() < checkpoint.size {

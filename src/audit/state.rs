@@ -25,7 +25,8 @@ pub(super) struct Seen {
     /// Root, base64.
     pub(super) root: String,
     /// When it was first seen, Unix seconds.
-    pub(super) seen: u64,
+    #[serde(rename = "seen")]
+    pub(super) at_s: u64,
     /// The signed note, verbatim: a proof, should the log ever sign something else.
     pub(super) note: String,
 }
@@ -211,7 +212,7 @@ mod tests {
             state.remember(Seen {
                 size,
                 root: b64::std_encode(root),
-                seen: 1_767_225_600,
+                at_s: 1_767_225_600,
                 note: signer().checkpoint(size, &root),
             });
         }

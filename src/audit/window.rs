@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use super::{
     finding::{Disagreement, Failure, Place},
+    source::ServedBody,
     tree::Window,
 };
 use crate::code::{Code, Fault};
@@ -103,10 +104,10 @@ impl Workers {
             }
         }
         slices.retain(|(index, _)| (window.start..window.end).contains(index));
-        let bodies: HashMap<u64, Option<&str>> = window
+        let bodies: HashMap<u64, &ServedBody> = window
             .bodies
             .iter()
-            .map(|body| (body.index, body.jws.as_deref()))
+            .map(|body| (body.index, body))
             .collect();
         let share = slices.len().div_ceil(self.caches.len().max(1)).max(1);
         let mut out: Vec<Result<Item, Failure>> = Vec::with_capacity(slices.len());
@@ -133,7 +134,7 @@ fn check(
     index: u64,
     bytes: &[u8],
     expected: Option<&Hash>,
-    body: Option<Option<&str>>,
+    body: Option<&ServedBody>,
     cache: &KeyCache,
 ) -> Result<Item, Failure> {
     let place = Place::Entry(index);
@@ -157,7 +158,7 @@ fn check(
             body: None,
         });
     };
-    let body = match body {
+    let body = match body.map(|body| body.jws.as_deref()) {
         None => Bytes::Absent,
         Some(None) => Bytes::Erased,
         Some(Some(jws)) => {

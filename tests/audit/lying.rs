@@ -72,14 +72,14 @@ async fn caught(
     found(through(service, &Options::default(), lie).await)
 }
 
-fn replaced(body: &Bytes, from: &str, to: &str) -> Option<Response> {
+fn replaced(body: &Bytes, from: &str, to: &str) -> Response {
     let text = String::from_utf8(body.to_vec()).unwrap();
     assert!(text.contains(from), "{from}");
-    Some(text.replacen(from, to, 1).into_response())
+    text.replacen(from, to, 1).into_response()
 }
 
-fn not_found() -> Option<Response> {
-    Some(StatusCode::NOT_FOUND.into_response())
+fn not_found() -> Response {
+    StatusCode::NOT_FOUND.into_response()
 }
 
 #[tokio::test]
@@ -88,10 +88,10 @@ async fn one_answer_changed() {
     let flip = |body: &Bytes| {
         let mut bytes = body.to_vec();
         bytes[40] ^= 1;
-        Some(bytes.into_response())
+        bytes.into_response()
     };
     let cut = caught(&service, move |path, body| {
-        (path == "/tile/0/001").then(|| flip(body)).flatten()
+        (path == "/tile/0/001").then(|| flip(body))
     })
     .await;
     assert_eq!(cut.code(), "audit.tile_invalid");
@@ -101,16 +101,14 @@ async fn one_answer_changed() {
     );
 
     let entry = caught(&service, move |path, body| {
-        (path == "/tile/entries/001").then(|| flip(body)).flatten()
+        (path == "/tile/entries/001").then(|| flip(body))
     })
     .await;
     assert_eq!(entry.code(), "audit.entry_altered");
     assert_eq!(entry.place(), &Place::Entry(256));
 
     let gone = caught(&service, |path, _| {
-        path.starts_with("/tile/entries/001")
-            .then(not_found)
-            .flatten()
+        path.starts_with("/tile/entries/001").then(not_found)
     })
     .await;
     assert_eq!(gone.code(), "audit.missing");
@@ -162,7 +160,6 @@ async fn one_answer_changed() {
     let scored = caught(&service, |path, body| {
         (path == "/v1/epochs/1/statements")
             .then(|| replaced(body, "\"lower_bp\":", "\"lower_bp\":1"))
-            .flatten()
     })
     .await;
     assert_eq!(scored.code(), "audit.statement_wrong");
@@ -217,7 +214,7 @@ async fn what_the_standard_allows_is_no_lie() {
             return Some(bundle.clone().into_response());
         }
         let partial = path.contains(".p/") && path.contains(&format!("/{edge:03}.p/"));
-        partial.then(not_found).flatten()
+        partial.then(not_found)
     })
     .await
     .unwrap();

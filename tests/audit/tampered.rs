@@ -65,7 +65,7 @@ async fn tiles_entries_and_bodies() {
         (0, 0, 256),
         (0, full - 1, 256),
         (0, full, edge),
-        (1, 0, full as usize),
+        (1, 0, usize::try_from(full).unwrap()),
     ] {
         let copy = honest.copy();
         copy.change_tile(level, n).await;
@@ -136,6 +136,9 @@ async fn statements_and_salt_keys() {
     disagrees(&copy, "audit.salt_key_wrong", &Place::Epoch(1, first)).await;
 }
 
+/// A change of an entry.
+type Change = fn(&mut Value);
+
 /// Changes members of the second epoch's entry and signs the log again.
 async fn with_epoch(honest: &Honest, change: impl FnOnce(&mut Value)) -> (Copy, u64) {
     let copy = honest.copy();
@@ -161,12 +164,11 @@ async fn epochs_signed_with_the_real_key() {
     let (copy, index) = with_epoch(&honest, |e| e["salt_key_sha256"] = json!(other_root)).await;
     disagrees(&copy, "audit.salt_key_wrong", &Place::Epoch(2, index)).await;
 
-    type Change = fn(&mut Value);
     let changes: [(&str, Change); 6] = [
         ("number 3", |e| e["number"] = json!(3)),
         ("as_of", |e| e["as_of"] = json!(T0 - 1)),
         ("after its own entry's time", |e| {
-            e["as_of"] = json!(T0 + 9_999_999)
+            e["as_of"] = json!(T0 + 9_999_999);
         }),
         ("policy", |e| e["policy"] = json!(3)),
         ("log_size", |e| e["log_size"] = json!(9_999_999)),

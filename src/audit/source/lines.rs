@@ -5,12 +5,12 @@ use futures_util::{Stream, StreamExt as _, stream};
 use crate::code::{Code, Fault};
 
 /// Splits at newlines; a last line without one counts too, empty lines do not.
-pub(super) fn lines<B: AsRef<[u8]>>(
+pub(super) fn lines<B>(
     chunks: impl Stream<Item = Result<B, Fault>> + Unpin + Send,
     most: usize,
 ) -> impl Stream<Item = Result<Vec<u8>, Fault>> + Send
 where
-    B: Send,
+    B: AsRef<[u8]> + Send,
 {
     let start = (chunks, Vec::<u8>::new(), false);
     stream::try_unfold(start, move |(mut chunks, mut held, mut ended)| async move {
