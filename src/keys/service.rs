@@ -1,7 +1,7 @@
 //! The service's own secret keys on disk: `log`, `access`, and those that the log announces.
 //!
 //! The first key of a use is `keys/<use>.json`, later ones are `keys/<use>-<thumbprint>.json`. Which of them signs is not a
-//! matter of files: it follows from the log's key events and the clock ([`crate::app::App::signing_key`]).
+//! matter of files: it follows from the log's key events and the clock ([`crate::token::keys::signing_key`]).
 
 use std::{
     collections::BTreeMap,

@@ -82,7 +82,7 @@ async fn dropped_requests_lose_and_leak_nothing() {
         assert_eq!(refused, None);
     }
     let size = service.log_size();
-    let begun = 4; // three keys and a policy
+    let begun = 5; // four keys and a policy
     assert_eq!(
         size,
         sent.len() as u64 + 1 + begun,
