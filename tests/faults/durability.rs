@@ -17,7 +17,9 @@ async fn a_sync_precedes_every_acknowledgement() {
     let calls =
         "trace=fdatasync,fsync,read,readv,recvfrom,write,writev,pwrite64,pwritev,sendto,sendmsg";
     let wrap = [
+        // Not as the parent, so that killing the child kills the service and not its tracer.
         "strace",
+        "-D",
         "-f",
         "-y",
         "-s",
@@ -44,7 +46,18 @@ async fn a_sync_precedes_every_acknowledgement() {
         acknowledged += 1;
     }
     server.kill();
-    let trace = std::fs::read_to_string(&trace).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let trace = loop {
+        let text = std::fs::read_to_string(&trace).unwrap();
+        if text.contains(&format!("{} +++ killed by SIGKILL", server.child.id())) {
+            break text;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "strace does not finish its trace"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
     let (mut requests, mut answers, mut syncs) = (0_u32, 0_u32, 0_u32);
     // Has this report's own row been written to the write-ahead log, and all of it synced after that?
     let (mut written, mut synced) = (false, false);
