@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Err(error) => return goodstanding::cli::misused(&error),
     };
     cli.start_log();
+    goodstanding::net::install();
     match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -114,7 +114,7 @@ impl Service {
         let mut service = Self {
             child,
             url: format!("http://{address}"),
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: crate::net::builder().no_proxy().build()?,
         };
         let start = Instant::now();
         while service

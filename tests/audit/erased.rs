@@ -12,8 +12,14 @@ use crate::forge::{Copy, market};
 
 /// Erases the bytes of an entry's report; returns its id.
 async fn erase(copy: &Copy, index: u64) -> String {
-    copy.sql(&[&format!("DELETE FROM bodies WHERE idx = {index}")])
-        .await;
+    copy.sql(&[
+        &format!(
+            "INSERT INTO erased (idx, id, by) SELECT idx, id, (SELECT size FROM head) FROM reports WHERE idx = {index}"
+        ),
+        &format!("DELETE FROM bodies WHERE idx = {index}"),
+        &format!("DELETE FROM reports WHERE idx = {index}"),
+    ])
+    .await;
     let entries = copy.entries().await;
     entries[usize::try_from(index).unwrap()]["id"]
         .as_str()
@@ -191,6 +197,10 @@ async fn erasures_of_nothing() {
     entry["at"] = json!(copy.now().await);
     let index = copy.append(&entry, None).await;
     copy.append(&erasure(&id, copy.now().await), None).await;
+    copy.sql(&[&format!(
+        "INSERT INTO erased (idx, id, by) SELECT {index}, id, {index} + 1 FROM reports WHERE idx = 60"
+    )])
+    .await;
     copy.resign().await;
     let found = copy.found(&Options::default()).await;
     assert_eq!(

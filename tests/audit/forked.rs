@@ -129,5 +129,5 @@ async fn an_honest_extension_is_none_of_these() {
     copy.resign().await;
     let summary = copy.audit(&audited.options()).await.unwrap();
     assert_eq!((summary.resumed_at, summary.entries), (audited.size, 1));
-    assert_eq!((summary.key_events, summary.checkpoints_seen), (4, 1));
+    assert_eq!((summary.key_events, summary.checkpoints_seen), (5, 1));
 }

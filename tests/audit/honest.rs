@@ -35,8 +35,8 @@ async fn a_service_and_its_directory_agree_with_their_rules() {
     assert_eq!(over_http.size, size);
     assert_eq!(over_http.entries, size);
     assert_eq!(over_http.epochs_recomputed, 2);
-    assert_eq!((over_http.policies, over_http.key_events), (3, 3));
-    assert_eq!(over_http.reports, size - 3 - 3 - 2);
+    assert_eq!((over_http.policies, over_http.key_events), (3, 4));
+    assert_eq!(over_http.reports, size - 4 - 3 - 2);
     assert!(over_http.first_use && over_http.quota_checked);
     assert_eq!(over_http.log_key, service.app.signer.vkey());
     assert!(over_http.trust_bundle.is_some());

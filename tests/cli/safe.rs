@@ -97,7 +97,7 @@ fn keys_can_be_left_out_and_put_back() {
     assert!(!std::path::Path::new(&out).join("keys").exists());
     run(["restore", &out, "--data", &target, "--nothing-newer"]).ok();
     run(["epoch", "--data", &target]).fails(1, "key.unusable");
-    for key in ["log", "token", "status", "bundle", "access"] {
+    for key in ["log", "token", "status", "bundle", "casework", "access"] {
         let name = format!("keys/{key}.json");
         std::fs::copy(
             dir.path().join("data").join(&name),

@@ -18,8 +18,6 @@ use crate::{
     code::{Code, Fault},
 };
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may say nothing in the middle of an answer.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often a request is made before we give up.
@@ -75,23 +73,16 @@ impl HttpSource {
     /// A source for the service at `url`.
     ///
     /// # Errors
-    /// `client.unreachable` for anything but an `http` URL.
+    /// `client.unreachable` for anything but an http(s) URL.
     pub fn new(url: &str) -> Result<Self, Fault> {
         let bad = |why: &str| Fault::new(Code::ServerUnreachable, format!("{url}: {why}"));
         let parsed = reqwest::Url::parse(url).map_err(|e| bad(&e.to_string()))?;
-        if parsed.scheme() != "http" {
-            return Err(bad(
-                "only http is built in; use it over a network that you trust, or through a tunnel",
-            ));
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(bad("not an http(s) URL"));
         }
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
+        let builder = crate::net::builder_for(&parsed)
             .read_timeout(SILENCE)
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS));
-        if matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
-            // What runs on this machine is not behind a proxy, whatever the environment says.
-            builder = builder.no_proxy();
-        }
         Ok(Self {
             base: url.trim_end_matches('/').to_owned(),
             http: builder.build().map_err(|e| bad(&e.to_string()))?,
