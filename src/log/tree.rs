@@ -41,6 +41,12 @@ fn root_of(nodes: &[Hash]) -> Option<Hash> {
     }
 }
 
+/// The same by a plain fold, for proofs: they ask each tile for one path, and building a tree to be asked again costs more
+/// than the hashes do.
+fn folded(nodes: &[Hash]) -> Option<Hash> {
+    (!nodes.is_empty()).then(|| merkle::root(nodes))
+}
+
 /// A tile's content: 1 to 256 hashes, left to right.
 pub type Tile = Vec<Hash>;
 
@@ -129,7 +135,7 @@ impl Edge {
 
     /// RFC 6962 root; SHA-256("") of the empty tree.
     pub fn root(&self) -> Hash {
-        self.virtual_nodes()
+        self.virtual_nodes(root_of)
             .last()
             .copied()
             .flatten()
@@ -137,14 +143,14 @@ impl Edge {
     }
 
     /// `result[l]` = the root of everything at and below the incomplete tile of level `l`: the node that stands for it in level `l + 1`.
-    fn virtual_nodes(&self) -> Vec<Option<Hash>> {
+    fn virtual_nodes(&self, root: fn(&[Hash]) -> Option<Hash>) -> Vec<Option<Hash>> {
         let mut below = None;
         self.levels
             .iter()
             .map(|tile| {
                 let mut nodes = tile.clone();
                 nodes.extend(below);
-                below = root_of(&nodes);
+                below = root(&nodes);
                 below
             })
             .collect()
@@ -198,7 +204,7 @@ pub fn inclusion_path(
     mut tile: impl FnMut(TileId) -> Option<Tile>,
 ) -> Result<Vec<Hash>, TileId> {
     let edge = Edge::load(size, &mut tile)?;
-    let virtual_nodes = edge.virtual_nodes();
+    let virtual_nodes = edge.virtual_nodes(folded);
     let mut path = Vec::new();
     let mut at = index;
     for (l, id) in edge_tiles(size).enumerate() {
@@ -216,11 +222,7 @@ pub fn inclusion_path(
             tile(id).filter(|t| t.len() == TILE_WIDTH).ok_or(id)?
         };
         if nodes.len() > 1 {
-            path.extend_from_slice(
-                MerkleTree::<Rfc6962>::from_leaves(&nodes)
-                    .proof(&[within])
-                    .proof_hashes(),
-            );
+            path.extend(merkle::inclusion_path(&nodes, within).ok_or(id)?);
         }
     }
     Ok(path)
@@ -262,8 +264,7 @@ impl Complete {
         let shift = self.bits / TILE_BITS * TILE_BITS;
         let from = usize::try_from((self.start >> shift) % 256).ok()?;
         let count = 1_usize << (self.bits - shift);
-        // A plain fold: a part of a tile is no tree that anything else is asked of.
-        tile.get(from..from + count).map(merkle::root)
+        folded(tile.get(from..from + count)?)
     }
 }
 
