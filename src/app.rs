@@ -138,10 +138,7 @@ impl App {
     /// Those of [`Self::open`].
     pub async fn open_through(
         open: Open,
-        through: impl FnOnce(
-            Arc<dyn Store>,
-            Arc<dyn GuardFile>,
-        ) -> (Arc<dyn Store>, Arc<dyn GuardFile>),
+        through: impl FnOnce(Arc<dyn Store>, Arc<dyn GuardFile>) -> (Arc<dyn Store>, Arc<dyn GuardFile>),
     ) -> Result<Arc<Self>, Fault> {
         let database = open.data.join("goodstanding.sqlite");
         if !open.create && !database.exists() {
@@ -412,10 +409,7 @@ impl Reader {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::new(
-        Code::DataUnwritable,
-        format!("{}: {error}", path.display()),
-    )
+    Fault::new(Code::DataUnwritable, format!("{}: {error}", path.display()))
 }
 
 /// Syncs a new data directory and the folder that it was made in.

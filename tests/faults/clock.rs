@@ -52,7 +52,10 @@ async fn log_time_never_goes_back_with_the_clock() {
     service.app.log.publish().await.unwrap();
     let size = service.log_size();
     let entries = service.app.store.entries(0, size).await.unwrap();
-    let times: Vec<u64> = entries.iter().map(|e| Entry::parse(e).unwrap().at).collect();
+    let times: Vec<u64> = entries
+        .iter()
+        .map(|e| Entry::parse(e).unwrap().at)
+        .collect();
     assert!(times.is_sorted(), "{times:?}");
     let newest = times.last().copied();
     assert_eq!(newest, Some((T0 + 5) * 1000));

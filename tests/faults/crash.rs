@@ -99,7 +99,7 @@ async fn crash_loop_loses_nothing_that_was_acknowledged() {
         receipts: 0,
         epochs: 0,
     };
-    let mut checked = Known(known.leaves);
+    let mut checked = Known::of(&known.leaves);
     let mut numbers = Numbers::new(7);
     let (mut interrupted, mut at_start, mut read) = (0_u64, 0_u64, 0);
     for round in 0..rounds {
@@ -262,7 +262,10 @@ async fn send(client: reqwest::Client, url: String, ledger: Arc<Ledger>, seed: u
             let answer: Value = serde_json::from_str(answer).unwrap();
             assert!(answer["leaf_index"].is_u64(), "{answer}");
             if let Some(expected) = expected {
-                assert_eq!(answer["leaf_index"], expected, "sent again, it is elsewhere");
+                assert_eq!(
+                    answer["leaf_index"], expected,
+                    "sent again, it is elsewhere"
+                );
             }
             ledger.note(&answer, jws);
         }
@@ -287,7 +290,13 @@ async fn wait(client: &reqwest::Client, url: &str) -> Vec<u8> {
 impl Memory {
     /// Reads on from what is remembered, and holds everything acknowledged since the last time against it. What was
     /// checked before still holds, because no leaf that was seen may change.
-    async fn check(&mut self, client: &reqwest::Client, url: &str, ledger: &Path, read: &mut usize) {
+    async fn check(
+        &mut self,
+        client: &reqwest::Client,
+        url: &str,
+        ledger: &Path,
+        read: &mut usize,
+    ) {
         let text = std::fs::read_to_string(ledger).unwrap();
         let new: Vec<_> = text[*read..].lines().map(acknowledged).collect();
         *read = text.len();
@@ -346,7 +355,8 @@ impl Memory {
     /// All checkpoints ever seen are prefixes of the one tree of the leaves ever seen.
     fn is_prefix(&self, size: u64, root: &Hash) {
         let seen = self.roots.get(usize::try_from(size).unwrap());
-        let seen = seen.unwrap_or_else(|| panic!("a checkpoint of {size} entries was never published"));
+        let seen =
+            seen.unwrap_or_else(|| panic!("a checkpoint of {size} entries was never published"));
         assert_eq!(seen, root, "two histories of {size} entries");
     }
 

@@ -81,7 +81,10 @@ async fn send_through(client: &reqwest::Client, server: &mut Server) -> Option<S
                     assert_eq!(checkpoint.await.unwrap().status(), 200);
                     make_space(server);
                 }
-                assert!(sent.refused <= FULL_FOR + 1, "it does not recover: {answer}");
+                assert!(
+                    sent.refused <= FULL_FOR + 1,
+                    "it does not recover: {answer}"
+                );
                 continue;
             }
             assert!(status == 201 || status == 200, "{status}: {answer}");
@@ -145,7 +148,9 @@ async fn a_full_disk_refuses_loses_nothing_and_is_served_again() {
         .build()
         .unwrap();
     let (mut refused, mut kept, mut unstarted, mut runs) = (0, 0, 0, 0);
-    let first_full = (1..=12).chain((15..=60).step_by(3)).chain([80, 120, 170, 240]);
+    let first_full = (1..=12)
+        .chain((15..=60).step_by(3))
+        .chain([80, 120, 170, 240]);
     for from in first_full {
         let data = base.with_file_name(format!("full-{from}"));
         copy(&base, &data);
@@ -157,37 +162,55 @@ async fn a_full_disk_refuses_loses_nothing_and_is_served_again() {
         for path in &paths {
             wrap.extend(["-P", path]);
         }
-        wrap.extend(["-e", "trace=pwrite64,write,fallocate,ftruncate", "-e", &inject]);
+        wrap.extend([
+            "-e",
+            "trace=pwrite64,write,fallocate,ftruncate",
+            "-e",
+            &inject,
+        ]);
         let mut server = Server::spawn(&data, &wrap);
         let _ = server.reachable();
         runs += 1;
         let sent = send_through(&client, &mut server).await;
         if let Some(sent) = &sent {
-            assert!(sent.refused >= FULL_FOR, "the disk was never full from {from} on");
+            assert!(
+                sent.refused >= FULL_FOR,
+                "the disk was never full from {from} on"
+            );
             refused += sent.refused;
             kept += sent.acknowledged.len();
             // Published again too, without a restart.
             let size = sent.acknowledged.iter().map(|told| told.index + 1).max();
             let deadline = Instant::now() + Duration::from_secs(20);
             loop {
-                let checkpoint = client.get(format!("{}/checkpoint", server.url)).send().await;
+                let checkpoint = client
+                    .get(format!("{}/checkpoint", server.url))
+                    .send()
+                    .await;
                 let text = checkpoint.unwrap().text().await.unwrap();
                 let published = text.lines().nth(1).and_then(|line| line.parse().ok());
                 if published >= size {
                     break;
                 }
-                assert!(Instant::now() < deadline, "{published:?} of {size:?} published");
+                assert!(
+                    Instant::now() < deadline,
+                    "{published:?} of {size:?} published"
+                );
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         } else {
             unstarted += 1;
         }
         server.kill();
-        let checked = full_check_from(&data, &mut Known(known.0.clone())).await;
+        let checked = full_check_from(&data, &mut Known::of(&known.leaves)).await;
         let told = sent.map(|sent| sent.acknowledged).unwrap_or_default();
         checked.holds(&told);
         // Acknowledged means once: nothing that was refused stands beside it.
-        assert_eq!(checked.size(), 300 + told.len() as u64, "full from {from} on");
+        assert_eq!(
+            checked.size(),
+            300 + told.len() as u64,
+            "full from {from} on"
+        );
         std::fs::remove_dir_all(&data).unwrap();
     }
     println!(
@@ -210,7 +233,8 @@ impl ReadOnly {
         let mut command = match self {
             Self::Mount => {
                 let mut command = Command::new("unshare");
-                let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
+                let script =
+                    "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
                 command.args(["-r", "-m", "sh", "-c", script]).arg(data);
                 command
             }
@@ -273,7 +297,13 @@ async fn a_read_only_file_system_is_read_and_not_damaged() {
 
     // Namespaces are not allowed everywhere; the injected faults are.
     let mount = Command::new("unshare")
-        .args(["-r", "-m", "sh", "-c", "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\""])
+        .args([
+            "-r",
+            "-m",
+            "sh",
+            "-c",
+            "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"",
+        ])
         .arg(&data)
         .output();
     let mut ways = vec![ReadOnly::Injected];
@@ -292,8 +322,14 @@ async fn a_read_only_file_system_is_read_and_not_damaged() {
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(1), "{way:?} {name}: {text}");
             let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-            assert_eq!(answer["error"]["code"], "data.unwritable", "{way:?} {name}: {text}");
-            assert!(text.contains("Read-only file system"), "{way:?} {name}: {text}");
+            assert_eq!(
+                answer["error"]["code"], "data.unwritable",
+                "{way:?} {name}: {text}"
+            );
+            assert!(
+                text.contains("Read-only file system"),
+                "{way:?} {name}: {text}"
+            );
         }
         for arguments in [&["scores"][..], &["policy", "show"]] {
             let output = way.run(&data, arguments);

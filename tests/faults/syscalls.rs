@@ -159,7 +159,9 @@ fn every_system_call_of_a_submit_fails_and_kills() {
         grown(&base, 290).await;
         let app = App::open(at(&base, T0 + 10)).await.unwrap();
         for n in 0..10 {
-            let (admitted, proof) = ingest::submit_one(&app, fresh("told", n, T0)).await.unwrap();
+            let (admitted, proof) = ingest::submit_one(&app, fresh("told", n, T0))
+                .await
+                .unwrap();
             ledger.push(Acknowledged {
                 index: admitted.index,
                 id: admitted.id.to_string(),
@@ -197,7 +199,7 @@ fn every_system_call_of_a_submit_fails_and_kills() {
         if ended.code == Some(0) {
             told.push(acknowledged(&ended.stdout));
         }
-        let mut seen = Known(known.0.clone());
+        let mut seen = Known::of(&known.leaves);
         let checked = runtime.block_on(full_check_from(data.path(), &mut seen));
         checked.holds(&told);
         let before = checked.reports.get(&id).copied();
@@ -211,7 +213,11 @@ fn every_system_call_of_a_submit_fails_and_kills() {
         let checked = runtime.block_on(full_check(data.path()));
         checked.holds(&told);
         assert_eq!(checked.size(), 301, "{at}");
-        assert_eq!((checked.published, checked.guard), (Some(301), Some(301)), "{at}");
+        assert_eq!(
+            (checked.published, checked.guard),
+            (Some(301), Some(301)),
+            "{at}"
+        );
     });
     figures.print("a submit", found.len(), calls, started);
 }
@@ -257,13 +263,21 @@ fn every_system_call_of_a_first_start_fails_and_kills() {
         let mut known = Known::default();
         let before = runtime.block_on(full_check_from(data.path(), &mut known));
         if ended.code == Some(0) {
-            assert_eq!(before.size(), 5, "{at}: an import that succeeded is not there");
+            assert_eq!(
+                before.size(),
+                5,
+                "{at}: an import that succeeded is not there"
+            );
         }
         again(data.path(), &arguments, &at);
         // Three keys, a policy, the report: each once, whatever happened in between, and what was there is still there.
         let checked = runtime.block_on(full_check_from(data.path(), &mut known));
         assert_eq!(checked.size(), 5, "{at}");
-        assert_eq!((checked.published, checked.guard), (Some(5), Some(5)), "{at}");
+        assert_eq!(
+            (checked.published, checked.guard),
+            (Some(5), Some(5)),
+            "{at}"
+        );
         let mut keys: Vec<_> = std::fs::read_dir(data.path().join("keys"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

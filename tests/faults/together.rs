@@ -16,7 +16,11 @@ use super::{
 
 fn run(data: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_goodstanding"));
-    command.arg("--json").args(arguments).arg("--data").arg(data);
+    command
+        .arg("--json")
+        .args(arguments)
+        .arg("--data")
+        .arg(data);
     output_of(command.env("RUST_LOG", "off"))
 }
 
@@ -46,7 +50,12 @@ async fn a_directory_has_one_writer_and_a_killed_one_frees_it() {
         &["serve", "--listen", "127.0.0.1:0"][..],
         &submit,
         &["epoch"],
-        &["policy", "set", "--seeds", "did:key:z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw"],
+        &[
+            "policy",
+            "set",
+            "--seeds",
+            "did:key:z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw",
+        ],
     ] {
         let output = run(&data, writer);
         assert_eq!(output.status.code(), Some(1), "{writer:?}: {output:?}");
@@ -77,7 +86,10 @@ async fn a_directory_has_one_writer_and_a_killed_one_frees_it() {
     let output = run(&data, &submit);
     assert!(output.status.success(), "{output:?}");
     let stored: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(stored["leaf_index"], 301, "the report of before, recognised");
+    assert_eq!(
+        stored["leaf_index"], 301,
+        "the report of before, recognised"
+    );
     let checked = full_check(&data).await;
     assert_eq!((checked.size(), checked.published), (302, Some(302)));
 }

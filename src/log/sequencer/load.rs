@@ -125,7 +125,9 @@ impl Sequencer {
         if same {
             return Ok(());
         }
-        let detail = format!("the database lost entries that were committed: {known} were known, it has {size} or others");
+        let detail = format!(
+            "the database lost entries that were committed: {known} were known, it has {size} or others"
+        );
         Err(Fault::new(Code::StoreCorrupt, detail))
     }
 
