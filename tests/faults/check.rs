@@ -23,8 +23,25 @@ use sqlx::{
 };
 
 /// Leaves that an earlier check of the same log went through completely: they must be the same, and need no second look.
-#[derive(Default)]
-pub(crate) struct Known(pub Vec<Hash>);
+#[derive(Clone, Default)]
+pub(crate) struct Known {
+    pub leaves: Vec<Hash>,
+    /// They are not even read again, nor their complete tiles: for many looks at a long log.
+    pub unread: bool,
+}
+
+impl Known {
+    pub(crate) fn of(leaves: &[Hash]) -> Self {
+        Self {
+            leaves: leaves.to_vec(),
+            unread: false,
+        }
+    }
+
+    fn unread(&self) -> usize {
+        if self.unread { self.leaves.len() } else { 0 }
+    }
+}
 
 /// An acknowledgement as a client keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +55,9 @@ pub(crate) struct Acknowledged {
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub leaves: Vec<Hash>,
+    /// From `first` on.
     entries: Vec<Vec<u8>>,
+    first: usize,
     /// Report id → index.
     pub reports: BTreeMap<ReportId, u64>,
     /// Size of the newest published checkpoint.
@@ -59,7 +78,7 @@ impl Checked {
         for told in ledger {
             let entry = self
                 .entries
-                .get(usize::try_from(told.index).unwrap())
+                .get(usize::try_from(told.index).unwrap() - self.first)
                 .unwrap_or_else(|| panic!("acknowledged entry {} is missing", told.index));
             match Entry::parse(entry).unwrap().body {
                 Body::Report { id, .. } => assert_eq!(
@@ -115,7 +134,7 @@ pub(crate) async fn full_check_from(dir: &Path, known: &mut Known) -> Checked {
         Err(error) => panic!("head guard: {error}"),
     };
     // What is known was checked before: SQLite's own check of every page is for a first look.
-    let Some(mut database) = open(dir, known.0.is_empty()).await else {
+    let Some(mut database) = open(dir, known.leaves.is_empty()).await else {
         assert!(guard.is_none(), "a head guard without a database");
         return Checked::default();
     };
@@ -207,21 +226,28 @@ impl Check<'_> {
         self.tiles(0, &leaves).await;
         self.epochs(&events).await;
         let reports = self.reports(&entries).await;
-        let published = self.published(&key, &leaves).await;
+        let mut promised = self.published(&key).await;
+        let published = promised.last_key_value().map(|(size, _)| *size);
         let guard = self.guard.as_ref().map(|guard| {
             let guard = guard.verify_log(&key).unwrap();
-            let promised = BTreeMap::from([(guard.size, guard.root)]);
-            assert_on_tree(&leaves, &promised, "the head guard's checkpoint");
+            let recorded = promised.insert(guard.size, guard.root);
+            assert!(
+                recorded.is_none_or(|root| root == guard.root),
+                "the guard has another tree"
+            );
             guard.size
         });
+        assert_on_tree(&leaves, &promised, "a published or guarded checkpoint");
         assert!(
             guard <= published,
             "the guard ({guard:?}) is ahead of what is recorded as published ({published:?})"
         );
-        self.known.0.clone_from(&leaves);
+        let first = self.known.unread();
+        self.known.leaves.clone_from(&leaves);
         Checked {
             leaves,
             entries,
+            first,
             reports,
             published,
             guard,
@@ -249,25 +275,26 @@ impl Check<'_> {
 
     /// Entries: contiguous, canonical, `at` never going back, columns as in the bytes.
     async fn entries(&mut self) -> (Vec<Vec<u8>>, Vec<Hash>, u64, Vec<(u64, Entry)>) {
-        let rows = sqlx::query("SELECT idx, at_ms, kind, bytes FROM entries ORDER BY idx")
-            .fetch_all(&mut *self.database)
-            .await
-            .unwrap();
-        let (mut entries, mut leaves, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let unread = self.known.unread();
+        let rows = sqlx::query(
+            "SELECT idx, at_ms, kind, bytes FROM entries WHERE idx >= ?1 OR kind <> 'report' OR idx = ?1 - 1 ORDER BY idx",
+        )
+        .bind(i64::try_from(unread).unwrap())
+        .fetch_all(&mut *self.database)
+        .await
+        .unwrap();
+        let (mut entries, mut events) = (Vec::new(), Vec::new());
+        let mut leaves = self.known.leaves[..unread].to_vec();
         let mut newest_at = 0;
-        for (index, row) in rows.iter().enumerate() {
+        for row in &rows {
+            let index = usize::try_from(row.get::<i64, _>(0)).unwrap();
             let bytes: Vec<u8> = row.get(3);
-            assert_eq!(
-                usize::try_from(row.get::<i64, _>(0)).unwrap(),
-                index,
-                "a gap in the entries"
-            );
             let at_ms = u64::try_from(row.get::<i64, _>(1)).unwrap();
             assert!(at_ms >= newest_at, "log time goes back at entry {index}");
             newest_at = at_ms;
             let leaf = leaf_hash(&bytes);
             let kind: String = row.get(2);
-            let is_known = self.known.0.get(index);
+            let is_known = self.known.leaves.get(index);
             if let Some(known) = is_known {
                 assert_eq!(leaf, *known, "entry {index} is not what it was before");
             }
@@ -284,11 +311,14 @@ impl Check<'_> {
                     events.push((index as u64, entry));
                 }
             }
-            leaves.push(leaf);
-            entries.push(bytes);
+            if index >= unread {
+                assert_eq!(leaves.len(), index, "a gap in the entries");
+                leaves.push(leaf);
+                entries.push(bytes);
+            }
         }
         assert!(
-            leaves.len() >= self.known.0.len(),
+            leaves.len() >= self.known.leaves.len(),
             "entries that were there before are gone"
         );
         (entries, leaves, newest_at, events)
@@ -296,18 +326,26 @@ impl Check<'_> {
 
     /// Exactly the tiles that `leaves` make, at their newest width.
     async fn tiles(&mut self, tree: i64, leaves: &[Hash]) {
-        let rows =
-            sqlx::query("SELECT level, n, hashes FROM tiles WHERE tree = ? ORDER BY level, n")
-                .bind(tree)
-                .fetch_all(&mut *self.database)
-                .await
-                .unwrap();
+        let unread = if tree == 0 {
+            self.known.unread() / 256
+        } else {
+            0
+        };
+        let rows = sqlx::query(
+            "SELECT level, n, hashes FROM tiles WHERE tree = ? AND (level > 0 OR n >= ?) ORDER BY level, n",
+        )
+        .bind(tree)
+        .bind(i64::try_from(unread).unwrap())
+        .fetch_all(&mut *self.database)
+        .await
+        .unwrap();
         let mut stored = rows
             .iter()
             .map(|row| (row.get::<i64, _>(0), row.get::<i64, _>(1), row));
         let mut nodes = leaves.to_vec();
         for level in 0.. {
-            for (n, tile) in (0..).zip(nodes.chunks(256)) {
+            let from = if level == 0 { unread } else { 0 };
+            for (n, tile) in (0..).zip(nodes.chunks(256)).skip(from) {
                 let (stored_level, stored_n, row) = stored
                     .next()
                     .unwrap_or_else(|| panic!("tile {level}/{n} of tree {tree} is missing"));
@@ -383,7 +421,7 @@ impl Check<'_> {
 
     /// Every report entry has its row and its body, and there are no others.
     async fn reports(&mut self, entries: &[Vec<u8>]) -> BTreeMap<ReportId, u64> {
-        let from = i64::try_from(self.known.0.len()).unwrap();
+        let from = i64::try_from(self.known.leaves.len()).unwrap();
         let rows = sqlx::query(
             "SELECT r.idx, r.id, r.at_ms, r.historical, b.jws FROM reports r LEFT JOIN bodies b ON b.idx = r.idx \
              WHERE r.idx >= ? ORDER BY r.idx",
@@ -394,7 +432,9 @@ impl Check<'_> {
         .unwrap();
         let mut rows = rows.iter();
         let mut reports = BTreeMap::new();
-        for (index, bytes) in entries.iter().enumerate().skip(self.known.0.len()) {
+        let first = self.known.unread();
+        let entries = (first..).zip(entries).skip(self.known.leaves.len() - first);
+        for (index, bytes) in entries {
             let entry = Entry::parse(bytes).unwrap();
             let Body::Report { id, historical } = entry.body else {
                 continue;
@@ -425,8 +465,8 @@ impl Check<'_> {
         reports
     }
 
-    /// Every published checkpoint verifies and is a prefix of the tree.
-    async fn published(&mut self, key: &VerifierKey, leaves: &[Hash]) -> Option<u64> {
+    /// Every published checkpoint verifies.
+    async fn published(&mut self, key: &VerifierKey) -> BTreeMap<u64, Hash> {
         let rows = sqlx::query("SELECT size, note FROM checkpoints ORDER BY size")
             .fetch_all(&mut *self.database)
             .await
@@ -441,7 +481,6 @@ impl Check<'_> {
             );
             promised.insert(checkpoint.size, checkpoint.root);
         }
-        assert_on_tree(leaves, &promised, "a published checkpoint");
-        promised.last_key_value().map(|(size, _)| *size)
+        promised
     }
 }

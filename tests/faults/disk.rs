@@ -202,7 +202,7 @@ async fn a_full_disk_refuses_loses_nothing_and_is_served_again() {
             unstarted += 1;
         }
         server.kill();
-        let checked = full_check_from(&data, &mut Known(known.0.clone())).await;
+        let checked = full_check_from(&data, &mut Known::of(&known.leaves)).await;
         let told = sent.map(|sent| sent.acknowledged).unwrap_or_default();
         checked.holds(&told);
         // Acknowledged means once: nothing that was refused stands beside it.

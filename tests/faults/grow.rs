@@ -1,11 +1,14 @@
 //! Data directories of any size, made quickly: real signed reports, planned and committed as the writer does it, without the writer.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use goodstanding::{
     app::{App, Open},
     clock::Clock,
-    keys::KeyFile,
+    keys::{KeyFile, SecretKey},
     log::{
         plan::{Candidate, Rules, State, plan_reports},
         sequencer::Event,
@@ -15,8 +18,9 @@ use goodstanding::{
     store::{AdmissionFacts, Store as _, Tree, sqlite::SqliteStore},
 };
 use goodstanding_score::policy::Policy;
-use goodstanding_verify::{entry::Body, report::Report};
+use goodstanding_verify::{b64, entry::Body, report::Report};
 use rayon::prelude::*;
+use serde_json::json;
 
 use crate::support::{T0, agent, report};
 
@@ -39,6 +43,31 @@ pub(crate) fn fresh(name: &str, n: u32, time: u64) -> String {
         &format!("{name}-{n}"),
         time,
     )
+}
+
+/// [`fresh`], with the agents' keys at hand: making and spelling one takes longer than signing.
+fn filler(n: u32) -> String {
+    static AGENTS: LazyLock<Vec<(SecretKey, String)>> = LazyLock::new(|| {
+        (0..60)
+            .map(|n| (agent(n), agent(n).did().to_string()))
+            .collect()
+    });
+    let agent = |n: u32| &AGENTS[usize::try_from(n).unwrap()];
+    let ((key, iss), (_, sub)) = (agent(n % 40), agent(50 + n % 9));
+    let time = T0 - 60;
+    let payload = json!({
+        "iss": iss, "sub": sub, "jti": format!("jti-grown-{n}"), "iat": time,
+        "trade": {
+            "id": format!("grown-{n}"), "market": "https://market.example", "kind": "purchase", "role": "buyer",
+            "amount": "1", "currency": "USDC", "closed_at": time,
+        },
+        "outcome": {"status": "fulfilled", "quality_bp": 9000},
+    });
+    let header = json!({"alg": "EdDSA", "kid": format!("{iss}#{}", &iss["did:key:".len()..]), "typ": "trade-outcome+jwt"});
+    let [header, payload] = [header, payload].map(|part| b64::url_encode(part.to_string()));
+    let signed = format!("{header}.{payload}");
+    let signature = b64::url_encode(key.sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
 }
 
 /// A new directory whose log has `size` entries, its head published: keys, two policies (the second with trust roots), reports.
@@ -92,7 +121,7 @@ pub(crate) async fn grow(data: &Path, size: u64) {
         let candidates: Vec<_> = (from..to)
             .into_par_iter()
             .map(|n| {
-                let jws = fresh("grown", n, T0 - 60);
+                let jws = filler(n);
                 Candidate {
                     report: Report::verify(&jws).unwrap(),
                     jws,

@@ -199,7 +199,7 @@ fn every_system_call_of_a_submit_fails_and_kills() {
         if ended.code == Some(0) {
             told.push(acknowledged(&ended.stdout));
         }
-        let mut seen = Known(known.0.clone());
+        let mut seen = Known::of(&known.leaves);
         let checked = runtime.block_on(full_check_from(data.path(), &mut seen));
         checked.holds(&told);
         let before = checked.reports.get(&id).copied();
