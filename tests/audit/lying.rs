@@ -52,7 +52,7 @@ async fn through(
 ) -> Result<Summary, Failure> {
     let double = Double {
         upstream: service.url.clone(),
-        client: reqwest::Client::new(),
+        client: goodstanding::net::builder().build().unwrap(),
         lie: Box::new(lie),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

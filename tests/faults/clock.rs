@@ -82,7 +82,7 @@ async fn log_time_never_goes_back_with_the_clock() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_real_clock_behind_the_log_is_refused_by_service_and_command() {
-    let client = reqwest::Client::new();
+    let client = goodstanding::net::builder().build().unwrap();
     for (ahead_s, tolerated) in [(40, true), (600, false)] {
         let data = tempfile::tempdir().unwrap();
         App::open(at(data.path(), now_s() + ahead_s))

@@ -86,7 +86,7 @@ async fn crash_loop_loses_nothing_that_was_acknowledged() {
         file: Mutex::new(File::create(&path).unwrap()),
         sent: Mutex::default(),
     });
-    let client = reqwest::Client::builder()
+    let client = goodstanding::net::builder()
         .timeout(Duration::from_secs(20))
         .build()
         .unwrap();

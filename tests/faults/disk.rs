@@ -143,7 +143,7 @@ async fn a_full_disk_refuses_loses_nothing_and_is_served_again() {
     grown(&base, 300).await;
     let mut known = Known::default();
     full_check_from(&base, &mut known).await;
-    let client = reqwest::Client::builder()
+    let client = goodstanding::net::builder()
         .timeout(Duration::from_secs(60))
         .build()
         .unwrap();

@@ -30,7 +30,7 @@ async fn a_sync_precedes_every_acknowledgement() {
         trace.to_str().unwrap(),
     ];
     let mut server = Server::start(data.path(), &wrap);
-    let client = reqwest::Client::new();
+    let client = goodstanding::net::builder().build().unwrap();
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()

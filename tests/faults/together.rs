@@ -71,7 +71,9 @@ async fn a_directory_has_one_writer_and_a_killed_one_frees_it() {
     }
     // The first one is as it was.
     let jws = std::fs::read_to_string(&file).unwrap();
-    let answer = reqwest::Client::new()
+    let answer = goodstanding::net::builder()
+        .build()
+        .unwrap()
         .post(format!("{}/v1/reports", first.url))
         .header("content-type", "application/jwt")
         .body(jws)

@@ -127,7 +127,7 @@ impl Service {
             app,
             url,
             clock,
-            client: reqwest::Client::new(),
+            client: goodstanding::net::builder().build().unwrap(),
             data,
             stop,
             served,
