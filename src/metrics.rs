@@ -229,6 +229,10 @@ impl Metrics {
     /// A round of witnesses ended.
     pub fn witness_round(&self, outcome: &Outcome) {
         self.quorum_met.set(i64::from(outcome.met));
+        for witness in outcome.late.iter().cloned() {
+            let result = "late".to_owned();
+            self.asked.get_or_create(&Asked { witness, result }).inc();
+        }
         for answer in &outcome.answers {
             let witness = answer.witness.name.clone();
             let result = answer.outcome.as_ref().err().map_or("ok", |r| r.kind);

@@ -96,7 +96,7 @@ async fn erase_alone(app: &App, id: ReportId, reason: ErasureReason) -> Result<E
     let index = app.log.log(event).await?;
     // What an explanation was made of holds the report in memory.
     *app.explained.lock().await = None;
-    app.log.publish().await?;
+    app.log.publish_if_witnessed().await?;
     tracing::info!(report.id = %id, %reason, log.index = index, "report erased");
     let stored = app.store.erased(&id).await?;
     let stored = stored.ok_or_else(|| {

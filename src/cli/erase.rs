@@ -13,7 +13,7 @@ use crate::casework::erasure;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Id of the report
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
     report: String,
     /// Why: one of the reasons that the log can say
     #[arg(long, value_name = "personal_data|court_order|malware|author_request", value_parser = reason)]

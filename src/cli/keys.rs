@@ -63,6 +63,7 @@ pub(super) struct Retire {
     #[arg(value_name = "USE", value_parser = usage)]
     usage: Rotating,
     /// The key's thumbprint, from `keys list`
+    #[arg(allow_hyphen_values = true)]
     kid: String,
     /// When, Unix seconds [default: now]
     #[arg(long, value_name = "T")]
@@ -77,6 +78,7 @@ pub(super) struct Revoke {
     #[arg(value_name = "USE", value_parser = usage)]
     usage: Rotating,
     /// The key's thumbprint, from `keys list`
+    #[arg(allow_hyphen_values = true)]
     kid: String,
     /// Why; goes into the service's own log
     #[arg(long, value_name = "TEXT")]

@@ -51,8 +51,12 @@ pub(super) async fn bodies(
             Ok(Some((out, next)))
         }
     });
+    // A body can be erased: nobody in between may keep it.
     Ok((
-        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        [
+            (header::CONTENT_TYPE, "application/x-ndjson"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
         Body::from_stream(pages),
     )
         .into_response())

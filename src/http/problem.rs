@@ -178,7 +178,7 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         ("quota", _) => StatusCode::TOO_MANY_REQUESTS,
         ("ingest", _)
         | ("store", "unavailable")
-        | ("log", "not_published" | "closed" | "clock_behind")
+        | ("log", "not_published" | "closed" | "clock_behind" | "moved")
         | ("witness", "quorum_missed")
         | ("epoch", "running" | "other_code") => StatusCode::SERVICE_UNAVAILABLE,
         ("epoch", _) => StatusCode::CONFLICT,

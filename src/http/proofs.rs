@@ -80,9 +80,12 @@ pub(super) async fn inclusion(
         (Some(index), None) => index,
         (None, Some(id)) => {
             let id = report_id(&id)?;
-            let report = app.store.report(&id).await?;
             let unknown = || Fault::new(Code::ReportUnknown, format!("no report {id}"));
-            report.ok_or_else(unknown)?.index
+            match app.store.report(&id).await? {
+                Some(report) => report.index,
+                // The entry stays when the report is erased.
+                None => app.store.erased(&id).await?.ok_or_else(unknown)?.index,
+            }
         }
         _ => return Err(invalid("one of index and report says which entry").into()),
     };

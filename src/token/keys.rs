@@ -65,6 +65,20 @@ pub fn signing_key(app: &App, usage: KeyUse, now: u64) -> Result<SecretKey, Faul
     app.keys.secret(usage, &kid)
 }
 
+/// The key that signs the end of a log, whose last checkpoints may never be published: any that may sign now.
+///
+/// # Errors
+/// `key.unusable` when there is none, or its file is missing.
+pub fn last_key(app: &App, usage: KeyUse, now: u64) -> Result<SecretKey, Fault> {
+    if let Ok(key) = signing_key(app, usage, now) {
+        return Ok(key);
+    }
+    let newest = ring(&app.log.shared().keys(), u64::MAX)?;
+    let none = || Fault::new(Code::KeyUnusable, format!("no {usage} key may sign now"));
+    let key = newest.signing(usage, now).ok_or_else(none)?;
+    app.keys.secret(usage, &key.jwk.thumbprint())
+}
+
 /// Refuses to go on when a key that signs, or will, has no file.
 ///
 /// # Errors
@@ -220,7 +234,7 @@ async fn change_alone(
         Plan::Announced(_) => Vec::new(),
         Plan::Events(events) => {
             let first = app.log.log_keys(events.clone(), None).await?;
-            app.log.publish().await?;
+            app.log.publish_if_witnessed().await?;
             let logged = (first..)
                 .zip(events)
                 .map(|(leaf_index, event)| LoggedEvent {

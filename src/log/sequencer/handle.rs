@@ -113,6 +113,7 @@ pub(super) enum Job {
     },
     End {
         ended: Box<Ended>,
+        size: u64,
         answer: oneshot::Sender<Result<(), Fault>>,
     },
     Publish {
@@ -284,13 +285,29 @@ impl Handle {
     /// Ends the log for good.
     ///
     /// # Errors
-    /// `log.ended` when it has ended already; when the writer is gone or the store unavailable.
-    pub async fn end(&self, ended: Ended) -> Result<(), Fault> {
+    /// `log.ended` when it has ended already, `log.moved` when it does not have `size` entries; when the writer is gone or the store unavailable.
+    pub async fn end(&self, ended: Ended, size: u64) -> Result<(), Fault> {
         self.ask(|answer| Job::End {
             ended: Box::new(ended),
+            size,
             answer,
         })
         .await?
+    }
+
+    /// [`Self::publish`], content with less: without a witness quorum what was logged is durable all the same, and is
+    /// published when the witnesses answer. Returns whether it is published.
+    ///
+    /// # Errors
+    /// When the log is closed or the store unavailable.
+    pub async fn publish_if_witnessed(&self) -> Result<bool, Fault> {
+        match self.publish().await {
+            Err(fault) if fault.is(Code::WitnessQuorumMissed) => {
+                tracing::warn!(detail = fault.detail(), "logged, and not published yet");
+                Ok(false)
+            }
+            done => done.map(|()| true),
+        }
     }
 
     /// Publishes the newest head now, without waiting for the second to pass.

@@ -57,10 +57,10 @@ impl Sequencer {
     /// Epochs are numbered without gaps and `as_of` never goes back.
     pub(super) async fn check_epoch(&self, new: &EpochEntry) -> Result<(), Fault> {
         let EpochEntry { number, as_of, .. } = *new;
-        let (last, last_as_of) = match self.store.epoch(None).await? {
-            None => (0, 0),
+        let (last, last_as_of, last_size) = match self.store.epoch(None).await? {
+            None => (0, 0, 0),
             Some(epoch) => match Entry::parse(&epoch.entry)?.body {
-                Body::Epoch(entry) => (entry.number, entry.as_of),
+                Body::Epoch(entry) => (entry.number, entry.as_of, entry.log_size),
                 _ => {
                     return Err(Fault::new(
                         Code::StoreCorrupt,
@@ -80,6 +80,14 @@ impl Sequencer {
                 Code::EpochAsOf,
                 format!("epoch {last} has as_of {last_as_of}, this one {as_of}"),
             ));
+        }
+        // An older prefix would leave reports out that an epoch has counted.
+        if new.log_size < last_size {
+            let detail = format!(
+                "epoch {last} covers {last_size} entries, this one {}",
+                new.log_size
+            );
+            return Err(Fault::new(Code::EpochRunning, detail));
         }
         // It may have read the prefix while the report was being erased.
         if self.store.erased_since(new.log_size).await? > 0 {
@@ -233,6 +241,15 @@ impl Sequencer {
             *slot = Arc::new(events);
         }
         Ok(())
+    }
+
+    /// What was just committed is known without reading it back: a key that was revoked must not sign once more.
+    pub(super) fn learn_keys(&self, first: u64, events: &[KeyEntry]) {
+        if let Ok(mut slot) = self.shared.keys.write() {
+            let mut all = slot.as_ref().clone();
+            all.extend((first..).zip(events.iter().copied()));
+            *slot = Arc::new(all);
+        }
     }
 
     /// Refuses key events that do not follow from those before, and any that would leave a use without a key that signs.

@@ -206,8 +206,12 @@ impl Sequencer {
                 let _ = answer.send(self.write_keys(&events, at_ms).await);
                 None
             }
-            Job::End { ended, answer } => {
-                let _ = answer.send(self.write_end(&ended).await);
+            Job::End {
+                ended,
+                size,
+                answer,
+            } => {
+                let _ = answer.send(self.write_end(&ended, size).await);
                 None
             }
             Job::Publish { answer } => {
@@ -344,7 +348,10 @@ impl Sequencer {
             _ => {}
         }
         let is_policy = matches!(body, Body::Policy { .. });
-        let is_key = matches!(body, Body::Key(_));
+        let key = match &body {
+            Body::Key(event) => Some(*event),
+            _ => None,
+        };
         let is_epoch = epoch.is_some();
         let at_ms = at_ms.unwrap_or_else(|| self.clock.now_ms());
         let index = self.state.edge.size();
@@ -360,9 +367,11 @@ impl Sequencer {
         if erased.is_some() {
             self.scrub().await;
         }
+        if let Some(event) = key {
+            self.learn_keys(index, &[event]);
+        }
         // The entry is in the log, whatever comes of reading it back.
         if (is_policy && self.load_policy().await.is_err())
-            || (is_key && self.load_keys().await.is_err())
             || ((is_policy || is_epoch) && self.load_reached().await.is_err())
         {
             tracing::warn!(
@@ -376,6 +385,7 @@ impl Sequencer {
 
     /// Logs key events that belong together, and returns the index of the first.
     async fn write_keys(&mut self, events: &[KeyEntry], at_ms: Option<u64>) -> Result<u64, Fault> {
+        self.refresh().await?;
         self.check_open()?;
         self.check_clock(self.clock.now_ms())?;
         self.check_keys(events)?;
@@ -385,15 +395,24 @@ impl Sequencer {
         if let Some(commit) = &planned.commit {
             self.commit(commit, planned.state).await?;
         }
-        self.load_keys().await?;
+        self.learn_keys(index, events);
         Ok(index)
     }
 
-    /// Ends the log. It can be read for ever, and written to never again.
-    async fn write_end(&mut self, ended: &Ended) -> Result<(), Fault> {
+    /// Ends the log at exactly `size` entries. It can be read for ever, and written to never again.
+    async fn write_end(&mut self, ended: &Ended, size: u64) -> Result<(), Fault> {
+        self.refresh().await?;
         self.shared.check_open()?;
+        let now = self.state.edge.size();
+        if now != size {
+            // The notice has to name the last tree.
+            let detail = format!("the log has {now} entries by now, not {size}");
+            return Err(Fault::new(Code::LogMoved, detail));
+        }
         let text =
             serde_json::to_string(ended).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+        // Until the store has said what became of it, nothing may be written: it may have ended.
+        self.stale = true;
         let written = self.store.set_meta(end::META, &text).await;
         // Whether or not the outcome is known: what the store says now is what counts.
         self.reload().await?;

@@ -23,8 +23,10 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 /// After rounds without a quorum the next one waits twice as long, up to 2^5 seconds.
 const MOST_DOUBLINGS: u32 = 5;
-/// Published checkpoints that are looked at for the newest one with a quorum.
-const LOOKED_AT: u32 = 1000;
+/// Published checkpoints that are looked at for the newest one with a quorum, at a time.
+const PAGE: u32 = 1000;
+/// How often: an outage of hours at one a second. Beyond that the next round with a quorum tells.
+const PAGES: u32 = 20;
 
 type Waiter = oneshot::Sender<Result<(), Fault>>;
 
@@ -198,11 +200,14 @@ impl Sequencer {
     /// Makes a head the published one: database, then guard, then the world.
     async fn publish_note(&mut self, head: &Head, note: String, met: bool) -> Result<(), Fault> {
         let before = self.published.borrow().clone();
-        if before
-            .as_ref()
-            .is_some_and(|p| p.size == head.size && p.note == note)
-            && !met
-        {
+        let before = before.filter(|p| p.size == head.size);
+        // What a witness once gave stays: a later round with fewer answers must not take it away.
+        let note = match &before {
+            Some(before) => with_lines_of(&note, &before.note),
+            None => note,
+        };
+        let met = met || is_witnessed(&note, &self.publisher.witnesses.policy);
+        if before.is_some_and(|p| p.note == note) && !met {
             return Ok(());
         }
         let checkpoint = Published {
@@ -252,13 +257,44 @@ impl Sequencer {
     }
 }
 
+/// A checkpoint's note with the cosignatures that an earlier note of the same checkpoint has and it does not.
+fn with_lines_of(note: &str, earlier: &str) -> String {
+    let (Ok(new), Ok(old)) = (
+        SignedCheckpoint::parse(note),
+        SignedCheckpoint::parse(earlier),
+    ) else {
+        return note.to_owned();
+    };
+    if new.note().text != old.note().text {
+        return note.to_owned();
+    }
+    let given = &new.note().signatures;
+    let kept = old.note().signatures.iter().filter(|line| {
+        given
+            .iter()
+            .all(|l| l.name != line.name || l.key_id != line.key_id)
+    });
+    kept.fold(note.to_owned(), |note, line| format!("{note}{line}\n"))
+}
+
+fn is_witnessed(note: &str, policy: &WitnessPolicy) -> bool {
+    SignedCheckpoint::parse(note).is_ok_and(|note| policy.evaluate(&note).is_ok())
+}
+
 /// The newest published checkpoint that the policy's quorum has cosigned.
 pub(super) async fn newest_witnessed(
     store: &dyn Store,
     policy: &WitnessPolicy,
 ) -> Result<Option<Published>, Fault> {
-    let newest = store.newest_checkpoints(u64::MAX >> 1, LOOKED_AT).await?;
-    Ok(newest.into_iter().find(|published| {
-        SignedCheckpoint::parse(&published.note).is_ok_and(|note| policy.evaluate(&note).is_ok())
-    }))
+    let mut before = u64::MAX >> 1;
+    for _ in 0..PAGES {
+        let page = store.newest_checkpoints(before, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        before = last.size;
+        let found = page.into_iter().find(|p| is_witnessed(&p.note, policy));
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }

@@ -54,8 +54,10 @@ pub struct Outcome {
     pub note: String,
     /// Whether the quorum is met.
     pub met: bool,
-    /// Every answer.
+    /// Every answer that came in time.
     pub answers: Vec<Answer>,
+    /// Witnesses that were not waited for: the quorum was met without them.
+    pub late: Vec<String>,
 }
 
 impl Panel {
@@ -115,9 +117,11 @@ impl Panel {
                     head,
                     met: false,
                     answers: Vec::new(),
+                    late: Vec::new(),
                 };
             };
             let signed = Arc::new(signed);
+            let names: Vec<String> = witnesses.iter().map(|w| w.name.clone()).collect();
             let mut asked = JoinSet::new();
             for witness in witnesses {
                 let (store, signed) = (store.clone(), signed.clone());
@@ -145,18 +149,30 @@ impl Panel {
                 }
             }
             let met = is_met(&policy, &signed, &answers);
+            let late = names
+                .into_iter()
+                .filter(|name| answers.iter().all(|a| a.witness.name != *name))
+                .collect();
             let note = cosigned(&signed, &answers);
             Outcome {
                 head,
                 note,
                 met,
                 answers,
+                late,
             }
         }
     }
 
     /// Remembers what a round taught about each witness.
     pub fn learn(&mut self, outcome: &Outcome) {
+        for status in &mut self.status {
+            if outcome.late.contains(&status.name) {
+                status.failures += 1;
+                status.last = "late";
+                status.detail = Some("the others made the quorum before it answered".to_owned());
+            }
+        }
         for answer in &outcome.answers {
             let name = &answer.witness.name;
             if let Some(witness) = self.witnesses.iter_mut().find(|w| w.name == *name) {
