@@ -3,9 +3,11 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt as _, stream};
 use goodstanding_verify::{
     b64,
     bundle::TrustBundle,
@@ -34,6 +36,8 @@ use crate::{
     ingest::blocking,
 };
 
+/// Windows that are checked at the same time.
+const IN_WORK: usize = 2;
 /// Entries between two savings of the state.
 const SAVE_EVERY: u64 = 65_536;
 
@@ -567,7 +571,7 @@ async fn walk(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<(), Failure> {
     let (start, size) = (auditor.frontier.size(), tree.size());
-    let (fetched, mut to_check) = mpsc::channel::<Result<Window, Failure>>(2);
+    let (fetched, to_check) = mpsc::channel::<Result<Window, Failure>>(2);
     let (checked, mut to_take) = mpsc::channel::<Vec<Result<Item, Failure>>>(2);
     let fetch = async move {
         let mut from = start;
@@ -585,22 +589,26 @@ async fn walk(
         }
         Ok::<_, Failure>(())
     };
+    let workers = Arc::new(Workers::default());
     let check = async move {
-        let mut workers = Workers::new();
-        while let Some(window) = to_check.recv().await {
-            let items = match window {
-                Err(failure) => vec![Err(failure)],
-                Ok(window) => {
-                    let work = move || {
-                        let items = workers.check(&window);
-                        (workers, items)
-                    };
-                    let items;
-                    (workers, items) = blocking(work).await?;
-                    items
+        let windows = stream::unfold(to_check, |mut rest| async {
+            rest.recv().await.map(|window| (window, rest))
+        });
+        let mut done = windows
+            .map(|window| {
+                let workers = workers.clone();
+                async move {
+                    match window {
+                        Err(failure) => Ok(vec![Err(failure)]),
+                        Ok(window) => blocking(move || workers.check(&window)).await,
+                    }
                 }
-            };
-            if checked.send(items).await.is_err() {
+            })
+            // While one window's last entries are checked, idle cores begin with the next.
+            .buffered(IN_WORK)
+            .boxed();
+        while let Some(items) = done.next().await {
+            if checked.send(items?).await.is_err() {
                 break;
             }
         }

@@ -1,7 +1,7 @@
 //! What can be checked of an entry without knowing the others: its leaf, its form, its report's bytes and signatures.
 //! Pure, and as parallel as the machine is.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Mutex};
 
 use goodstanding_verify::{
     code::Code as VerifyCode,
@@ -66,24 +66,30 @@ pub(super) struct Item {
     pub(super) body: Option<Bytes>,
 }
 
-/// The workers and the keys that each of them has seen.
+/// Entries that one worker takes at a time: few enough that none waits long for another, also on a busy machine.
+const SHARE: usize = 64;
+
+/// Keys that were seen, lent to whoever works.
 #[derive(Debug, Default)]
 pub(super) struct Workers {
-    caches: Vec<KeyCache>,
+    idle: Mutex<Vec<KeyCache>>,
 }
 
 impl Workers {
-    /// One for every thread of the pool.
-    pub(super) fn new() -> Self {
-        let count = rayon::current_num_threads().max(1);
-        Self {
-            caches: (0..count).map(|_| KeyCache::new(KEYS)).collect(),
+    /// Works with a cache that nobody else has meanwhile. There are never more than workers.
+    fn with_cache<T>(&self, work: impl FnOnce(&KeyCache) -> T) -> T {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let cache = idle.unwrap_or_else(|| KeyCache::new(KEYS));
+        let done = work(&cache);
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(cache);
         }
+        done
     }
 
     /// Checks every entry of a window on its own. What is wrong with an entry stands in its place, so that the first
     /// disagreement in the log's order is the one that is told.
-    pub(super) fn check(&mut self, window: &Window) -> Vec<Result<Item, Failure>> {
+    pub(super) fn check(&self, window: &Window) -> Vec<Result<Item, Failure>> {
         let mut slices: Vec<(u64, Result<&[u8], Failure>)> = Vec::new();
         let mut index = window.from;
         for (path, bytes) in &window.bundles {
@@ -109,24 +115,21 @@ impl Workers {
             .iter()
             .map(|body| (body.index, body))
             .collect();
-        let share = slices.len().div_ceil(self.caches.len().max(1)).max(1);
-        let mut out: Vec<Result<Item, Failure>> = Vec::with_capacity(slices.len());
-        slices
-            .par_chunks(share)
-            .zip(self.caches.par_iter_mut())
-            .map(|(slices, cache)| {
-                let check = |(index, bytes): &(u64, Result<&[u8], Failure>)| {
-                    let bytes = bytes.as_ref().map_err(Clone::clone)?;
-                    let place = usize::try_from(index - window.from).unwrap_or(usize::MAX);
-                    let leaf = window.leaves.get(place);
-                    check(*index, bytes, leaf, bodies.get(index).copied(), cache)
-                };
-                slices.iter().map(check).collect::<Vec<_>>()
+        let parts: Vec<Vec<_>> = slices
+            .par_chunks(SHARE)
+            .map(|slices| {
+                self.with_cache(|cache| {
+                    let check = |(index, bytes): &(u64, Result<&[u8], Failure>)| {
+                        let bytes = bytes.as_ref().map_err(Clone::clone)?;
+                        let place = usize::try_from(index - window.from).unwrap_or(usize::MAX);
+                        let leaf = window.leaves.get(place);
+                        check(*index, bytes, leaf, bodies.get(index).copied(), cache)
+                    };
+                    slices.iter().map(check).collect()
+                })
             })
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(|part| out.extend(part));
-        out
+            .collect();
+        parts.into_iter().flatten().collect()
     }
 }
 

@@ -87,7 +87,26 @@ struct Row {
     reports_per_s: f64,
     bare_per_s: f64,
     share_of_bare: f64,
+    /// Processor time of the audit for one report, microseconds: what a busy machine does not distort.
+    cpu_us: f64,
+    /// Processor time of one bare check, microseconds.
+    bare_cpu_us: f64,
     peak_rss_mib: f64,
+}
+
+/// What the system says that a process took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Took {
+    peak_kib: u64,
+    /// Hundredths of a second.
+    cpu: u64,
+}
+
+/// A rate, and the processor time of one.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    per_s: f64,
+    cpu_us: f64,
 }
 
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
@@ -108,22 +127,26 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
         "{cores} threads; bare = ed25519-dalek verify_strict, the key from its 32 bytes, all cores"
     );
     say!(
-        "{:>9} {:>9} {:>11} {:>11} {:>8} {:>10}",
+        "{:>9} {:>8} {:>10} {:>9} {:>6} {:>11} {:>9} {:>9}",
         "reports",
         "seconds",
         "reports/s",
         "bare/s",
         "share",
+        "cpu/report",
+        "bare cpu",
         "peak RSS"
     );
     for row in &rows {
         say!(
-            "{:>9} {:>9.1} {:>11.0} {:>11.0} {:>7.0}% {:>6.0} MiB",
+            "{:>9} {:>8.1} {:>10.0} {:>9.0} {:>5.0}% {:>8.1} µs {:>6.1} µs {:>5.0} MiB",
             row.reports,
             row.audit_s,
             row.reports_per_s,
             row.bare_per_s,
             row.share_of_bare * 100.0,
+            row.cpu_us,
+            row.bare_cpu_us,
             row.peak_rss_mib
         );
     }
@@ -143,7 +166,7 @@ async fn measure(ctx: &Ctx, args: &Args, base: &Path) -> anyhow::Result<Vec<Row>
         }
         let built_s = started.elapsed().as_secs_f64();
         let before = blocking(bare).await?;
-        let (summary, peak_kib) = match args.over {
+        let (summary, took) = match args.over {
             Over::Dir => audited(&data, &data.to_string_lossy(), args.state).await?,
             Over::Http => over_http(&data, args.state).await?,
         };
@@ -155,7 +178,7 @@ async fn measure(ctx: &Ctx, args: &Args, base: &Path) -> anyhow::Result<Vec<Row>
         }
         let audit_s = seconds(summary["took_ms"].as_u64().unwrap_or(0));
         let per_s = count(verified) / audit_s.max(0.001);
-        let bare_per_s = f64::midpoint(before, after);
+        let bare_per_s = f64::midpoint(before.per_s, after.per_s);
         rows.push(Row {
             reports: *reports,
             built_s,
@@ -163,7 +186,9 @@ async fn measure(ctx: &Ctx, args: &Args, base: &Path) -> anyhow::Result<Vec<Row>
             reports_per_s: per_s,
             bare_per_s,
             share_of_bare: per_s / bare_per_s.max(1.0),
-            peak_rss_mib: count(peak_kib) / 1024.0,
+            cpu_us: count(took.cpu) * 10_000.0 / count(verified.max(1)),
+            bare_cpu_us: f64::midpoint(before.cpu_us, after.cpu_us),
+            peak_rss_mib: count(took.peak_kib) / 1024.0,
         });
     }
     Ok(rows)
@@ -283,8 +308,8 @@ async fn build(data: &Path, reports: u64, agents: u32) -> anyhow::Result<()> {
     Ok(std::fs::write(data.join("built"), "")?)
 }
 
-/// The audit command on a target, and the most memory that it took, KiB.
-async fn audited(data: &Path, target: &str, state: bool) -> anyhow::Result<(Value, u64)> {
+/// The audit command on a target, and what it took.
+async fn audited(data: &Path, target: &str, state: bool) -> anyhow::Result<(Value, Took)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["audit", target, "--no-epochs", "--json"]);
     let file = data.join("audit-state.json");
@@ -295,11 +320,17 @@ async fn audited(data: &Path, target: &str, state: bool) -> anyhow::Result<(Valu
     }
     blocking(move || {
         let mut child = command.stdout(Stdio::piped()).spawn()?;
-        let status = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
+        let (status, stat) = (
+            format!("/proc/{}/status", child.id()),
+            format!("/proc/{}/stat", child.id()),
+        );
+        let mut took = Took::default();
         let exit = loop {
             if let Ok(text) = std::fs::read_to_string(&status) {
-                peak = peak.max(high_water(&text));
+                took.peak_kib = took.peak_kib.max(high_water(&text));
+            }
+            if let Ok(text) = std::fs::read_to_string(&stat) {
+                took.cpu = took.cpu.max(cpu_time(&text));
             }
             match child.try_wait()? {
                 Some(exit) => break exit,
@@ -315,7 +346,7 @@ async fn audited(data: &Path, target: &str, state: bool) -> anyhow::Result<(Valu
             return Err(Fault::new(Code::Internal, detail).into());
         }
         let mut value: Value = serde_json::from_str(&out)?;
-        Ok((value["audit"].take(), peak))
+        Ok((value["audit"].take(), took))
     })
     .await?
 }
@@ -327,7 +358,21 @@ fn high_water(status: &str) -> u64 {
     number.and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-async fn over_http(data: &Path, state: bool) -> anyhow::Result<(Value, u64)> {
+/// Processor time of a process's `stat`, hundredths of a second; 0 where the system does not say.
+fn cpu_time(stat: &str) -> u64 {
+    // The name in parentheses may have spaces; user and system time are the 12th and 13th word after it.
+    let Some((_, rest)) = stat.rsplit_once(") ") else {
+        return 0;
+    };
+    let times = rest.split(' ').skip(11).take(2);
+    times.filter_map(|n| n.parse::<u64>().ok()).sum()
+}
+
+fn own_cpu_time() -> u64 {
+    std::fs::read_to_string("/proc/self/stat").map_or(0, |stat| cpu_time(&stat))
+}
+
+async fn over_http(data: &Path, state: bool) -> anyhow::Result<(Value, Took)> {
     let app = App::open(Open::new(data)).await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -345,7 +390,7 @@ async fn over_http(data: &Path, state: bool) -> anyhow::Result<(Value, u64)> {
 }
 
 /// Bare signature checks a second, on all cores: the key is decoded every time, as for a stranger's report.
-fn bare() -> f64 {
+fn bare() -> Rate {
     let cases: Vec<([u8; 32], Vec<u8>, [u8; 64])> = (0..512_u64)
         .into_par_iter()
         .map(|n| {
@@ -356,6 +401,7 @@ fn bare() -> f64 {
         })
         .collect();
     let done = AtomicU64::new(0);
+    let cpu = own_cpu_time();
     let started = Instant::now();
     let until = started + BARE;
     (0..rayon::current_num_threads())
@@ -372,7 +418,11 @@ fn bare() -> f64 {
                 }
             }
         });
-    count(done.load(Ordering::Relaxed)) / started.elapsed().as_secs_f64()
+    let done = count(done.load(Ordering::Relaxed).max(1));
+    Rate {
+        per_s: done / started.elapsed().as_secs_f64(),
+        cpu_us: count(own_cpu_time().saturating_sub(cpu)) * 10_000.0 / done,
+    }
 }
 
 #[cfg(test)]
@@ -386,6 +436,9 @@ mod tests {
             12345
         );
         assert_eq!(high_water("Name:\tx\n"), 0);
+        let stat = "77 (a (b) c) R 1 77 77 0 -1 4194304 100 0 0 0 250 30 0 0 20 0 1 0 5 6 7";
+        assert_eq!(cpu_time(stat), 280);
+        assert_eq!(cpu_time("nonsense"), 0);
     }
 
     #[tokio::test]
