@@ -21,7 +21,7 @@ use crate::{
         service::{ServiceKeys, load_or_make},
     },
     log::{
-        end::META,
+        end::{self, META},
         guard::{DiskFile, GuardFile, HeadGuard},
         sequencer::{self, Event, Handle},
         sign::LogSigner,
@@ -108,6 +108,8 @@ pub struct App {
     pub explained: tokio::sync::Mutex<Option<Arc<Explained>>>,
     /// Held while an epoch is computed, and while a report is erased.
     pub epoch_running: tokio::sync::Mutex<()>,
+    /// That the log has ended, outside the database.
+    ended_file: DiskFile,
     /// The mark that the directory is open.
     tenure: Tenure,
     /// Held while keys are changed.
@@ -157,6 +159,13 @@ impl App {
                 ),
             ));
         }
+        // Before anything is made: half a directory helps nobody.
+        if let Some(issuer) = &open.issuer {
+            check_issuer(issuer)?;
+        }
+        if let Some(origin) = &open.origin {
+            check_origin(origin)?;
+        }
         let keys_dir = open.data.join("keys");
         fs::create_dir_all(&keys_dir).map_err(|e| unwritable(&keys_dir, &e))?;
         let lock = lock(&open.data)?;
@@ -194,9 +203,15 @@ impl App {
             log.stop().await;
             return Err(fault);
         }
+        let ended_file = DiskFile::new(&open.data.join(end::FILE));
+        if let Err(fault) = check_end(&ended_file, log.shared().ended().as_deref()) {
+            log.stop().await;
+            return Err(fault);
+        }
         let app = Self {
             store,
             log,
+            ended_file,
             metrics,
             signer,
             issuer,
@@ -268,6 +283,10 @@ impl App {
     /// lingers may hold the `App`, but can do nothing with it any more.
     pub async fn close(&self) {
         self.log.stop().await;
+        // Again at the next start, should this fail.
+        if let Err(fault) = check_end(&self.ended_file, self.log.shared().ended().as_deref()) {
+            tracing::error!(code = fault.code(), error = %fault, "the end of the log is known to the database only");
+        }
         self.store.close().await;
         let shared = self.log.shared();
         let head = shared.head.borrow().as_ref().map(|head| head.size);
@@ -315,6 +334,23 @@ async fn check_guard(
     }
 }
 
+/// The end of a log is kept outside the database too: an older copy of that must not bring the log back.
+fn check_end(file: &DiskFile, ended: Option<&end::Ended>) -> Result<(), Fault> {
+    let failed =
+        |e: std::io::Error| Fault::new(Code::StoreUnavailable, format!("{}: {e}", end::FILE));
+    match (file.read().map_err(failed)?, ended) {
+        (None, Some(ended)) => file.write(&ended.notice).map_err(failed),
+        (Some(_), None) => Err(Fault::new(
+            Code::LogEnded,
+            format!(
+                "{} says that this log has ended, and this database is from before that",
+                end::FILE
+            ),
+        )),
+        (None, None) | (Some(_), Some(_)) => Ok(()),
+    }
+}
+
 /// Takes the directory for this process, or says that another has it.
 pub(crate) fn lock(data: &Path) -> Result<fs::File, Fault> {
     let path = data.join("lock");
@@ -340,13 +376,6 @@ pub(crate) fn lock(data: &Path) -> Result<fs::File, Fault> {
 /// Issuer and origin as stored; written once, when the directory is new.
 async fn identity(store: &dyn Store, open: &Open) -> Result<(String, String), Fault> {
     let default_issuer = || format!("http://{}", crate::config::Config::default().listen);
-    // Checked before they are stored: a wrong one could not be corrected any more.
-    if let Some(issuer) = &open.issuer {
-        check_issuer(issuer)?;
-    }
-    if let Some(origin) = &open.origin {
-        check_origin(origin)?;
-    }
     let issuer = settle(store, "issuer", open.issuer.as_deref(), default_issuer).await?;
     let host = issuer
         .split_once("://")

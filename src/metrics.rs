@@ -69,6 +69,7 @@ pub struct Metrics {
     witnessed_size: Gauge,
     published_age: Gauge<f64, AtomicU64>,
     quorum_met: Gauge,
+    ended: Gauge,
     queued: Gauge,
 }
 
@@ -96,10 +97,12 @@ impl Default for Metrics {
             witnessed_size: Gauge::default(),
             published_age: Gauge::default(),
             quorum_met: Gauge::default(),
+            ended: Gauge::default(),
             queued: Gauge::default(),
             registry: Registry::default(),
         };
         let r = &mut registry;
+        r.register("log_ended", "1 if this log has ended", this.ended.clone());
         r.register("http_requests", "Requests answered", this.requests.clone());
         r.register(
             "http_request_duration_seconds",
@@ -164,7 +167,7 @@ impl Default for Metrics {
         );
         r.register(
             "witness_quorum_met",
-            "1 if the newest round of witnesses met the quorum",
+            "1 unless the newest round of witnesses missed the quorum",
             this.quorum_met.clone(),
         );
         r.register(
@@ -263,7 +266,13 @@ impl Metrics {
         let head: Option<Head> = shared.head.borrow().clone();
         self.log_size.set(entries(head.map(|h| h.size)));
         self.published_size.set(size(&shared.published.borrow()));
-        self.witnessed_size.set(size(&shared.witnessed.borrow()));
+        // Where no quorum is asked for, none is missed, and nothing is witnessed.
+        if shared.witness_policy.wants_quorum() {
+            self.witnessed_size.set(size(&shared.witnessed.borrow()));
+        } else {
+            self.quorum_met.set(1);
+        }
+        self.ended.set(i64::from(shared.ended().is_some()));
         let published_ms = shared.published.borrow().as_ref().map(|p| p.published_ms);
         let age_ms = published_ms.map_or(0, |at| app.clock.now_ms().saturating_sub(at));
         self.published_age

@@ -11,13 +11,18 @@ use goodstanding_verify::{
 
 use crate::{
     code::{Code, Fault},
-    log::tree::{Edge, Touched, tiles_for_proof},
+    log::{
+        end,
+        tree::{Edge, Touched, tiles_for_proof},
+    },
     store::sqlite::snapshot::Snapshot,
 };
 
 /// A database file that was looked at.
 #[derive(Debug)]
 pub struct Copy {
+    /// Whether the log has ended.
+    pub ended: bool,
     /// Issuer URL.
     pub issuer: String,
     /// The log's name.
@@ -52,6 +57,7 @@ pub async fn inspect(database: &Path, log_key: &VerifierKey) -> Result<Copy, Fau
         return Err(wrong(difference));
     }
     let missing = |name: &str| wrong(format!("the setting {name} is missing"));
+    let ended = snapshot.meta(end::META).await?.is_some();
     let issuer = snapshot
         .meta("issuer")
         .await?
@@ -74,6 +80,7 @@ pub async fn inspect(database: &Path, log_key: &VerifierKey) -> Result<Copy, Fau
     }
     let published = snapshot.published().await?.map(|row| row.note);
     let mut copy = Copy {
+        ended,
         issuer,
         origin,
         head,

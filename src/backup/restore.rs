@@ -24,6 +24,7 @@ use crate::{
     fsck,
     keys::KeyFile,
     log::{
+        end,
         guard::{DiskFile, GuardFile as _, HeadGuard},
         tenure::{self, Left, Tenure},
     },
@@ -172,6 +173,15 @@ async fn check_newest(
     log_key: &VerifierKey,
     copy: &mut Copy,
 ) -> Result<&'static str, Fault> {
+    if request.data.join(end::FILE).exists() && !copy.ended {
+        return Err(Fault::new(
+            Code::LogEnded,
+            format!(
+                "{} says that this log has ended, and the backup is from before that",
+                end::FILE
+            ),
+        ));
+    }
     let guard = HeadGuard::new(&request.data.join("head.guard")).signed()?;
     let left = Tenure::of(&request.data).left()?;
     if let Some(guard) = &guard {

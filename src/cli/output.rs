@@ -18,10 +18,13 @@ macro_rules! say {
 pub(super) use say;
 
 /// Writes one line to standard output.
+/// A reader that went away is no error: what the command is there for, and its exit code, stay what they are.
 pub(super) fn line(text: fmt::Arguments<'_>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_fmt(text)?;
-    out.write_all(b"\n")
+    match out.write_fmt(text).and_then(|()| out.write_all(b"\n")) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Writes one JSON document to standard output.
@@ -86,10 +89,10 @@ pub(super) fn unreadable(name: impl fmt::Display, error: &io::Error) -> Fault {
     Fault::new(Code::InputUnreadable, format!("{name}: {error}"))
 }
 
-/// Asks whoever sits at a terminal; a script has said what it wants.
-pub(super) fn confirmed(question: &str) -> Result<bool, Fault> {
+/// Asks whoever sits at a terminal. What cannot be taken back is not done because nobody was there to ask.
+pub(super) fn confirmed(question: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
-        return Ok(true);
+        return Err(Usage(format!("{question} Nobody can be asked here: say --yes.")).into());
     }
     let failed = |e: io::Error| unreadable("standard input", &e);
     eprint!("{question} [y/N] ");
@@ -101,7 +104,11 @@ pub(super) fn confirmed(question: &str) -> Result<bool, Fault> {
 
 /// Shows how a command ended and picks the exit code.
 pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
-    let Err(error) = result.and_then(|()| Ok(io::stdout().flush()?)) else {
+    let flushed = || match io::stdout().flush() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        flushed => flushed,
+    };
+    let Err(error) = result.and_then(|()| Ok(flushed()?)) else {
         return ExitCode::SUCCESS;
     };
     if error.is::<Unsuccessful>() {
@@ -164,7 +171,8 @@ fn with_advice(text: &str, code: &str) -> String {
 }
 
 fn show(json: bool, code: &str, detail: &str, text: &str) {
-    eprintln!("{text}");
+    // Not `eprintln!`, which panics where nobody reads it.
+    let _ = writeln!(io::stderr(), "{text}");
     if json {
         // Nobody is left to tell if this fails.
         let _ = line(format_args!(

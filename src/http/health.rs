@@ -59,7 +59,10 @@ pub(super) async fn ready(State(api): super::State) -> Response {
     let writer = api.app.log.is_open();
     let ready = head.is_some() && published.is_some() && clock && writer;
     let shared = api.app.log.shared();
+    let required = shared.witness_policy.wants_quorum();
     let witnessed = shared.witnessed.borrow().as_ref().map(|p| p.size);
+    let witnessed = witnessed.filter(|_| required);
+    let ended = shared.ended();
     let published_at = shared
         .published
         .borrow()
@@ -74,6 +77,7 @@ pub(super) async fn ready(State(api): super::State) -> Response {
         "witnessed_size": witnessed,
         // Without a quorum reports are taken all the same: it is told here, and does not make the service unready.
         "witnesses": shared.witnesses(),
+        "ended": ended.map(|e| e.refusal().detail().to_owned()),
     });
     let status = if ready {
         StatusCode::OK

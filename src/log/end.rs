@@ -8,6 +8,9 @@ use crate::code::{Code, Fault};
 /// Name of the setting that ends a log.
 pub const META: &str = "log_end";
 
+/// The notice as a file beside the database, so that an older copy of that does not bring the log back.
+pub const FILE: &str = "log.ended";
+
 /// That a log has ended. Written once, never changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

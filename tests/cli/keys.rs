@@ -147,10 +147,17 @@ fn a_report_is_erased_in_the_data_directory() {
         (&erased["erased"], &erased["reason"]),
         (&true.into(), &"malware".into())
     );
-    run(["erase", &id, "--reason", "malware", "--data", &data]).fails(1, "report.erased");
+    run(["erase", &id, "--reason", "malware", "--data", &data]).usage();
+    run([
+        "erase", &id, "--reason", "malware", "--yes", "--data", &data,
+    ])
+    .fails(1, "report.erased");
     run(["epoch", "--data", &data]).ok();
     let unknown = "A".repeat(43);
-    run(["erase", &unknown, "--reason", "malware", "--data", &data]).fails(1, "report.unknown");
+    run([
+        "erase", &unknown, "--reason", "malware", "--yes", "--data", &data,
+    ])
+    .fails(1, "report.unknown");
 }
 
 /// Some report of the data directory: entries hold its id as text.

@@ -366,8 +366,8 @@ impl Memory {
             let width = usize::try_from((size - n * 256).min(256)).unwrap();
             let path = TilePath::entries(n, width);
             let bytes = wait(client, &format!("{url}/tile/{path}")).await;
-            let mut index = usize::try_from(n * 256).unwrap();
-            for entry in parse_bundle(&bytes, width).unwrap() {
+            let first = usize::try_from(n * 256).unwrap();
+            for (index, entry) in (first..).zip(parse_bundle(&bytes, width).unwrap()) {
                 if let Some(known) = self.entries.get(index) {
                     assert_eq!(known, entry, "entry {index} changed");
                 } else {
@@ -377,7 +377,6 @@ impl Memory {
                     self.roots.push(self.frontier.root());
                     self.entries.push(entry.to_vec());
                 }
-                index += 1;
             }
             n += 1;
         }

@@ -144,7 +144,7 @@ async fn a_full_disk_refuses_loses_nothing_and_is_served_again() {
     let mut known = Known::default();
     full_check_from(&base, &mut known).await;
     let client = goodstanding::net::builder()
-        .timeout(Duration::from_secs(60))
+        .timeout(Duration::from_mins(1))
         .build()
         .unwrap();
     let (mut refused, mut kept, mut unstarted, mut runs) = (0, 0, 0, 0);

@@ -70,8 +70,11 @@ struct Case {
     reads: Vec<Read>,
 }
 
+/// Faults of one case: of persistence steps, and of the reads after a commit.
+type Plan = (Vec<(Step, Mode)>, Vec<Read>);
+
 /// No fault, all single ones, all pairs of consecutive ones, and commits whose outcome cannot be read back at first.
-fn faults() -> Vec<(Vec<(Step, Mode)>, Vec<Read>)> {
+fn faults() -> Vec<Plan> {
     let all: Vec<(Step, Mode)> = [Step::Commit, Step::Publish, Step::Guard]
         .into_iter()
         .flat_map(|step| MODES.map(|mode| (step, mode)))
@@ -401,7 +404,7 @@ impl<'a> Scene<'a> {
         let answers = self
             .app
             .log
-            .submit(submissions, true, Duration::from_secs(60))
+            .submit(submissions, true, Duration::from_mins(1))
             .await?;
         let mut refused = None;
         for answer in answers {

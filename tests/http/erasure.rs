@@ -277,6 +277,7 @@ async fn a_reader_delays_the_last_bytes_and_a_crash_before_they_are_gone_is_mend
         "goodstanding.sqlite",
         "goodstanding.sqlite-wal",
         "head.guard",
+        "log.state",
     ] {
         std::fs::copy(service.data.path().join(name), crashed.path().join(name)).unwrap();
     }

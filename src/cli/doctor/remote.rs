@@ -72,6 +72,13 @@ pub(super) async fn checks(url: &str, facts: &Facts) -> Vec<Check> {
                 )
             });
             found.extend(witnesses(&ready));
+            if let Some(ended) = ready["ended"].as_str() {
+                found.push(Check::warning(
+                    "end",
+                    ended,
+                    "keep serving it; agents report to its successor",
+                ));
+            }
         }
         Err(why) => found.push(Check::problem("ready", why, "the service's log says why")),
     }
@@ -99,11 +106,9 @@ fn witnesses(ready: &Value) -> Vec<Check> {
         return Vec::new();
     }
     let waits = report["when_missed"] == "wait";
+    let size = ready["witnessed_size"].as_u64().unwrap_or(0);
     let mut found = vec![match report["met"].as_bool() {
-        Some(true) => Check::ok(
-            NAME,
-            format!("met; {} entries witnessed", ready["witnessed_size"]),
-        ),
+        Some(true) => Check::ok(NAME, format!("met; {size} entries witnessed")),
         None => Check::warning(
             NAME,
             "no witness was asked yet",
@@ -111,15 +116,12 @@ fn witnesses(ready: &Value) -> Vec<Check> {
         ),
         Some(false) if waits => Check::problem(
             NAME,
-            format!(
-                "missed: nothing beyond {} entries is published",
-                ready["witnessed_size"]
-            ),
+            format!("missed: nothing beyond {size} entries is published"),
             "ask the operators of the witnesses below; docs/WITNESSES.md",
         ),
         Some(false) => Check::problem(
             NAME,
-            format!("missed: tokens stay at {} entries", ready["witnessed_size"]),
+            format!("missed: tokens stay at {size} entries"),
             "ask the operators of the witnesses below; docs/WITNESSES.md",
         ),
     }];

@@ -227,7 +227,8 @@ impl Sequencer {
             self.witnessed.send_replace(Some(checkpoint.clone()));
         }
         self.published.send_replace(Some(checkpoint));
-        self.metrics.published(met);
+        let is_witnessed = met && self.publisher.witnesses.policy.wants_quorum();
+        self.metrics.published(is_witnessed);
         Ok(())
     }
 
