@@ -49,7 +49,14 @@ async fn a_sync_precedes_every_acknowledgement() {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     let trace = loop {
         let text = std::fs::read_to_string(&trace).unwrap();
-        if text.contains(&format!("{} +++ killed by SIGKILL", server.child.id())) {
+        // Short process ids are padded.
+        let service = server.child.id().to_string();
+        let killed = |line: &str| {
+            line.split_once(' ').is_some_and(|(id, rest)| {
+                id == service && rest.trim_start().starts_with("+++ killed by SIGKILL")
+            })
+        };
+        if text.lines().any(killed) {
             break text;
         }
         assert!(
