@@ -45,8 +45,8 @@ pub(super) struct Overlay {
     alone: HashMap<Key, Vec<u64>>,
     /// Reports on their reporter's word alone: reporter, log time, index.
     pub(super) new_alone: Vec<(Key, u64, u64)>,
-    /// Documents that the window brought.
-    pub(super) new_documents: Vec<Key>,
+    /// Documents that the window brought, and the indices of their reports.
+    pub(super) new_documents: Vec<(Key, u64)>,
 }
 
 /// What the rules need to know beside the index.
@@ -59,8 +59,8 @@ pub(super) struct Context<'a> {
     pub(super) is_gone: &'a dyn Fn(&Remembered) -> bool,
     /// Whether the report with this id is gone.
     pub(super) is_gone_id: &'a dyn Fn(&goodstanding_verify::report::ReportId) -> bool,
-    /// How many are gone.
-    pub(super) gone: u64,
+    /// How many reports that were logged since this time (Unix milliseconds) are gone.
+    pub(super) gone_since: &'a dyn Fn(u64) -> u64,
 }
 
 /// Admits the next report.
@@ -108,8 +108,8 @@ pub(super) fn admit(
         let so_far = facts.alone.get(&index).copied().unwrap_or(0)
             + u64::try_from(in_window).unwrap_or(u64::MAX);
         let limit = context.rules.unilateral_per_day;
-        // Each report that is gone may have answered one of these.
-        if so_far.saturating_sub(context.gone) >= limit {
+        // Each report of that day that is gone may have answered one of these.
+        if so_far >= limit && so_far.saturating_sub((context.gone_since)(since)) >= limit {
             let detail = format!(
                 "{} had {so_far} of {limit} unilateral reports in 24 hours",
                 report.iss
@@ -121,7 +121,7 @@ pub(super) fn admit(
     overlay.sellers.insert(checked.side, checked.is_seller());
     for document in documents(checked) {
         overlay.documents.insert(document);
-        overlay.new_documents.push(document);
+        overlay.new_documents.push((document, index));
     }
     if alone {
         overlay.alone.entry(reporter).or_default().push(seen.at_ms);

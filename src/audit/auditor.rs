@@ -38,6 +38,8 @@ const ROW: usize = 41;
 pub(super) struct Counts {
     /// Reports verified.
     pub(super) reports: u64,
+    /// Those of them that an operator imported.
+    pub(super) historical: u64,
     /// Epochs recomputed.
     pub(super) recomputed: u64,
     /// Epochs that covered reports which were erased since.
@@ -61,6 +63,8 @@ pub(super) struct Auditor<'s> {
     pub(super) counts: Counts,
     /// Roots that signed checkpoints promise at sizes still to come, with the note.
     pub(super) promises: BTreeMap<u64, (Hash, String)>,
+    /// The checkpoint that is audited.
+    pub(super) note: String,
     /// Whether epochs are recomputed.
     recompute: bool,
     /// Reports of this run whose bytes there are; with those before it once `older` is 0.
@@ -126,6 +130,7 @@ impl<'s> Auditor<'s> {
                 ..Counts::default()
             },
             promises: BTreeMap::new(),
+            note: String::new(),
             recompute,
             reports: Vec::new(),
             older: size,
@@ -149,24 +154,40 @@ impl<'s> Auditor<'s> {
                 }
             }
         }
+        while !good.is_empty() {
+            // What an erasure takes away bears on nothing behind it: what the index knows is asked again.
+            let is_erasure = |item: &Item| matches!(item.entry.body, Body::Erasure { .. });
+            let end = good.iter().position(is_erasure);
+            let rest = good.split_off(end.map_or(good.len(), |place| place + 1));
+            self.part(good).await?;
+            good = rest;
+        }
+        match stop {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    /// The next entries, with an erasure at their end at most.
+    async fn part(&mut self, items: Vec<Item>) -> Result<(), Failure> {
         let first = self.frontier.size();
-        if good.first().is_some_and(|item| item.index != first) {
+        if items.first().is_some_and(|item| item.index != first) {
             let detail = "the entries of a window are out of order";
             return Err(Fault::new(Code::Internal, detail).into());
         }
-        let (rows, sides, sellers) = packed(&good);
-        let facts = self.facts(first, &good, &sides).await?;
+        let (rows, sides, sellers) = packed(&items);
+        let facts = self.facts(first, &items, &sides).await?;
         let mut overlay = Overlay::default();
         let mut earlier = HashMap::new();
-        for item in good {
+        let mut forgotten = None;
+        for item in items {
             self.replay.time(item.index, item.entry.at)?;
             let leaf = item.leaf;
-            self.entry(item, &facts, &mut overlay, &mut earlier).await?;
+            if let Some(erased) = self.entry(item, &facts, &mut overlay, &mut earlier).await? {
+                forgotten = Some(erased.index);
+            }
             self.frontier.push(leaf);
             self.keep_promise()?;
-        }
-        if let Some(failure) = stop {
-            return Err(failure);
         }
         self.index.add_reports(first, &rows).await?;
         self.index.set_sides(first, &sides, &sellers).await?;
@@ -178,7 +199,10 @@ impl<'s> Auditor<'s> {
         if self.recompute {
             self.index.add_alone(&overlay.new_alone).await?;
         }
-        Ok(())
+        match forgotten {
+            Some(index) => Ok(self.index.forget(index).await?),
+            None => Ok(()),
+        }
     }
 
     /// The tree so far has to be what a checkpoint of this size promised.
@@ -192,7 +216,7 @@ impl<'s> Auditor<'s> {
                     Place::Checkpoint(size),
                     detail,
                 );
-                Err(found.with_notes([note]).into())
+                Err(found.with_notes([note, self.note.clone()]).into())
             }
             _ => Ok(()),
         }
@@ -262,15 +286,16 @@ impl<'s> Auditor<'s> {
         Ok(())
     }
 
-    /// One entry. `earlier`: the reports of this window so far.
+    /// One entry; returns the report that it erased. `earlier`: the reports of this part so far.
     async fn entry(
         &mut self,
         item: Item,
         facts: &Facts,
         overlay: &mut Overlay,
         earlier: &mut HashMap<ReportId, Remembered>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Erased>, Failure> {
         let index = item.index;
+        let mut gone = None;
         match &item.entry.body {
             Body::Report { id, historical } => {
                 let seen = Remembered {
@@ -282,7 +307,7 @@ impl<'s> Auditor<'s> {
                 self.report(seen, item.body, facts, overlay, earlier)
                     .await?;
                 earlier.insert(seen.id, seen);
-                return Ok(());
+                return Ok(None);
             }
             Body::Erasure { of, .. } => {
                 let id = ReportId(of.0);
@@ -298,6 +323,7 @@ impl<'s> Auditor<'s> {
                 });
                 let erased = self.replay.erasure(index, id, known)?;
                 self.index.set_erased(&erased).await?;
+                gone = Some(erased);
             }
             _ => self.replay.event(index, &item.entry)?,
         }
@@ -307,7 +333,7 @@ impl<'s> Auditor<'s> {
         if let Body::Epoch(_) = item.entry.body {
             self.epoch().await?;
         }
-        Ok(())
+        Ok(gone)
     }
 
     async fn report(
@@ -370,10 +396,11 @@ impl<'s> Auditor<'s> {
             reached: self.reached.as_ref().filter(|_| !is_seed),
             is_gone: &|report| replay.erased(&report.id).is_some(),
             is_gone_id: &|id| replay.erased(id).is_some(),
-            gone: replay.gone_count(),
+            gone_since: &|since_ms| replay.gone_since(since_ms),
         };
         admission::admit(&checked, &seen, facts, overlay, &context)?;
         self.counts.reports += 1;
+        self.counts.historical += u64::from(seen.historical);
         if self.recompute {
             self.reports.push(Admitted {
                 index,

@@ -243,6 +243,11 @@ async fn rebuild(source: &dyn Source, logged: &Logged, salt_key: &[u8; 32]) -> R
     let mut served = source.statements(number, logged.index);
     while let Some(statement) = served.next().await.transpose()? {
         let place = || Place::Agent(number, statement.agent);
+        // Nobody can make us read on for ever.
+        if tree.size() >= entry.statements {
+            let detail = format!("served beyond the epoch's {} statements", entry.statements);
+            return Err(Failure::at(Code::AuditStatement, place(), detail));
+        }
         if last.is_some_and(|last| last >= statement.agent) {
             let detail = "served out of order".to_owned();
             return Err(Failure::at(Code::AuditStatement, place(), detail));

@@ -22,6 +22,8 @@ pub enum Place {
     Agent(u64, Did),
     /// The trust bundle that the service serves.
     TrustBundle,
+    /// The notice that the log has ended.
+    Successor,
 }
 
 impl Place {
@@ -33,6 +35,7 @@ impl Place {
             Self::Epoch(number, index) => json!({"epoch": number, "entry": index}),
             Self::Agent(number, agent) => json!({"epoch": number, "agent": agent}),
             Self::TrustBundle => json!({"trust_bundle": true}),
+            Self::Successor => json!({"successor": true}),
         };
         match value {
             Value::Object(members) => members,
@@ -50,6 +53,7 @@ impl fmt::Display for Place {
             Self::Epoch(number, index) => write!(f, "epoch {number} (entry {index})"),
             Self::Agent(number, agent) => write!(f, "epoch {number}, agent {agent}"),
             Self::TrustBundle => f.write_str("trust bundle"),
+            Self::Successor => f.write_str("notice of the log's end"),
         }
     }
 }
@@ -95,6 +99,13 @@ impl Disagreement {
             cause: None,
             notes: Vec::new(),
         })
+    }
+
+    /// An entry of a kind whose rules this program does not know.
+    pub fn unsupported_kind(place: Place, kind: &str) -> Box<Self> {
+        let detail = format!("this program does not know the rules of kind {kind}");
+        let code = goodstanding_verify::code::Code::LogUnsupportedVersion;
+        Self::unsupported(place, &goodstanding_verify::Error::new(code, detail))
     }
 
     /// With the signed checkpoints that prove it.

@@ -20,7 +20,7 @@ use super::window::Key;
 use crate::code::{Code, Fault};
 
 /// Version of the layout; another one is made anew.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 /// Page cache, KiB: all the memory that the index takes.
 const CACHE_KIB: u32 = 16_384;
 /// Largest window, entries.
@@ -33,8 +33,9 @@ INSERT INTO seq WITH RECURSIVE s (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s 
 -- One row a report entry: id (32 bytes), log time in ms (8, big-endian), 1 if historical.
 CREATE TABLE reports (idx INTEGER PRIMARY KEY, row BLOB NOT NULL) STRICT;
 CREATE TABLE jtis (key BLOB PRIMARY KEY, idx INTEGER NOT NULL) STRICT, WITHOUT ROWID;
--- The current report on one side of one trade: twice its index, plus one for the seller's side.
-CREATE TABLE sides (key BLOB PRIMARY KEY, current INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- The reports on one side of one trade, the newest of them the current one: twice its index, plus one for the seller's side.
+CREATE TABLE sides (key BLOB, report INTEGER, PRIMARY KEY (key, report)) STRICT, WITHOUT ROWID;
+-- Document (16 bytes), index of a report that brought it (8, big-endian).
 CREATE TABLE documents (key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 -- Reporter (16 bytes), log time in ms (8, big-endian), index (8, big-endian).
 CREATE TABLE alone (key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
@@ -89,6 +90,8 @@ pub(super) struct Index {
     temporary: bool,
     /// Whether reports can be found by their id: only once something was erased.
     by_id: bool,
+    /// Whether what is known of a report can be found by its place: likewise.
+    by_place: bool,
 }
 
 impl Index {
@@ -139,6 +142,7 @@ impl Index {
             path: path.to_owned(),
             temporary: false,
             by_id: false,
+            by_place: false,
         };
         if index.meta("layout").await?.as_deref() != Some(LAYOUT)
             || index.meta("boot").await? != Some(boot())
@@ -147,6 +151,7 @@ impl Index {
             return Ok(None);
         }
         index.by_id = index.meta("by_id").await?.is_some();
+        index.by_place = index.meta("by_place").await?.is_some();
         index.run("BEGIN").await?;
         Ok(Some(index))
     }
@@ -157,6 +162,7 @@ impl Index {
             path,
             temporary,
             by_id: false,
+            by_place: false,
         };
         index.run("BEGIN").await?;
         sqlx::raw_sql(SCHEMA)
@@ -317,8 +323,8 @@ impl Index {
     /// # Errors
     /// When it cannot be read.
     pub(super) async fn sides(&mut self, keys: &[Key]) -> Result<HashMap<usize, Current>, Fault> {
-        let sql = "SELECT n, s.current FROM seq CROSS JOIN sides s WHERE n < ?2 AND s.key = substr(?1, n * 16 + 1, 16) \
-                   AND ?3 = 0";
+        let sql = "SELECT n, max(s.report) FROM seq CROSS JOIN sides s WHERE n < ?2 \
+                   AND s.key = substr(?1, n * 16 + 1, 16) AND ?3 = 0 GROUP BY n";
         let found = self.packed(sql, &keys.concat(), 16, 0).await?;
         Ok(found
             .into_iter()
@@ -332,7 +338,7 @@ impl Index {
             .collect())
     }
 
-    /// Makes the reports of a window the current ones on their sides: `sellers` says which of them sold.
+    /// Records the reports of a window on their sides, which makes them the current ones: `sellers` says which of them sold.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -342,10 +348,9 @@ impl Index {
         keys: &[Key],
         sellers: &[u8],
     ) -> Result<(), Fault> {
-        let sql = "INSERT INTO sides (key, current) \
+        let sql = "INSERT OR IGNORE INTO sides (key, report) \
                    SELECT substr(?1, n * 17 + 1, 16), 2 * (?3 + n) + (substr(?1, n * 17 + 17, 1) = x'01') FROM seq \
-                   WHERE n < ?2 AND substr(?1, n * 17 + 1, 16) <> zeroblob(16) ORDER BY n \
-                   ON CONFLICT (key) DO UPDATE SET current = excluded.current";
+                   WHERE n < ?2 AND substr(?1, n * 17 + 1, 16) <> zeroblob(16)";
         let mut rows = Vec::with_capacity(keys.len() * 17);
         for (key, seller) in keys.iter().zip(sellers) {
             rows.extend_from_slice(key);
@@ -359,19 +364,59 @@ impl Index {
     /// # Errors
     /// When it cannot be read.
     pub(super) async fn known_documents(&mut self, keys: &[Key]) -> Result<HashSet<Key>, Fault> {
-        let sql = "SELECT n, 0 FROM seq CROSS JOIN documents d WHERE n < ?2 AND d.key = substr(?1, n * 16 + 1, 16) AND ?3 = 0";
+        let sql = "SELECT n, 0 FROM seq WHERE n < ?2 AND ?3 = 0 AND EXISTS (SELECT 1 FROM documents \
+                   WHERE key >= substr(?1, n * 16 + 1, 16) AND key <= substr(?1, n * 16 + 1, 16) || x'ffffffffffffffff')";
         let found = self.packed(sql, &keys.concat(), 16, 0).await?;
         let key = |(n, _): (u64, u64)| keys.get(usize::try_from(n).ok()?).copied();
         Ok(found.into_iter().filter_map(key).collect())
     }
 
-    /// Records documents.
+    /// Records documents and the indices of the reports that brought them.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) async fn add_documents(&mut self, keys: &[Key]) -> Result<(), Fault> {
-        let sql = "INSERT OR IGNORE INTO documents (key) SELECT substr(?1, n * 16 + 1, 16) FROM seq WHERE n < ?2 AND ?3 = 0";
-        self.packed(sql, &keys.concat(), 16, 0).await.map(|_| ())
+    pub(super) async fn add_documents(&mut self, documents: &[(Key, u64)]) -> Result<(), Fault> {
+        let sql = "INSERT OR IGNORE INTO documents (key) SELECT substr(?1, n * 24 + 1, 24) FROM seq WHERE n < ?2 AND ?3 = 0";
+        let mut rows = Vec::with_capacity(documents.len() * 24);
+        for (key, index) in documents {
+            rows.extend_from_slice(key);
+            rows.extend_from_slice(&index.to_be_bytes());
+        }
+        self.packed(sql, &rows, 24, 0).await.map(|_| ())
+    }
+
+    /// Forgets everything about a report that only its bytes told. Whoever comes later cannot know it, and the log does not
+    /// go by it any more.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) async fn forget(&mut self, index: u64) -> Result<(), Fault> {
+        if !self.by_place {
+            for sql in [
+                "CREATE INDEX jtis_place ON jtis (idx)",
+                "CREATE INDEX sides_place ON sides (report)",
+                "CREATE INDEX documents_place ON documents (substr(key, 17, 8))",
+                "CREATE INDEX alone_place ON alone (substr(key, 25, 8))",
+            ] {
+                self.run(sql).await?;
+            }
+            self.set_meta("by_place", "1").await?;
+            self.by_place = true;
+        }
+        let number = to_i64(index)?;
+        let place = index.to_be_bytes();
+        let deletes = [
+            sqlx::query("DELETE FROM jtis WHERE idx = ?").bind(number),
+            sqlx::query("DELETE FROM sides WHERE report >= 2 * ?1 AND report <= 2 * ?1 + 1")
+                .bind(number),
+            sqlx::query("DELETE FROM documents WHERE substr(key, 17, 8) = ?").bind(&place[..]),
+            sqlx::query("DELETE FROM alone WHERE substr(key, 25, 8) = ?").bind(&place[..]),
+        ];
+        for delete in deletes {
+            let done = delete.execute(&mut self.connection).await;
+            done.map_err(|e| unusable(&self.path, &e))?;
+        }
+        Ok(())
     }
 
     /// How many reports on its word alone each reporter has since a log time (Unix milliseconds); one answer each.

@@ -16,6 +16,7 @@ mod admission;
 mod auditor;
 mod epochs;
 mod finding;
+mod head;
 mod index;
 mod replay;
 mod run;
@@ -23,6 +24,7 @@ mod seeds;
 pub mod source;
 mod state;
 mod tree;
+mod trust;
 mod window;
 
 pub use finding::{Disagreement, Failure, Place};

@@ -10,7 +10,7 @@ use goodstanding_verify::{
 };
 
 use super::{
-    finding::{Failure, Place},
+    finding::{Disagreement, Failure, Place},
     index::Erased,
 };
 use crate::{
@@ -72,7 +72,7 @@ impl Replay {
     /// The next entry that is neither a report nor an erasure.
     ///
     /// # Errors
-    /// `audit.policy_invalid`, `audit.key_event_invalid`, `audit.epoch_invalid`.
+    /// `audit.policy_invalid`, `audit.key_event_invalid`, `audit.epoch_invalid`, `log.unsupported_version`.
     pub(super) fn event(&mut self, index: u64, entry: &Entry) -> Result<(), Failure> {
         match &entry.body {
             Body::Policy { version, policy } => self.policy(index, *version, policy),
@@ -84,14 +84,15 @@ impl Replay {
                 Ok(())
             }
             Body::Epoch(epoch) => self.epoch(index, entry.at, epoch),
-            // Documents of casework and rotations: their entries are well-formed, and no statement depends on them yet.
-            Body::Report { .. }
-            | Body::Erasure { .. }
-            | Body::Rotation { .. }
+            Body::Report { .. } | Body::Erasure { .. } => Ok(()),
+            // They bear on scores in ways that this program does not know yet: to go on would be to vouch for them.
+            Body::Rotation { .. }
             | Body::Recovery { .. }
             | Body::Reply { .. }
             | Body::Appeal { .. }
-            | Body::Decision { .. } => Ok(()),
+            | Body::Decision { .. } => {
+                Err(Disagreement::unsupported_kind(Place::Entry(index), entry.body.kind()).into())
+            }
         }
     }
 
@@ -144,6 +145,21 @@ impl Replay {
         if epoch.log_size > index {
             return wrong(format!(
                 "log_size {} is beyond its own entry",
+                epoch.log_size
+            ));
+        }
+        let covered = self.newest_epoch.as_ref().map_or(0, |e| e.entry.log_size);
+        if epoch.log_size < covered {
+            return wrong(format!(
+                "log_size {} is below the previous epoch's {covered}",
+                epoch.log_size
+            ));
+        }
+        // Only an epoch that was logged in front of an erasure can have used what it took away. Without this, one erasure
+        // would excuse every epoch to come.
+        if let Some((report, erasure)) = self.erased_between(epoch.log_size) {
+            return wrong(format!(
+                "log_size {} leaves out the erasure at entry {erasure}, which took away the report at entry {report}",
                 epoch.log_size
             ));
         }
@@ -215,6 +231,13 @@ impl Replay {
         u64::try_from(self.erased.len()).unwrap_or(u64::MAX)
     }
 
+    /// Reports logged at or after `since_ms` (Unix milliseconds) whose bytes this audit does not have.
+    pub(super) fn gone_since(&self, since_ms: u64) -> u64 {
+        let gone = self.erased.values().filter(|e| !e.held);
+        let count = gone.filter(|e| e.at_ms.is_none_or(|at_ms| at_ms >= since_ms));
+        u64::try_from(count.count()).unwrap_or(u64::MAX)
+    }
+
     /// How many erasure entries are below `log_size`.
     pub(super) fn erasures_below(&self, log_size: u64) -> u64 {
         let count = self.erasures.partition_point(|index| *index < log_size);
@@ -227,6 +250,15 @@ impl Replay {
         erased
             .filter(move |(_, e)| e.entry.is_some_and(|entry| entry < log_size))
             .map(|(id, _)| id)
+    }
+
+    /// A report below `log_size` that an erasure met so far, at or above `log_size`, took away: its entry and the erasure's.
+    fn erased_between(&self, log_size: u64) -> Option<(u64, u64)> {
+        let below = self.erased.values().filter(|e| e.index < log_size);
+        below
+            .filter_map(|e| Some((e.index, e.entry?)))
+            .filter(|(_, entry)| *entry >= log_size)
+            .min_by_key(|(_, entry)| *entry)
     }
 
     /// Whether bytes that this audit has are left out of an epoch over this prefix.

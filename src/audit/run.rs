@@ -9,26 +9,22 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use goodstanding_verify::{
-    b64,
-    bundle::TrustBundle,
-    checkpoint::{Checkpoint, SignedCheckpoint},
-    did::Did,
-    entry::KeyUse,
-    frontier::Frontier,
-    note::VerifierKey,
-    witness_policy::WitnessPolicy,
+    b64, bundle::TrustBundle, did::Did, frontier::Frontier, merkle::Hash, note::VerifierKey,
+    successor::Notice, witness_policy::WitnessPolicy,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
     auditor::Auditor,
-    finding::{Disagreement, Failure, Place},
+    finding::{Failure, Place},
+    head::{self, Head, Seeking},
     index::{Index, WINDOW},
     seeds::{self, OtherView},
     source::Source,
     state::{Seen, State, index_path},
     tree::{Tree, Window},
+    trust,
     window::{Item, Workers},
 };
 use crate::{
@@ -52,6 +48,8 @@ pub struct Options {
     pub trust: Option<TrustBundle>,
     /// The witnesses that count, instead of the bundle's.
     pub witness_policy: Option<WitnessPolicy>,
+    /// Take a served witness policy that asks for less than the one remembered.
+    pub accept_weaker: bool,
     /// Leave epochs out.
     pub no_epochs: bool,
     /// Other trust roots.
@@ -73,6 +71,7 @@ impl Default for Options {
             log_key: None,
             trust: None,
             witness_policy: None,
+            accept_weaker: false,
             no_epochs: false,
             seeds: None,
             now_s: 0,
@@ -88,6 +87,8 @@ impl Default for Options {
 pub struct Witnessed {
     /// Whether the policy wants a quorum.
     pub required: bool,
+    /// Whether it is met. A log may publish its newest checkpoint before it is; then nobody else vouches for it yet.
+    pub met: bool,
     /// How many witnesses it is made of.
     pub total: usize,
     /// Who cosigned, and when (Unix seconds).
@@ -120,6 +121,8 @@ pub struct Summary {
     pub entries: u64,
     /// Reports verified now.
     pub reports: u64,
+    /// Those of them that an operator imported: their time is what the operator says.
+    pub historical: u64,
     /// Reports whose bytes were erased, in the whole log.
     pub erased: u64,
     /// Policies in the whole log.
@@ -141,6 +144,9 @@ pub struct Summary {
     /// Who witnessed the checkpoint; absent without a witness policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witnesses: Option<Witnessed>,
+    /// The notice that the log has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Notice>,
     /// Version of the trust bundle whose keys are the log's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust_bundle: Option<u64>,
@@ -185,13 +191,21 @@ pub async fn audit(
     let mut state = held.unwrap_or_else(|| State::new(key.log.clone()));
     let checkpoints_seen = state.checkpoints.len();
     // The bundle comes before the checkpoint, so that the checkpoint covers what the bundle says.
-    let bundle = bundle(source, &key.log).await?;
-    let policy = witness_policy(options, bundle.as_ref(), &key.log)?;
-    let (mut tree, mut note, mut witnesses) =
-        head(source, &mut state, policy.as_ref(), options).await?;
-    if let Some(bundle) = &bundle {
-        bundle_checkpoint(bundle, &mut tree, &note).await?;
-    }
+    let bundle = trust::bundle(source, &key.log, options).await?;
+    let policy = trust::witness_policy(source, options, bundle.as_ref(), &mut state).await?;
+    let known: Vec<Seen> = [options.trust.as_ref(), bundle.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(trust::seen_in)
+        .collect::<Result<_, _>>()?;
+    let seeking = Seeking {
+        source,
+        policy: policy.as_ref(),
+        known: &known,
+        options,
+    };
+    let mut head = seeking.head(&mut state).await?;
+    let ended = trust::ended(source, bundle.as_ref(), options, &head).await?;
     let (index, restarted) = index(options, &mut state).await?;
     let resumed_at = state.frontier.size();
     let mut opened = index;
@@ -201,13 +215,15 @@ pub async fn audit(
     let done = async {
         let mut patience = options.patience_s;
         loop {
-            auditor.promises = promises(&state);
-            walk(&mut auditor, &mut tree, &mut state, options, progress).await?;
-            if auditor.frontier.root() != root_of(&note)? {
+            auditor.promises = promises(&state, &head)?;
+            auditor.note.clone_from(&head.note);
+            let tree = &mut head.tree;
+            walk(&mut auditor, tree, &mut state, options, progress).await?;
+            if auditor.frontier.root() != head.root {
                 let detail = "the entries do not make the signed root";
                 return Err(Failure::at(
                     Code::AuditForked,
-                    Place::Checkpoint(tree.size()),
+                    Place::Checkpoint(head.tree.size()),
                     detail,
                 ));
             }
@@ -215,21 +231,20 @@ pub async fn audit(
                 break;
             };
             // It may have been erased after the checkpoint was published: then the next one has the entry.
-            let size = tree.size();
-            while patience > 0 && tree.size() == size {
+            let size = head.tree.size();
+            while patience > 0 && head.tree.size() == size {
                 patience -= 1;
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                (tree, note, witnesses) =
-                    head(source, &mut state, policy.as_ref(), options).await?;
+                head = seeking.head(&mut state).await?;
             }
-            if tree.size() == size {
+            if head.tree.size() == size {
                 let detail = format!("report {} is not served, and no entry erases it", open.id);
                 let place = Place::Entry(open.index);
                 return Err(Failure::at(Code::AuditBodyMissing, place, detail));
             }
         }
         if let Some(bundle) = &bundle {
-            bundle_keys(bundle, &auditor)?;
+            trust::bundle_keys(bundle, &auditor.replay)?;
         }
         match &options.seeds {
             None => Ok(None),
@@ -267,12 +282,13 @@ pub async fn audit(
         log_key: key.log.to_string(),
         log_key_from: key.from,
         first_use: key.first_use,
-        size: tree.size(),
+        size: head.tree.size(),
         root: b64::std_encode(auditor.frontier.root()),
         resumed_at,
         restarted,
-        entries: tree.size().saturating_sub(resumed_at),
+        entries: head.tree.size().saturating_sub(resumed_at),
         reports: counts.reports,
+        historical: counts.historical,
         erased: auditor.replay.gone_count(),
         policies,
         key_events,
@@ -282,7 +298,8 @@ pub async fn audit(
         epochs_not_checked: counts.not_checked,
         quota_checked: counts.quota_checked,
         checkpoints_seen,
-        witnesses,
+        witnesses: head.witnesses,
+        ended,
         trust_bundle: bundle.as_ref().map(TrustBundle::version),
         took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         other_view,
@@ -334,198 +351,6 @@ async fn key(
     })
 }
 
-/// The bundle that the source serves; it is of this log.
-async fn bundle(source: &dyn Source, log: &VerifierKey) -> Result<Option<TrustBundle>, Failure> {
-    let Some(jws) = source.trust_bundle().await? else {
-        return Ok(None);
-    };
-    let wrong = |cause: Fault| Failure::caused(Code::AuditTrustBundle, Place::TrustBundle, cause);
-    let bundle = TrustBundle::parse_any_time(&jws, None).map_err(|e| wrong(e.into()))?;
-    if bundle.log() == log {
-        Ok(Some(bundle))
-    } else {
-        let detail = format!("it names the log {}, not {log}", bundle.log());
-        Err(Failure::at(
-            Code::AuditTrustBundle,
-            Place::TrustBundle,
-            detail,
-        ))
-    }
-}
-
-fn witness_policy(
-    options: &Options,
-    served: Option<&TrustBundle>,
-    log: &VerifierKey,
-) -> Result<Option<WitnessPolicy>, Failure> {
-    let of_bundle = |bundle: &TrustBundle| WitnessPolicy::parse(&bundle.payload().witness_policy);
-    let policy = match (&options.witness_policy, &options.trust, served) {
-        (Some(policy), ..) => Some(policy.clone()),
-        (None, Some(bundle), _) | (None, None, Some(bundle)) => {
-            Some(of_bundle(bundle).map_err(Fault::from)?)
-        }
-        (None, None, None) => None,
-    };
-    if let Some(policy) = &policy
-        && !policy.logs().any(|named| named == log)
-    {
-        let detail = format!("the witness policy has no line for the log {log}");
-        return Err(Fault::new(Code::ParameterInvalid, detail).into());
-    }
-    Ok(policy)
-}
-
-fn root_of(note: &str) -> Result<goodstanding_verify::merkle::Hash, Failure> {
-    let signed = SignedCheckpoint::parse(note).map_err(Fault::from)?;
-    Ok(signed.checkpoint().root)
-}
-
-/// The newest checkpoint: signed, witnessed, and an extension of everything seen before. It is remembered.
-async fn head<'s>(
-    source: &'s dyn Source,
-    state: &mut State,
-    policy: Option<&WitnessPolicy>,
-    options: &Options,
-) -> Result<(Tree<'s>, String, Option<Witnessed>), Failure> {
-    let note = source.checkpoint().await?;
-    let wrong = |error| {
-        let place = Place::Checkpoint(size_in(&note));
-        let found = Disagreement::caused(Code::AuditCheckpoint, place, &Fault::from(error));
-        Failure::from(found.with_notes([note.clone()]))
-    };
-    let signed = SignedCheckpoint::parse(&note).map_err(wrong)?;
-    let checkpoint = signed.verify_log(&state.log).map_err(wrong)?.clone();
-    let witnesses = match policy {
-        None => None,
-        Some(policy) => {
-            let quorum = policy.evaluate(&signed).map_err(wrong)?;
-            Some(Witnessed {
-                required: quorum.required,
-                total: quorum.total,
-                cosigned: quorum.witnesses,
-            })
-        }
-    };
-    if let Some(newest) = state.newest() {
-        not_behind(newest, &checkpoint, &note)?;
-    }
-    // The one of the same size is looked at first: two roots are a fork whatever the tiles say.
-    if let Some(same) = state.promised(checkpoint.size) {
-        extends(same, checkpoint.root, &note)?;
-    }
-    let mut tree = Tree::open(source, checkpoint.size, checkpoint.root).await?;
-    if let Some(newest) = state.newest().cloned() {
-        extends(&newest, tree.root_at(newest.size).await?, &note)?;
-    }
-    state.remember(Seen {
-        size: checkpoint.size,
-        root: b64::std_encode(checkpoint.root),
-        at_s: options.now_s,
-        note: note.clone(),
-    });
-    if let Some(path) = &options.state {
-        state.save(path)?;
-    }
-    Ok((tree, note, witnesses))
-}
-
-/// The size that a note claims, for the place of an error.
-fn size_in(note: &str) -> u64 {
-    let size = note.lines().nth(1);
-    size.and_then(|size| size.parse().ok()).unwrap_or(0)
-}
-
-/// A log does not become smaller.
-fn not_behind(newest: &Seen, now: &Checkpoint, note: &str) -> Result<(), Failure> {
-    if now.size >= newest.size {
-        return Ok(());
-    }
-    let detail = format!(
-        "it has {} entries, but one of {} was signed before (root {}, seen at {})",
-        now.size, newest.size, newest.root, newest.at_s
-    );
-    let found = Disagreement::new(Code::AuditShrunk, Place::Checkpoint(now.size), detail);
-    Err(found
-        .with_notes([newest.note.clone(), note.to_owned()])
-        .into())
-}
-
-/// The newer tree has to have the older one as its beginning.
-fn extends(
-    older: &Seen,
-    root_then: goodstanding_verify::merkle::Hash,
-    note: &str,
-) -> Result<(), Failure> {
-    if older.hash() == Some(root_then) {
-        return Ok(());
-    }
-    let detail = format!(
-        "its first {} entries have root {}, but {} was signed for them before (seen at {})",
-        older.size,
-        b64::std_encode(root_then),
-        older.root,
-        older.at_s
-    );
-    let place = Place::Checkpoint(size_in(note));
-    let found = Disagreement::new(Code::AuditForked, place, detail);
-    Err(found
-        .with_notes([older.note.clone(), note.to_owned()])
-        .into())
-}
-
-/// The bundle's own checkpoint is a beginning of the log too.
-async fn bundle_checkpoint(
-    bundle: &TrustBundle,
-    tree: &mut Tree<'_>,
-    note: &str,
-) -> Result<(), Failure> {
-    let theirs = &bundle.payload().checkpoint;
-    let signed = SignedCheckpoint::parse(theirs).map_err(Fault::from)?;
-    let checkpoint = signed.checkpoint();
-    let seen = Seen {
-        size: checkpoint.size,
-        root: b64::std_encode(checkpoint.root),
-        at_s: bundle.payload().iat,
-        note: theirs.clone(),
-    };
-    if tree.size() < checkpoint.size {
-        let now = SignedCheckpoint::parse(note).map_err(Fault::from)?;
-        return not_behind(&seen, now.checkpoint(), note);
-    }
-    extends(&seen, tree.root_at(checkpoint.size).await?, note)
-}
-
-/// The bundle's keys are those that the log has announced by then.
-fn bundle_keys(bundle: &TrustBundle, auditor: &Auditor<'_>) -> Result<(), Failure> {
-    let payload = bundle.payload();
-    let size = size_in(&payload.checkpoint);
-    let logged = auditor.replay.ring_at(size);
-    let mine: BTreeMap<(KeyUse, String), _> = logged
-        .keys()
-        .iter()
-        .map(|k| ((k.usage, k.jwk.thumbprint()), (k.from, k.to, k.revoked)))
-        .collect();
-    let theirs: BTreeMap<(KeyUse, String), _> = payload
-        .keys
-        .iter()
-        .map(|k| ((k.usage, k.kid.clone()), (k.from, k.to, k.revoked)))
-        .collect();
-    let all = mine.keys().chain(theirs.keys());
-    match all.into_iter().find(|id| mine.get(*id) != theirs.get(*id)) {
-        None => Ok(()),
-        Some((usage, kid)) => {
-            let detail = format!(
-                "what it says of the {usage} key {kid} is not what the log says below {size}"
-            );
-            Err(Failure::at(
-                Code::AuditTrustBundle,
-                Place::TrustBundle,
-                detail,
-            ))
-        }
-    }
-}
-
 async fn snapshot(index: &mut Index) -> Result<Option<Snapshot>, Failure> {
     let text = index.snapshot().await?;
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
@@ -552,14 +377,21 @@ async fn index(options: &Options, state: &mut State) -> Result<(Index, Option<St
 }
 
 /// What signed checkpoints promise of the entries still to come.
-fn promises(state: &State) -> BTreeMap<u64, (goodstanding_verify::merkle::Hash, String)> {
-    let ahead = state
-        .checkpoints
-        .iter()
-        .filter(|seen| seen.size > state.frontier.size());
-    ahead
-        .filter_map(|seen| Some((seen.size, (seen.hash()?, seen.note.clone()))))
-        .collect()
+fn promises(state: &State, head: &Head<'_>) -> Result<BTreeMap<u64, (Hash, String)>, Failure> {
+    let from = state.frontier.size();
+    let seen = state.checkpoints.iter().chain(&head.published);
+    let mut promises: BTreeMap<u64, (Hash, String)> = BTreeMap::new();
+    for seen in seen.filter(|seen| seen.size > from) {
+        let Some(root) = seen.hash() else { continue };
+        match promises.get(&seen.size) {
+            Some((other, note)) if *other != root => head::extends(seen, *other, note)?,
+            Some(_) => {}
+            None => {
+                promises.insert(seen.size, (root, seen.note.clone()));
+            }
+        }
+    }
+    Ok(promises)
 }
 
 /// From where the auditor is to the end of the tree: fetched ahead, checked in parallel, replayed in order.

@@ -8,6 +8,7 @@ use std::{
 
 use goodstanding_verify::{
     b64, checkpoint::SignedCheckpoint, frontier::Frontier, merkle::Hash, note::VerifierKey,
+    witness_policy::WitnessPolicy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,8 @@ struct Written {
     root: String,
     frontier: Vec<String>,
     checkpoints: Vec<Seen>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    witness_policy: Option<String>,
 }
 
 /// What is remembered.
@@ -59,6 +62,8 @@ pub(super) struct State {
     pub(super) frontier: Frontier,
     /// Every checkpoint seen, ascending by size.
     pub(super) checkpoints: Vec<Seen>,
+    /// The witness policy that the log served last.
+    pub(super) witness_policy: Option<WitnessPolicy>,
 }
 
 impl State {
@@ -68,6 +73,7 @@ impl State {
             log,
             frontier: Frontier::default(),
             checkpoints: Vec::new(),
+            witness_policy: None,
         }
     }
 
@@ -119,10 +125,12 @@ impl State {
                 ));
             }
         }
+        let policy = written.witness_policy.as_deref().map(WitnessPolicy::parse);
         Ok(Self {
             log,
             frontier,
             checkpoints: written.checkpoints,
+            witness_policy: policy.transpose().map_err(|e| e.to_string())?,
         })
     }
 
@@ -139,6 +147,7 @@ impl State {
             root: b64::std_encode(self.frontier.root()),
             frontier: self.frontier.hashes().iter().map(b64::std_encode).collect(),
             checkpoints: self.checkpoints.clone(),
+            witness_policy: self.witness_policy.as_ref().map(ToString::to_string),
         };
         let text = serde_json::to_string_pretty(&written)
             .map_err(|e| Fault::new(Code::Internal, e.to_string()))?;

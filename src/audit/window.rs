@@ -153,6 +153,13 @@ fn check(
         _ => Failure::caused(Code::AuditEntryInvalid, place.clone(), error),
     })?;
     let Body::Report { id, .. } = entry.body else {
+        if body.is_some() {
+            let detail = format!(
+                "a report is served for an entry of kind {}",
+                entry.body.kind()
+            );
+            return Err(Failure::at(Code::AuditBodyAltered, place, detail));
+        }
         return Ok(Item {
             index,
             leaf,

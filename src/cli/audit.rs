@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// The witnesses that count, instead of the trust bundle's (C2SP tlog-policy)
     #[arg(long, value_name = "FILE")]
     witness_policy: Option<String>,
+    /// Take a witness policy that asks for less than the one that the log had before
+    #[arg(long)]
+    accept_weaker: bool,
     /// Score the newest epoch with these trust roots too, and show where they disagree: DIDs (or, for a directory, aliases)
     /// separated by commas, or @FILE
     #[arg(long, value_name = "a,b,…|@FILE", conflicts_with = "no_epochs")]
@@ -70,6 +73,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
         log_key: log_key.map_err(|e| Usage(format!("--log-key: {}", e.detail())))?,
         trust,
         witness_policy,
+        accept_weaker: args.accept_weaker,
         no_epochs: args.no_epochs,
         seeds: None,
         now_s: Clock::System.now_s(),
@@ -213,6 +217,10 @@ fn show(summary: &Summary) -> anyhow::Result<()> {
     match &summary.witnesses {
         None => say!("witnesses   no policy"),
         Some(w) if w.total == 0 => say!("witnesses   none wanted by the policy"),
+        Some(w) if !w.met => say!(
+            "witnesses   unwitnessed: too few of {} cosigned, and the log publishes without them",
+            w.total
+        ),
         Some(w) => {
             say!("witnesses   {} of {} cosigned", w.cosigned.len(), w.total);
             for (name, time) in &w.cosigned {
@@ -222,6 +230,18 @@ fn show(summary: &Summary) -> anyhow::Result<()> {
     }
     if let Some(version) = summary.trust_bundle {
         say!("bundle      version {version}: its keys are the log's");
+    }
+    if let Some(notice) = &summary.ended {
+        say!(
+            "ended       {} at {} entries, {}",
+            notice.reason.as_str(),
+            notice.size,
+            utc(notice.iat)
+        );
+        if let Some(next) = &notice.successor {
+            let url = next.url.as_deref().unwrap_or("no URL named");
+            say!("            {} goes on: {}, {url}", next.origin, next.vkey);
+        }
     }
     if let Some(why) = &summary.restarted {
         say!("restarted   from the first entry: {why}");
@@ -237,6 +257,12 @@ fn show(summary: &Summary) -> anyhow::Result<()> {
         summary.reports,
         summary.erased
     );
+    if summary.historical > 0 {
+        say!(
+            "            {} of them historical: imported, and dated by the operator's word",
+            summary.historical
+        );
+    }
     if !summary.quota_checked {
         say!("            the quota of unilateral reports was not checked throughout");
     }

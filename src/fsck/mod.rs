@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::{
     code::{Code, Fault},
     keys::KeyFile,
-    log::{guard::HeadGuard, sign::LogSigner, tenure},
+    log::{end, guard::HeadGuard, sign::LogSigner, tenure},
     store::{self, sqlite::snapshot::Snapshot},
 };
 
@@ -285,6 +285,29 @@ async fn log_key(
         return Ok(Some(key.clone()));
     }
     let place = "keys/log.json";
+    // A log that ended because its key was lost, or a backup without keys: the database remembers which one it was.
+    if !data.join(place).exists()
+        && let Some(remembered) = snapshot.meta(crate::app::LOG_VKEY).await?
+    {
+        let may_lack = snapshot.meta(tenure::COPY).await?.is_some()
+            || snapshot.meta(end::META).await?.is_some();
+        if !may_lack {
+            let detail = "is missing: the log cannot go on without it";
+            findings.add(Code::FsckKeyFile, place, detail);
+        }
+        return Ok(match VerifierKey::parse(&remembered) {
+            Ok(key) if origin.as_deref().is_none_or(|name| name == key.name()) => Some(key),
+            Ok(key) => {
+                let detail = format!("is the key of {}", key.name());
+                findings.add(Code::FsckSettings, "setting log_vkey", detail);
+                None
+            }
+            Err(error) => {
+                findings.add(Code::FsckSettings, "setting log_vkey", error.to_string());
+                None
+            }
+        });
+    }
     let key = match KeyFile::read(&data.join(place)) {
         Ok(key) => key,
         Err(error) => {

@@ -43,6 +43,8 @@ pub(super) struct Told {
     pub(super) attestors: Vec<Did>,
     /// Ids that erasure entries name, with the entry's index.
     pub(super) erased: HashMap<[u8; 32], u64>,
+    /// Report entries below the place of the reading that were erased sooner or later, with the index of the erasure.
+    taken: Vec<(u64, u64)>,
     /// Index of the first report that was erased: what stands after it may have been decided with knowledge that is gone.
     pub(super) first_erased: Option<u64>,
     /// Rows that the index of documents should have.
@@ -381,6 +383,10 @@ impl Told {
                 }
             }
             Body::Epoch(epoch) => self.epoch(row.idx, epoch, &place, findings),
+            Body::Report { id, .. } => {
+                let erasure = self.erased.get(&id.0);
+                self.taken.extend(erasure.map(|entry| (row.idx, *entry)));
+            }
             _ => {}
         }
         Some(entry)
@@ -407,10 +413,10 @@ impl Told {
     }
 
     fn epoch(&mut self, index: u64, epoch: &EpochEntry, place: &str, findings: &mut Findings) {
-        let (number, as_of) = self
+        let (number, as_of, covered) = self
             .epochs
             .last()
-            .map_or((0, 0), |(_, e)| (e.number, e.as_of));
+            .map_or((0, 0, 0), |(_, e)| (e.number, e.as_of, e.log_size));
         let mut wrong = |detail: String| findings.add(Code::FsckEpoch, place, detail);
         if epoch.number != number + 1 {
             wrong(format!("number {} after {number}", epoch.number));
@@ -419,6 +425,21 @@ impl Told {
             wrong(format!(
                 "as_of {} is before the {as_of} of epoch {number}",
                 epoch.as_of
+            ));
+        }
+        if epoch.log_size < covered {
+            wrong(format!(
+                "covers {} entries, epoch {number} {covered}",
+                epoch.log_size
+            ));
+        }
+        let left_out = self.taken.iter().find(|(report, erasure)| {
+            *report < epoch.log_size && (epoch.log_size..index).contains(erasure)
+        });
+        if let Some((report, erasure)) = left_out {
+            wrong(format!(
+                "covers {} entries without the erasure at entry {erasure}, which took away the report at entry {report}",
+                epoch.log_size
             ));
         }
         if epoch.log_size > index {

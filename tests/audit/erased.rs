@@ -33,8 +33,13 @@ fn erasure(of: &str, at: u64) -> Value {
 
 /// Computes and logs an epoch over all that there is, as the service would.
 async fn epoch(copy: &Copy, erased: u64) {
+    let size = copy.entries().await.len() as u64;
+    epoch_over(copy, size, erased).await;
+}
+
+/// The same over the first `size` entries; returns the index of its entry.
+async fn epoch_over(copy: &Copy, size: u64, erased: u64) -> u64 {
     let entries = copy.entries().await;
-    let size = entries.len() as u64;
     let newest = entries.iter().rfind(|e| e["kind"] == "epoch").unwrap();
     let (number, as_of) = (
         newest["number"].as_u64().unwrap() + 1,
@@ -44,7 +49,8 @@ async fn epoch(copy: &Copy, erased: u64) {
         .await
         .unwrap();
     let admitted = evidence::read(&store, size, as_of).await.unwrap();
-    let policy = entries.iter().rposition(|e| e["kind"] == "policy").unwrap();
+    let covered = &entries[..usize::try_from(size).unwrap()];
+    let policy = covered.iter().rposition(|e| e["kind"] == "policy").unwrap();
     let parsed = goodstanding_score::policy::Policy::parse(&entries[policy]["policy"]).unwrap();
     store.close().await;
     let salt = [9; 32];
@@ -79,6 +85,7 @@ async fn epoch(copy: &Copy, erased: u64) {
         .await
         .unwrap();
     }
+    index
 }
 
 #[tokio::test]
@@ -207,4 +214,65 @@ async fn erasures_of_nothing() {
         (found.code(), found.place()),
         ("audit.report_duplicate", &Place::Entry(index))
     );
+}
+
+/// What `fsck` says of epochs.
+async fn fsck_epochs(copy: &Copy) -> Vec<String> {
+    let options = goodstanding::fsck::Options::new(crate::support::T0);
+    let outcome = goodstanding::fsck::run(copy.path(), &options)
+        .await
+        .unwrap();
+    let problems = outcome.problems.into_iter();
+    problems
+        .filter(|p| p.code == "fsck.epoch")
+        .map(|p| format!("{}: {}", p.place, p.detail))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_erasure_excuses_no_epoch_that_comes_after_it() {
+    let data = market().await.stop().await;
+    let copy = Copy::of(data.path());
+    let id = erase(&copy, 50).await;
+    let erasure_at = copy.append(&erasure(&id, copy.now().await), None).await;
+    // Over a prefix that ends in front of the erasure, which nobody can recompute any more: whatever it says would pass.
+    let forged = epoch_over(&copy, erasure_at, 0).await;
+    copy.sql(&["UPDATE statements SET claims = json_set(claims, '$.lower_bp', 9999) WHERE epoch = 3 AND leaf = 0"])
+        .await;
+    copy.resign().await;
+    let found = copy.found(&Options::default()).await;
+    assert_eq!(
+        (found.code(), found.place()),
+        ("audit.epoch_invalid", &Place::Epoch(3, forged))
+    );
+    assert!(
+        found
+            .detail()
+            .contains(&format!("erasure at entry {erasure_at}")),
+        "{found}"
+    );
+    let problems = fsck_epochs(&copy).await;
+    let named = |p: &String| {
+        p.starts_with(&format!("entry {forged}:"))
+            && p.contains(&format!("erasure at entry {erasure_at}"))
+    };
+    assert!(problems.iter().any(named), "{problems:?}");
+}
+
+#[tokio::test]
+async fn epochs_do_not_go_back_in_the_log() {
+    let data = market().await.stop().await;
+    let copy = Copy::of(data.path());
+    let (_, first) = copy.find(|e| e["kind"] == "epoch").await;
+    let back = epoch_over(&copy, first["log_size"].as_u64().unwrap(), 0).await;
+    copy.resign().await;
+    let found = copy.found(&Options::default()).await;
+    assert_eq!(
+        (found.code(), found.place()),
+        ("audit.epoch_invalid", &Place::Epoch(3, back))
+    );
+    assert!(found.detail().contains("below the previous"), "{found}");
+    let problems = fsck_epochs(&copy).await;
+    let named = |p: &String| p.starts_with(&format!("entry {back}:")) && p.contains("epoch 2");
+    assert!(problems.iter().any(named), "{problems:?}");
 }

@@ -13,6 +13,7 @@ mod support;
 
 mod erased;
 mod forge;
+mod forgotten;
 mod forked;
 mod honest;
 mod lying;

@@ -6,16 +6,20 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use goodstanding_verify::{
     did::Did,
+    note::VerifierKey,
     tile::{TilePath, bundle_bytes, tile_bytes},
 };
 
-use super::{Introduction, ServedBody, ServedStatement, Source};
+use super::{Introduction, ServedBody, ServedPolicy, ServedStatement, Source};
 use crate::{
-    app::Reader,
+    app::{LOG_VKEY, Reader},
     audit::finding::{Failure, Place},
     code::{Code, Fault},
     keys::KeyFile,
-    log::sign::LogSigner,
+    log::{
+        sign::LogSigner,
+        witness::{WhenMissed, Witnesses},
+    },
     store::{Store, Tree},
 };
 
@@ -130,6 +134,19 @@ impl Source for DirSource {
         Ok(None)
     }
 
+    async fn witnesses(&self, log: &VerifierKey) -> Result<Option<ServedPolicy>, Failure> {
+        let witnesses = Witnesses::load(&self.data, log)?;
+        Ok(Some(ServedPolicy {
+            policy: witnesses.policy,
+            fails_open: witnesses.when_missed == WhenMissed::Publish,
+        }))
+    }
+
+    async fn checkpoints(&self, from: u64) -> Result<Vec<String>, Failure> {
+        let rows = self.store().checkpoints(from, PAGE).await?;
+        Ok(rows.into_iter().map(|row| row.note).collect())
+    }
+
     async fn introduction(&self) -> Result<Introduction, Failure> {
         let origin = self.store().meta("origin").await?.ok_or_else(|| {
             Fault::new(
@@ -138,6 +155,15 @@ impl Source for DirSource {
             )
         })?;
         let path = self.data.join("keys").join("log.json");
+        // A log that ended because its key was lost, or a backup without keys.
+        if !path.exists()
+            && let Some(vkey) = self.store().meta(LOG_VKEY).await?
+        {
+            return Ok(Introduction {
+                vkey,
+                from: format!("the database in {}", self.data.display()),
+            });
+        }
         let key = KeyFile::read(&path).map_err(Fault::from)?;
         Ok(Introduction {
             vkey: LogSigner::new(&origin, key).vkey(),

@@ -7,19 +7,25 @@ use std::{io::Read as _, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
-use goodstanding_verify::{b64, bundle::MAX_BUNDLE_BYTES, did::Did, json, tile::TilePath};
+use goodstanding_verify::{
+    b64, bundle::MAX_BUNDLE_BYTES, did::Did, json, successor::MAX_NOTICE_BYTES, tile::TilePath,
+};
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Introduction, ServedBody, ServedStatement, Source, cut, lines::lines, most_bytes};
 use crate::{
-    audit::finding::{Failure, Place},
+    audit::finding::{Disagreement, Failure, Place},
     code::{Code, Fault},
 };
 
 /// How long a server may say nothing in the middle of an answer.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long an answer may take as a whole.
+const DEADLINE: Duration = Duration::from_secs(600);
+/// How long all statements of an epoch may take.
+const LONG_DEADLINE: Duration = Duration::from_secs(4 * 3600);
 /// How often a request is made before we give up.
 const TRIES: u32 = 5;
 /// Longest wait that a server can ask for.
@@ -69,6 +75,20 @@ fn statement(line: &[u8]) -> Result<ServedStatement, String> {
     })
 }
 
+/// A few, and none that gives up TLS.
+fn redirects() -> reqwest::redirect::Policy {
+    reqwest::redirect::Policy::custom(|attempt| {
+        let was_safe = attempt.previous().iter().any(|url| url.scheme() == "https");
+        if attempt.previous().len() > REDIRECTS {
+            attempt.error("too many redirects")
+        } else if was_safe && attempt.url().scheme() != "https" {
+            attempt.error("a redirect from https to something else")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
 impl HttpSource {
     /// A source for the service at `url`.
     ///
@@ -82,7 +102,7 @@ impl HttpSource {
         }
         let builder = crate::net::builder_for(&parsed)
             .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::limited(REDIRECTS));
+            .redirect(redirects());
         Ok(Self {
             base: url.trim_end_matches('/').to_owned(),
             http: builder.build().map_err(|e| bad(&e.to_string()))?,
@@ -105,10 +125,15 @@ impl HttpSource {
     }
 
     /// One request; `None` = 404 or 410. The second value is how long the server asks to wait.
-    async fn once(&self, path: &str) -> Result<Option<Response>, (Fault, Option<Duration>)> {
+    async fn once(
+        &self,
+        path: &str,
+        deadline: Duration,
+    ) -> Result<Option<Response>, (Fault, Option<Duration>)> {
         let moment = Some(Duration::from_millis(500));
-        let sent = self.http.get(format!("{}{path}", self.base)).send().await;
-        let response = sent.map_err(|e| (self.lost(path, &e), moment))?;
+        let request = self.http.get(format!("{}{path}", self.base));
+        let response = request.timeout(deadline).send().await;
+        let response = response.map_err(|e| (self.lost(path, &e), moment))?;
         let status = response.status();
         if status.is_success() {
             return Ok(Some(response));
@@ -133,10 +158,10 @@ impl HttpSource {
     }
 
     /// A request, again for as long as its failure may pass.
-    async fn get(&self, path: &str) -> Result<Option<Response>, Fault> {
+    async fn get(&self, path: &str, deadline: Duration) -> Result<Option<Response>, Fault> {
         let mut tries = 1;
         loop {
-            match self.once(path).await {
+            match self.once(path, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err((_, Some(wait))) if tries < TRIES => tokio::time::sleep(wait * tries).await,
                 Err((fault, _)) => return Err(fault),
@@ -149,7 +174,7 @@ impl HttpSource {
     async fn bytes(&self, path: &str, most: usize) -> Result<Option<Vec<u8>>, Fault> {
         let mut tries = 1;
         loop {
-            let Some(response) = self.get(path).await? else {
+            let Some(response) = self.get(path, DEADLINE).await? else {
                 return Ok(None);
             };
             match self.read(path, response, most).await {
@@ -197,8 +222,9 @@ impl HttpSource {
         &self,
         path: String,
         most: usize,
+        deadline: Duration,
     ) -> Result<Option<BoxStream<'_, Result<Vec<u8>, Fault>>>, Fault> {
-        let Some(response) = self.get(&path).await? else {
+        let Some(response) = self.get(&path, deadline).await? else {
             return Ok(None);
         };
         if response.headers().contains_key(header::CONTENT_ENCODING) {
@@ -215,21 +241,21 @@ impl HttpSource {
         let path = format!("/v1/log/bodies?start={start}&end={end}");
         let missing = || Failure::Fault(self.odd(&path, "the service does not serve bodies"));
         let mut lines = self
-            .lines(path.clone(), BODY_LINE)
+            .lines(path.clone(), BODY_LINE, DEADLINE)
             .await?
             .ok_or_else(missing)?;
         let mut bodies: Vec<ServedBody> = Vec::new();
         while let Some(line) = lines.next().await {
             let line: BodyLine = serde_json::from_slice(&line?)
                 .map_err(|e| self.odd(&path, &format!("not a body: {e}")))?;
-            if line.kind != "report" {
-                // Documents of other kinds are not looked at here.
-                continue;
-            }
             let after = bodies.last().is_none_or(|last| last.index < line.index);
             if !after || !(start..end).contains(&line.index) || line.jws.is_none() != line.erased {
                 let why = format!("the line of index {} is out of place or order", line.index);
                 return Err(self.odd(&path, &why).into());
+            }
+            if line.kind != "report" {
+                let place = Place::Entry(line.index);
+                return Err(Disagreement::unsupported_kind(place, &line.kind).into());
             }
             bodies.push(ServedBody {
                 index: line.index,
@@ -294,7 +320,9 @@ impl Source for HttpSource {
     ) -> BoxStream<'_, Result<ServedStatement, Failure>> {
         let path = format!("/v1/epochs/{epoch}/statements");
         let opened = async move {
-            let lines = self.lines(path.clone(), STATEMENT_LINE).await?;
+            let lines = self
+                .lines(path.clone(), STATEMENT_LINE, LONG_DEADLINE)
+                .await?;
             let Some(lines) = lines else {
                 let detail = "the service does not serve its statements".to_owned();
                 return Err(Failure::at(
@@ -327,6 +355,15 @@ impl Source for HttpSource {
     async fn trust_bundle(&self) -> Result<Option<String>, Failure> {
         let path = "/v1/trust-bundle";
         let Some(bytes) = self.bytes(path, MAX_BUNDLE_BYTES).await? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8(bytes).map_err(|_| self.odd(path, "not text"))?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
+    async fn successor(&self) -> Result<Option<String>, Failure> {
+        let path = "/v1/log/successor";
+        let Some(bytes) = self.bytes(path, MAX_NOTICE_BYTES).await? else {
             return Ok(None);
         };
         let text = String::from_utf8(bytes).map_err(|_| self.odd(path, "not text"))?;

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use goodstanding_verify::{
     did::Did,
+    note::VerifierKey,
     tile::{TILE_WIDTH, TilePath},
+    witness_policy::WitnessPolicy,
 };
 
 pub use dir::DirSource;
@@ -45,6 +47,15 @@ pub struct Introduction {
     pub from: String,
 }
 
+/// The witnesses that a log itself says it asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedPolicy {
+    /// Its witness policy.
+    pub policy: WitnessPolicy,
+    /// Whether the newest checkpoint may be published before they cosigned it.
+    pub fails_open: bool,
+}
+
 /// Everything that an audit asks of a log.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -72,6 +83,21 @@ pub trait Source: Send + Sync {
 
     /// The trust bundle, if the source has one.
     async fn trust_bundle(&self) -> Result<Option<String>, Failure>;
+
+    /// The witness policy, where it is not the trust bundle that says it.
+    async fn witnesses(&self, _log: &VerifierKey) -> Result<Option<ServedPolicy>, Failure> {
+        Ok(None)
+    }
+
+    /// Checkpoints that were published with at least `from` entries, ascending: a page of them, empty at the end.
+    async fn checkpoints(&self, _from: u64) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
+
+    /// The notice that the log has ended, if there is one.
+    async fn successor(&self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
 
     /// The log's key as the source itself names it.
     async fn introduction(&self) -> Result<Introduction, Failure>;
