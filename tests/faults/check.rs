@@ -6,7 +6,11 @@ use std::{
     path::Path,
 };
 
-use goodstanding::keys::KeyFile;
+use goodstanding::{
+    audit::{self, DirSource},
+    fsck,
+    keys::KeyFile,
+};
 use goodstanding_verify::{
     checkpoint::SignedCheckpoint,
     digest::sha256,
@@ -118,6 +122,21 @@ fn assert_on_tree(leaves: &[Hash], promised: &BTreeMap<u64, Hash>, what: &str) {
             "{what} of {size} entries is on another tree"
         );
     }
+}
+
+/// What the product's own `fsck` and `audit` say of a directory with a published checkpoint: nothing is wrong.
+pub(crate) async fn fsck_and_audit(dir: &Path, at: &str) {
+    let now_s = goodstanding::clock::Clock::System.now_s();
+    let outcome = fsck::run(dir, &fsck::Options::new(now_s)).await.unwrap();
+    assert!(outcome.ok && outcome.complete, "{at}: {outcome:#?}");
+    let source = DirSource::open(dir).await.unwrap();
+    let options = audit::Options {
+        now_s,
+        ..audit::Options::default()
+    };
+    let audited = audit::audit(&source, &options, &|_, _| ()).await;
+    source.close().await;
+    assert!(audited.is_ok(), "{at}: {audited:?}");
 }
 
 /// The full check of a directory that nobody has open, or that this process has. Panics at the first thing that is wrong.

@@ -21,7 +21,7 @@ use goodstanding_verify::{
 use serde_json::{Value, json};
 
 use super::{
-    check::{Known, full_check, full_check_from},
+    check::{Known, fsck_and_audit, full_check, full_check_from},
     grow::grown,
     server::Server,
     strace::output_of,
@@ -155,6 +155,7 @@ async fn crash_loop_loses_nothing_that_was_acknowledged() {
     drop(server);
     // Everything once more, from nothing but the ledger and the directory.
     let last = full_check(data.path()).await;
+    fsck_and_audit(data.path(), "after all the kills").await;
     let told: Vec<_> = std::fs::read_to_string(&path)
         .unwrap()
         .lines()

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    check::{Acknowledged, Known, full_check, full_check_from},
+    check::{Acknowledged, Known, fsck_and_audit, full_check, full_check_from},
     grow::{copy, fresh, grown},
     server::Server,
     strace::output_of,
@@ -340,4 +340,5 @@ async fn a_read_only_file_system_is_read_and_not_damaged() {
         assert!(files(&data) == before, "{way:?}: something was written");
     }
     full_check(&data).await;
+    fsck_and_audit(&data, "a full disk").await;
 }

@@ -16,7 +16,7 @@ use goodstanding_verify::{digest::sha256, report::ReportId};
 use serde_json::Value;
 
 use super::{
-    check::{Acknowledged, Known, full_check, full_check_from},
+    check::{Acknowledged, Known, fsck_and_audit, full_check, full_check_from},
     grow::{at, copy, fresh, grown},
     strace::{Ended, Injection, Site, inject, output_of, sites},
 };
@@ -202,6 +202,7 @@ fn every_system_call_of_a_submit_fails_and_kills() {
         let mut seen = Known::of(&known.leaves);
         let checked = runtime.block_on(full_check_from(data.path(), &mut seen));
         checked.holds(&told);
+        runtime.block_on(fsck_and_audit(data.path(), &at));
         let before = checked.reports.get(&id).copied();
 
         let retried = acknowledged(&again(data.path(), &arguments, &at));
@@ -265,17 +266,17 @@ fn every_system_call_of_a_first_start_fails_and_kills() {
         if ended.code == Some(0) {
             assert_eq!(
                 before.size(),
-                5,
+                6,
                 "{at}: an import that succeeded is not there"
             );
         }
         again(data.path(), &arguments, &at);
-        // Three keys, a policy, the report: each once, whatever happened in between, and what was there is still there.
+        // Four keys, a policy, the report: each once, whatever happened in between, and what was there is still there.
         let checked = runtime.block_on(full_check_from(data.path(), &mut known));
-        assert_eq!(checked.size(), 5, "{at}");
+        assert_eq!(checked.size(), 6, "{at}");
         assert_eq!(
             (checked.published, checked.guard),
-            (Some(5), Some(5)),
+            (Some(6), Some(6)),
             "{at}"
         );
         let mut keys: Vec<_> = std::fs::read_dir(data.path().join("keys"))
@@ -283,7 +284,8 @@ fn every_system_call_of_a_first_start_fails_and_kills() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         keys.retain(|name| !name.ends_with(".unfinished"));
-        assert_eq!(keys.len(), 5, "{at}: {keys:?}");
+        assert_eq!(keys.len(), 6, "{at}: {keys:?}");
+        runtime.block_on(fsck_and_audit(data.path(), &at));
     });
     figures.print("a first start", found.len(), calls, started);
 }

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    check::full_check,
+    check::{fsck_and_audit, full_check},
     grow::{fresh, grown},
     server::Server,
     strace::output_of,
@@ -93,5 +93,6 @@ async fn a_directory_has_one_writer_and_a_killed_one_frees_it() {
         "the report of before, recognised"
     );
     let checked = full_check(&data).await;
+    fsck_and_audit(&data, "together").await;
     assert_eq!((checked.size(), checked.published), (302, Some(302)));
 }
