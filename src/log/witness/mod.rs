@@ -91,7 +91,7 @@ impl Witnesses {
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::none(own),
             Err(error) => Err(Fault::new(
-                Code::WitnessSettings,
+                Code::InputUnreadable,
                 format!("{}: {error}", path.display()),
             )),
         }
