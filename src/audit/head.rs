@@ -102,6 +102,9 @@ impl<'a> Seeking<'a> {
             if page.is_empty() {
                 return Ok(());
             }
+            // One for each page: a tree keeps what it has read, and old checkpoints are everywhere in it.
+            let (size, root) = (head.tree.size(), head.root);
+            let mut tree = None;
             for note in page {
                 let (_, checkpoint) = verified(&note, &state.log)?;
                 if checkpoint.size < from {
@@ -111,7 +114,7 @@ impl<'a> Seeking<'a> {
                 }
                 from = checkpoint.size.saturating_add(1);
                 // Published while we look.
-                if checkpoint.size > head.tree.size() {
+                if checkpoint.size > size {
                     return Ok(());
                 }
                 let seen = Seen {
@@ -123,8 +126,11 @@ impl<'a> Seeking<'a> {
                 if seen.size > state.frontier.size() {
                     head.published.push(seen);
                 } else {
-                    let root = head.tree.root_at(seen.size).await?;
-                    extends(&seen, root, &head.note)?;
+                    let tree = match &mut tree {
+                        Some(tree) => tree,
+                        None => tree.insert(Tree::open(self.source, size, root).await?),
+                    };
+                    extends(&seen, tree.root_at(seen.size).await?, &head.note)?;
                 }
             }
         }

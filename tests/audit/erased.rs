@@ -8,7 +8,10 @@ use goodstanding::{
 use goodstanding_verify::digest::Digest;
 use serde_json::{Value, json};
 
-use crate::forge::{Copy, market};
+use crate::{
+    forge::{Copy, market},
+    support::{agent, payload, sign},
+};
 
 /// Erases the bytes of an entry's report; returns its id.
 async fn erase(copy: &Copy, index: u64) -> String {
@@ -218,6 +221,9 @@ async fn erasures_of_nothing() {
 
 /// What `fsck` says of epochs.
 async fn fsck_epochs(copy: &Copy) -> Vec<String> {
+    // It reads up to the working copy's head.
+    copy.sql(&["UPDATE head SET size = (SELECT count(*) FROM entries)"])
+        .await;
     let options = goodstanding::fsck::Options::new(crate::support::T0);
     let outcome = goodstanding::fsck::run(copy.path(), &options)
         .await
@@ -275,4 +281,31 @@ async fn epochs_do_not_go_back_in_the_log() {
     let problems = fsck_epochs(&copy).await;
     let named = |p: &String| p.starts_with(&format!("entry {back}:")) && p.contains("epoch 2");
     assert!(problems.iter().any(named), "{problems:?}");
+}
+
+#[tokio::test]
+async fn an_erasure_is_a_doubt_about_the_quota_of_its_own_day_only() {
+    let data = market().await.stop().await;
+    let loner = agent(500);
+    // Reports of one reporter alone; the policy allows 100 a day.
+    for (days, first_wrong) in [(0, 101), (2, 100)] {
+        let copy = Copy::of(data.path());
+        let id = erase(&copy, 50).await;
+        copy.append(&erasure(&id, copy.now().await), None).await;
+        // Whom flow reaches is known again from here on.
+        epoch(&copy, 1).await;
+        let now = copy.now().await / 1000 + days * 86_400;
+        let mut last = 0;
+        for n in 0..=first_wrong {
+            let report = payload(&loner, &agent(11), &format!("alone-{n}"), now);
+            last = copy.append_report(&sign(&loner, &report), now * 1000).await;
+        }
+        copy.resign().await;
+        let found = copy.found(&Options::default()).await;
+        assert_eq!(
+            (found.code(), found.place()),
+            ("audit.quota_exceeded", &Place::Entry(last)),
+            "{found}"
+        );
+    }
 }

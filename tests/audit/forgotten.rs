@@ -38,7 +38,9 @@ fn told(jti: &str, status: &str, older: Option<&str>) -> String {
     let (buyer, seller) = (agent(0), agent(10));
     let mut payload = payload(&buyer, &seller, "t-told", T0 - 60);
     payload["jti"] = json!(jti);
-    payload["outcome"] = json!({"status": status});
+    if status != "fulfilled" {
+        payload["outcome"] = json!({"status": status});
+    }
     if let Some(older) = older {
         payload["supersedes"] = json!(sha256(older.as_bytes()).to_string());
     }
@@ -74,7 +76,7 @@ async fn a_jti_and_a_trade_are_free_again_behind_the_erasure() {
     let size = fresh.size;
     let data = service.stop().await;
     let copy = Copy::of(data.path());
-    let third = told("jti-of-both", "disputed", Some(&second));
+    let third = told("jti-of-both", "failed", Some(&second));
     copy.append_report(&third, copy.now().await).await;
     copy.resign().await;
     for options in [&options, &Options::default()] {

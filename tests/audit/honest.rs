@@ -37,6 +37,7 @@ async fn a_service_and_its_directory_agree_with_their_rules() {
     assert_eq!(over_http.epochs_recomputed, 2);
     assert_eq!((over_http.policies, over_http.key_events), (3, 4));
     assert_eq!(over_http.reports, size - 4 - 3 - 2);
+    assert_eq!(over_http.historical, 1);
     assert!(over_http.first_use && over_http.quota_checked);
     assert_eq!(over_http.log_key, service.app.signer.vkey());
     assert!(over_http.trust_bundle.is_some());

@@ -45,7 +45,7 @@ async fn forward(State(double): State<Arc<Double>>, uri: Uri) -> Response {
 }
 
 /// Audits the service through the double.
-async fn through(
+pub(crate) async fn through(
     service: &Service,
     options: &Options,
     lie: impl Fn(&str, &Bytes) -> Option<Response> + Send + Sync + 'static,
@@ -279,5 +279,83 @@ async fn a_service_that_fails_is_not_called_a_liar() {
     let source = HttpSource::new("http://127.0.0.1:1").unwrap();
     let nobody = audit(&source, &Options::default(), &|_, _| ()).await;
     assert_eq!(refused(nobody), "client.unreachable");
-    assert!(HttpSource::new("https://log.example").is_err());
+    assert!(HttpSource::new("https://log.example").is_ok());
+    assert!(HttpSource::new("ftp://log.example").is_err());
+}
+
+#[tokio::test]
+async fn lines_that_nobody_asked_for() {
+    let service = market().await;
+    let size = service.log_size();
+    let refused = |done: Result<Summary, Failure>| match done {
+        Err(Failure::Fault(fault)) => fault.code(),
+        other => panic!("{other:?}"),
+    };
+    let with = |line: String, first: bool| {
+        move |path: &str, body: &Bytes| {
+            path.starts_with("/v1/log/bodies").then(|| {
+                let text = String::from_utf8(body.to_vec()).unwrap();
+                let lines = if first {
+                    [line.clone(), text]
+                } else {
+                    [text.trim_end().to_owned(), line.clone()]
+                };
+                lines.join("\n").into_response()
+            })
+        }
+    };
+    // Beyond what was asked for, whatever it calls itself.
+    for kind in ["report", "rumour"] {
+        let line = format!(r#"{{"index":{size},"kind":"{kind}","erased":true}}"#);
+        let beyond = through(&service, &Options::default(), with(line, false)).await;
+        assert_eq!(refused(beyond), "client.refused");
+    }
+    let line = r#"{"index":0,"kind":"rumour","jws":"x"}"#.to_owned();
+    let unknown = caught(&service, with(line, true)).await;
+    assert_eq!(unknown.code(), "log.unsupported_version");
+    assert_eq!(unknown.place(), &Place::Entry(0));
+    // A report for an entry that is none.
+    let line = r#"{"index":0,"kind":"report","erased":true}"#.to_owned();
+    let stray = caught(&service, with(line, true)).await;
+    assert_eq!(stray.code(), "audit.body_altered");
+    assert_eq!(stray.place(), &Place::Entry(0));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn statements_end_where_the_epoch_says() {
+    let service = market().await;
+    let items = service.get_json("/v1/reports?trade_id=t-1").await;
+    let id = items["items"][0]["report_id"].as_str().unwrap();
+    let id = goodstanding_verify::b64::url_decode_32(id).unwrap();
+    goodstanding::casework::erasure::erase(
+        &service.app,
+        goodstanding_verify::report::ReportId(id),
+        goodstanding_verify::entry::ErasureReason::AuthorRequest,
+    )
+    .await
+    .unwrap();
+    service.app.log.publish().await.unwrap();
+    let summary = through(&service, &Options::default(), |_, _| None)
+        .await
+        .unwrap();
+    assert_eq!(summary.epochs_not_recomputable, 2);
+    let last = (0..8).chain(10..14).map(|n| agent(n).did()).max().unwrap();
+    let beyond = (20..9_999)
+        .map(|n| agent(n).did())
+        .find(|did| *did > last)
+        .unwrap();
+    let found = caught(&service, move |path, body| {
+        (path == "/v1/epochs/1/statements").then(|| {
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            let more = text.lines().last().unwrap();
+            let more = more.replace(&last.to_string(), &beyond.to_string());
+            format!("{}\n{more}\n", text.trim_end()).into_response()
+        })
+    })
+    .await;
+    assert_eq!(found.code(), "audit.statement_wrong");
+    assert_eq!(found.place(), &Place::Agent(1, beyond));
+    assert!(found.detail().contains("beyond the epoch's"), "{found}");
+    service.stop().await;
 }

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod brought;
 mod erased;
 mod forge;
 mod forgotten;

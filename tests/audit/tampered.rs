@@ -298,6 +298,31 @@ async fn entries_signed_with_the_real_key() {
 }
 
 #[tokio::test]
+async fn entries_whose_rules_nobody_wrote_yet_stop_the_audit() {
+    let honest = Honest::new().await;
+    let id = goodstanding_verify::b64::url_encode([7; 32]);
+    let (old, new) = (agent(1).did().to_string(), agent(50).did().to_string());
+    for (kind, members) in [
+        ("rotation", json!({"id": id, "old": old, "new": new})),
+        ("recovery", json!({"id": id, "agent": old})),
+        ("reply", json!({"id": id, "report": id})),
+        ("appeal", json!({"id": id, "flag": id})),
+        ("decision", json!({"id": id, "flag": id})),
+    ] {
+        let copy = honest.copy();
+        let mut entry = members;
+        entry["v"] = json!(1);
+        entry["kind"] = json!(kind);
+        entry["at"] = json!(copy.now().await);
+        let index = copy.append(&entry, None).await;
+        copy.resign().await;
+        let place = Place::Entry(index);
+        let found = disagrees(&copy, "log.unsupported_version", &place).await;
+        assert!(found.detail().contains(kind), "{found}");
+    }
+}
+
+#[tokio::test]
 async fn reports_that_should_not_have_been_admitted() {
     let honest = Honest::new().await;
     let admitted = async |jws: &str, code: &str, cause: Option<&str>| {

@@ -23,9 +23,9 @@ use crate::{
 /// How long a server may say nothing in the middle of an answer.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long an answer may take as a whole.
-const DEADLINE: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_mins(10);
 /// How long all statements of an epoch may take.
-const LONG_DEADLINE: Duration = Duration::from_secs(4 * 3600);
+const LONG_DEADLINE: Duration = Duration::from_hours(4);
 /// How often a request is made before we give up.
 const TRIES: u32 = 5;
 /// Longest wait that a server can ask for.
