@@ -118,6 +118,6 @@ async fn the_real_clock_behind_the_log_is_refused_by_service_and_command() {
         assert_eq!(ready.unwrap().status(), if tolerated { 200 } else { 503 });
         server.kill();
         let checked = full_check(data.path()).await;
-        assert_eq!(checked.size(), 4 + u64::from(tolerated));
+        assert_eq!(checked.size(), 5 + u64::from(tolerated));
     }
 }
