@@ -94,7 +94,7 @@ fn the_commands_it_prints_work_as_they_stand() {
         .filter(|l| l.starts_with(program) || l.starts_with("curl "))
         .filter(|l| !l.contains(" explain "))
         .collect();
-    assert_eq!(commands.len(), 8, "{next:?}");
+    assert_eq!(commands.len(), 9, "{next:?}");
     let said: Vec<String> = commands.iter().map(|line| sh(line).ok()).collect();
     let verified = commands.iter().position(|l| l.contains(" token verify "));
     let verdict = &said[verified.unwrap()];

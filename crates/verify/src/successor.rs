@@ -107,7 +107,7 @@ pub struct Notice {
     pub origin: String,
     /// Its verifier key.
     pub vkey: String,
-    /// Size of its last published tree.
+    /// Size of its last signed tree.
     pub size: u64,
     /// Root of that tree, base64. What is beyond it, or beside it, is not this log.
     #[serde(serialize_with = "std_base64")]

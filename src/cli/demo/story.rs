@@ -376,6 +376,11 @@ impl<'a> Story<'a> {
             path(&files.bundle),
             path(&files.status)
         );
+        tell!(
+            self,
+            "   # replay the whole log from outside: every signature, every tile, every score"
+        );
+        tell!(self, "   {program} audit {url}");
         tell!(self, "   # every score, also while the service runs");
         tell!(self, "   {program} scores --data {data}");
         tell!(self, "   # once the service is stopped");
