@@ -252,6 +252,7 @@ fn an_ended_log_is_announced_to_those_who_hold_its_bundle() {
             vkey,
             "--successor-url",
             "https://next.example",
+            "--yes",
             "--json",
             "--data",
             &data,

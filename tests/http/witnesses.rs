@@ -298,3 +298,67 @@ async fn settings_that_cannot_work_keep_the_service_from_starting() {
     assert!(fault.is(Code::WitnessSettings), "{fault}");
     assert!(WitnessPolicy::parse("quorum nobody").is_err());
 }
+
+/// What a witness gave in one round counts in the next: two halves of a quorum make one.
+#[tokio::test]
+async fn a_cosignature_once_given_stays() {
+    let [a, b, c] = three().await;
+    let settings = two_of_three(&[&a, &b, &c], "when_missed = 'publish'\ntimeout_ms = 200");
+    let service = start(&settings).await;
+    c.set(Mode::Answers(500, String::new()));
+    b.set(Mode::Answers(500, String::new()));
+    let size = one_report(&service, "t-half").await;
+    service.app.log.publish().await.unwrap();
+    let missed = Err(goodstanding_verify::Code::CheckpointQuorumMissed);
+    assert_eq!(checkpoint(&service).await, (size, missed));
+    a.set(Mode::Answers(500, String::new()));
+    service.app.log.publish().await.unwrap();
+    let text = service.get("/checkpoint").await.text().await.unwrap();
+    assert!(text.contains(&a.name), "it was taken away: {text}");
+    b.set(Mode::Honest);
+    service.app.log.publish().await.unwrap();
+    assert_eq!(checkpoint(&service).await, (size, Ok(2)));
+    service.stop().await;
+}
+
+/// A stolen key may have turned the witnesses against the log for good: it can still end, and say what goes on.
+#[tokio::test]
+async fn a_log_ends_without_its_witnesses_and_stays_ended() {
+    let [a, b, c] = three().await;
+    let service = start(&two_of_three(&[&a, &b, &c], "timeout_ms = 200")).await;
+    service.app.log.publish().await.unwrap();
+    for witness in [&a, &b, &c] {
+        witness.set(Mode::Answers(422, String::new()));
+    }
+    let size = one_report(&service, "t-last").await;
+    let notice = goodstanding::token::successor::end(
+        &service.app,
+        goodstanding_verify::successor::EndReason::Compromised,
+        None,
+    )
+    .await
+    .unwrap();
+    let held = service.get("/v1/trust-bundle").await.text().await.unwrap();
+    let held = TrustBundle::parse_any_time(&held, None).unwrap();
+    let notice = goodstanding_verify::successor::Notice::verify(&notice, &held).unwrap();
+    assert_eq!(
+        notice.size, size,
+        "every receipt is of the tree that it names"
+    );
+    let (status, answer) = service
+        .submit(report(&agent(1), &agent(2), "too-late", T0 - 5))
+        .await;
+    assert_eq!((status, answer["code"].as_str()), (409, Some("log.ended")));
+    let ready: Value = service.get_json("/readyz").await;
+    assert!(ready["ended"].is_string(), "{ready}");
+    let data = service.stop().await;
+    // The end outlives the database that says so.
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(data.path().join("log.ended"), copy.path().join("log.ended")).unwrap();
+    let open = goodstanding::app::Open {
+        create: true,
+        ..goodstanding::app::Open::new(copy.path())
+    };
+    let fault = goodstanding::app::App::open(open).await.unwrap_err();
+    assert!(fault.is(Code::LogEnded), "{fault}");
+}
