@@ -141,7 +141,7 @@ codes! {
     MethodNotAllowed = "request.method_not_allowed", "Method not allowed", "The path exists, with another method.";
     Internal = "internal", "Internal error", "A bug or a broken environment; the log of the service has the cause.";
     AuditCheckpoint = "audit.checkpoint_invalid", "Checkpoint does not verify", "The checkpoint is not one of this log, or not witnessed as the policy wants it. Do not rely on it.";
-    AuditShrunk = "audit.log_shrunk", "The log became smaller", "The log signed a smaller tree than it had shown before: entries were taken back. Keep both checkpoints and publish them.";
+    AuditShrunk = "audit.log_shrunk", "The log became smaller", "What is shown is older than what was seen before: a copy that lags behind (a backup, a cache), or entries that were taken back. A copy catches up; until then keep both checkpoints.";
     AuditForked = "audit.log_forked", "The log signed two histories", "Two checkpoints of this log cannot both be true. Keep both and publish them: they prove it.";
     AuditTileInvalid = "audit.tile_invalid", "Tile of another tree", "The tile or bundle is not the one that the signed checkpoint commits to.";
     AuditMissing = "audit.missing", "Something is not served", "The log does not serve what its own checkpoint commits to.";

@@ -484,9 +484,12 @@ async fn save(
     Ok(())
 }
 
-/// Where a fork's two checkpoints are kept beside a state file.
-pub fn evidence_path(state: &Path) -> PathBuf {
+/// Where the two checkpoints of the `n`th disagreement are kept beside a state file; `n` counts from 1.
+pub fn evidence_path(state: &Path, n: u32) -> PathBuf {
     let mut name = state.as_os_str().to_owned();
-    name.push(".evidence.json");
+    match n {
+        1 => name.push(".evidence.json"),
+        n => name.push(format!(".evidence-{n}.json")),
+    }
     name.into()
 }

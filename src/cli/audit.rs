@@ -178,8 +178,15 @@ fn keep(args: &Args, found: &Disagreement) -> anyhow::Result<Option<PathBuf>> {
     let Some(state) = args.state.as_ref().filter(|_| !found.notes().is_empty()) else {
         return Ok(None);
     };
-    let path = evidence_path(state);
-    input::write(&path, &format!("{:#}\n", found.to_json()))?;
+    let text = format!("{:#}\n", found.to_json());
+    // Never over another one: what proves a fork must not be lost to the next disagreement.
+    let mut path = evidence_path(state, 1);
+    let mut n = 1;
+    while path.exists() && std::fs::read_to_string(&path).is_ok_and(|held| held != text) {
+        n += 1;
+        path = evidence_path(state, n);
+    }
+    input::write(&path, &text)?;
     Ok(Some(path))
 }
 
