@@ -6,9 +6,9 @@
 //! served    tile    signatures   every score                                 disagreement
 //! ```
 //!
-//! [`source`] is the only part that speaks to a service or a data directory, and nothing that comes from it is believed.
-//! [`tree`] authenticates every tile against the signed checkpoint, [`window`] checks each entry on its own and in parallel,
-//! [`auditor`] replays them in their order, and [`state`] remembers what was seen so that the next audit goes on from there
+//! `source` is the only part that speaks to a service or a data directory, and nothing that comes from it is believed.
+//! `tree` authenticates every tile against the signed checkpoint, `window` checks each entry on its own and in parallel,
+//! `auditor` replays them in their order, and `state` remembers what was seen so that the next audit goes on from there
 //! and a log that changes its story is caught. Memory does not grow with the log, but for the reports that epochs are
 //! recomputed from.
 

@@ -1,7 +1,7 @@
 //! Copies of a data directory, and the way back from one.
 //!
 //! A backup is a folder: the database as one compact file, the keys, settings files, and a manifest that is written last. A
-//! folder without a manifest is no backup. [`make`] copies beside a running service, [`restore`] brings a copy back and takes care
+//! folder without a manifest is no backup. `make` copies beside a running service, `restore` brings a copy back and takes care
 //! that the log does not fork by it.
 
 mod edge;

@@ -5,7 +5,7 @@
 //! sequencer forgets what it believes, reloads the head and lets the store say what happened. If that
 //! fails too, nothing is planned before a reload succeeds; the compare-and-swap on the head is the safety behind that.
 //!
-//! Publishing is a second step ([`publish`]), at most once a second, and always extends what was published before.
+//! Publishing is a second step (`publish`), at most once a second, and always extends what was published before.
 
 mod candidates;
 mod handle;
