@@ -198,13 +198,14 @@ impl App {
             metrics.clone(),
         )
         .await?;
-        // Nothing has been signed yet: the writer waits for its first job.
-        if let Err(fault) = tenure.begin(name.as_deref(), &sqlite).await {
+        // Before the mark: a database that is refused must not make the right one, put back later, look like a stranger.
+        let ended_file = DiskFile::new(&open.data.join(end::FILE));
+        if let Err(fault) = check_end(&ended_file, log.shared().ended().as_deref()) {
             log.stop().await;
             return Err(fault);
         }
-        let ended_file = DiskFile::new(&open.data.join(end::FILE));
-        if let Err(fault) = check_end(&ended_file, log.shared().ended().as_deref()) {
+        // Nothing has been signed yet: the writer waits for its first job.
+        if let Err(fault) = tenure.begin(name.as_deref(), &sqlite).await {
             log.stop().await;
             return Err(fault);
         }
