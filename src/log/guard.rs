@@ -37,8 +37,7 @@ pub trait GuardFile: fmt::Debug + Send + Sync + 'static {
 pub struct DiskFile(PathBuf);
 
 impl DiskFile {
-    /// The file at `path`. A new text is written to `path` with the extension `new` first, so two of them in one folder
-    /// must not have the same stem while both may be written.
+    /// The file at `path`. A new text is written beside it first, under its name with `.new` behind.
     pub fn new(path: &Path) -> Self {
         Self(path.to_owned())
     }
@@ -54,7 +53,9 @@ impl GuardFile for DiskFile {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        let fresh = self.0.with_extension("new");
+        let mut fresh = self.0.clone().into_os_string();
+        fresh.push(".new");
+        let fresh = PathBuf::from(fresh);
         let mut file = fs::File::create(&fresh)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
