@@ -109,7 +109,7 @@ async fn publishing_goes_on_where_it_was_interrupted() {
     let service = Service::start(T0).await;
     service.app.log.publish().await.unwrap();
     // The guard cannot be written: a folder stands where its new file belongs.
-    let blocked = service.data.path().join("head.new");
+    let blocked = service.data.path().join("head.guard.new");
     std::fs::create_dir(&blocked).unwrap();
     service
         .submit(report(&agent(1), &agent(2), "t-1", T0 - 60))
