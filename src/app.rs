@@ -26,6 +26,7 @@ use crate::{
         sequencer::{self, Event, Handle},
         sign::LogSigner,
         tenure::{self, Left, Tenure},
+        tiles::Tiles,
         witness::Witnesses,
     },
     metrics::Metrics,
@@ -82,6 +83,8 @@ impl Open {
 pub struct App {
     /// The database.
     pub store: Arc<dyn Store>,
+    /// Its tiles, for proofs.
+    pub tiles: Arc<Tiles>,
     /// The writer.
     pub log: Handle,
     /// What is counted.
@@ -211,6 +214,7 @@ impl App {
         }
         let app = Self {
             store,
+            tiles: log.tiles(),
             log,
             ended_file,
             metrics,

@@ -29,13 +29,14 @@ CREATE TABLE entries (
 CREATE INDEX entries_kind ON entries (kind, idx) WHERE kind <> 'report';
 
 -- tree 0 is the log, tree n > 0 the score tree of epoch n. Only the newest width of a tile is kept: a narrower one is its prefix.
+-- Not WITHOUT ROWID: rows of 8 KiB in an index tree leave four to a page, and a look-up goes down eight levels.
 CREATE TABLE tiles (
     tree   INTEGER NOT NULL,
     level  INTEGER NOT NULL,
     n      INTEGER NOT NULL,
     hashes BLOB NOT NULL CHECK (length(hashes) BETWEEN 32 AND 8192 AND length(hashes) % 32 = 0),
     PRIMARY KEY (tree, level, n)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE agents (
     id    INTEGER PRIMARY KEY,

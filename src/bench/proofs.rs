@@ -4,6 +4,7 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use serde::Serialize;
 use super::{Spread, Times, resident_kib, scattered};
 use crate::{
     app::Reader,
-    log::prove,
+    log::{prove, tiles::Tiles},
     store::{Store, Tree},
 };
 
@@ -46,7 +47,7 @@ pub struct Proven {
 /// When the log cannot be read or served, or a proof does not verify.
 pub async fn measure(data: &Path, count: usize) -> anyhow::Result<Proven> {
     let reader = Reader::open(data).await?;
-    let measured = from_store(reader.store.as_ref(), count).await;
+    let measured = from_store(&reader.store, count).await;
     reader.store.close().await;
     let (size, inclusion, consistency) = measured?;
     let service = Service::start(data).await?;
@@ -70,22 +71,23 @@ pub async fn measure(data: &Path, count: usize) -> anyhow::Result<Proven> {
     })
 }
 
-async fn from_store(store: &dyn Store, count: usize) -> anyhow::Result<(u64, Spread, Spread)> {
+async fn from_store(store: &Arc<dyn Store>, count: usize) -> anyhow::Result<(u64, Spread, Spread)> {
     let head = store.head().await?.context("the log is empty")?;
     let (size, root) = (head.size, head.root);
+    let tiles = Tiles::new(store.clone());
     let (mut inclusion, mut consistency) = (Times::default(), Times::default());
     for n in scattered(size).take(count) {
         let start = Instant::now();
-        let path = prove::inclusion(store, Tree::Log, n, size).await?;
+        let path = prove::inclusion(&tiles, Tree::Log, n, size).await?;
         inclusion.push(start.elapsed());
         let entry = store.entries(n, n + 1).await?.pop().unwrap_or_default();
         merkle::verify_inclusion(n, size, &leaf_hash(&entry), &path, &root)?;
 
         let old = n + 1;
         let start = Instant::now();
-        let path = prove::consistency(store, old, size).await?;
+        let path = prove::consistency(&tiles, old, size).await?;
         consistency.push(start.elapsed());
-        let old_root = prove::edge(store, old).await?.root();
+        let old_root = prove::edge(store.as_ref(), old).await?.root();
         merkle::verify_consistency(old, size, &old_root, &root, &path)?;
     }
     Ok((size, inclusion.spread(), consistency.spread()))

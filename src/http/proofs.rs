@@ -53,7 +53,7 @@ pub(super) async fn consistency(
     if from > to {
         return Err(invalid("from must not be larger than to").into());
     }
-    let proof = prove::extension(api.app.store.as_ref(), from, to).await?;
+    let proof = prove::extension(&api.app.tiles, from, to).await?;
     let encode = |hash: Hash| b64::std_encode(hash);
     let body = Consistency {
         from,
@@ -98,7 +98,7 @@ pub(super) async fn inclusion(
         return Err(Fault::new(Code::LeafUnknown, detail).into());
     }
     covered(app, index.saturating_add(1), under.size)?;
-    let proof = prove::entry_proof(app.store.as_ref(), index, &under).await?;
+    let proof = prove::entry_proof(&app.tiles, index, &under).await?;
     // Not immutable: a published checkpoint may gain cosignatures.
     let cached = Cached::plain("text/plain; charset=utf-8", Fresh::Ask, proof);
     Ok(cached.answer(&request).into_response())

@@ -233,7 +233,7 @@ pub(super) async fn receipt(
         Known::Whole(stored) => stored.index,
         Known::Erased(erased) => erased.index,
     };
-    let proof = entry_proof(api.app.store.as_ref(), index, &published(&api.app)?).await?;
+    let proof = entry_proof(&api.app.tiles, index, &published(&api.app)?).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], proof).into_response())
 }
 

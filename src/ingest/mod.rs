@@ -54,9 +54,7 @@ pub async fn submit_one(app: &App, jws: String) -> Result<(Admitted, String), Fa
     let under = receipt.under.ok_or_else(internal)?;
     Ok((
         receipt.admitted,
-        under
-            .prove(receipt.admitted.index, app.store.as_ref())
-            .await?,
+        under.prove(receipt.admitted.index, &app.tiles).await?,
     ))
 }
 

@@ -6,7 +6,8 @@ use goodstanding_verify::merkle::Hash;
 
 use super::{
     sign::proof_text,
-    tree::{self, Edge, TileId},
+    tiles::{Tiles, missing},
+    tree::{self, Edge},
 };
 use crate::{
     code::{Code, Fault},
@@ -18,7 +19,7 @@ use crate::{
 /// # Errors
 /// `log.not_published` when the checkpoint does not cover the entry, `store.corrupt` when a tile is missing.
 pub async fn entry_proof(
-    store: &dyn Store,
+    tiles: &Tiles,
     index: u64,
     published: &Published,
 ) -> Result<String, Fault> {
@@ -29,7 +30,7 @@ pub async fn entry_proof(
         );
         return Err(Fault::new(Code::NotPublished, detail));
     }
-    let path = inclusion(store, Tree::Log, index, published.size).await?;
+    let path = inclusion(tiles, Tree::Log, index, published.size).await?;
     Ok(proof_text(index, path, &published.note))
 }
 
@@ -38,27 +39,26 @@ pub async fn entry_proof(
 /// # Errors
 /// `store.corrupt` when a tile is missing or too short, `store.unavailable`.
 pub async fn inclusion(
-    store: &dyn Store,
+    tiles: &Tiles,
     which: Tree,
     index: u64,
     size: u64,
 ) -> Result<Vec<Hash>, Fault> {
-    let tiles = store
-        .tiles(which, &tree::tiles_for_proof(index, size))
+    let held = tiles
+        .get(which, tree::tiles_for_proof(index, size), size)
         .await?;
-    tree::inclusion_path(index, size, |id| tiles.get(&id).cloned()).map_err(|id| missing(which, id))
+    tree::inclusion_path(index, size, |id| held.tile(id)).map_err(|id| missing(which, id))
 }
 
 /// Consistency path from the first `old` to the first `new` entries of the log (RFC 6962 §2.1.2); empty if `old` is 0 or `new`.
 ///
 /// # Errors
 /// `store.corrupt` when a tile is missing or too short (also when the log has fewer than `new` entries), `store.unavailable`.
-pub async fn consistency(store: &dyn Store, old: u64, new: u64) -> Result<Vec<Hash>, Fault> {
-    let tiles = store
-        .tiles(Tree::Log, &tree::tiles_for_consistency(old, new))
+pub async fn consistency(tiles: &Tiles, old: u64, new: u64) -> Result<Vec<Hash>, Fault> {
+    let held = tiles
+        .get(Tree::Log, tree::tiles_for_consistency(old, new), new)
         .await?;
-    tree::consistency_path(old, new, |id| tiles.get(&id).cloned())
-        .map_err(|id| missing(Tree::Log, id))
+    tree::consistency_path(old, new, |id| held.tile(id)).map_err(|id| missing(Tree::Log, id))
 }
 
 /// That one tree of the log extends another, with the roots of both.
@@ -76,7 +76,7 @@ pub struct Extension {
 ///
 /// # Errors
 /// As [`consistency`].
-pub async fn extension(store: &dyn Store, old: u64, new: u64) -> Result<Extension, Fault> {
+pub async fn extension(tiles: &Tiles, old: u64, new: u64) -> Result<Extension, Fault> {
     let mut ids = tree::tiles_for_consistency(old, new);
     for size in [old, new] {
         // The edge of a tree is what the proof of its last leaf needs.
@@ -84,8 +84,8 @@ pub async fn extension(store: &dyn Store, old: u64, new: u64) -> Result<Extensio
     }
     ids.sort_unstable();
     ids.dedup();
-    let tiles = store.tiles(Tree::Log, &ids).await?;
-    let stored = |id| tiles.get(&id).cloned();
+    let held = tiles.get(Tree::Log, ids, old.max(new)).await?;
+    let stored = |id| held.tile(id);
     let missing = |id| missing(Tree::Log, id);
     Ok(Extension {
         old_root: Edge::load(old, stored).map_err(missing)?.root(),
@@ -94,7 +94,8 @@ pub async fn extension(store: &dyn Store, old: u64, new: u64) -> Result<Extensio
     })
 }
 
-/// The right edge of the first `size` entries of the log: their root, and what appending to them needs.
+/// The right edge of the first `size` entries of the log: their root, and what appending to them needs. Always from the
+/// store: it is what one asks for who doubts what he remembers.
 ///
 /// # Errors
 /// `store.corrupt` when a tile is missing or too short, `store.unavailable`.
@@ -103,9 +104,4 @@ pub async fn edge(store: &dyn Store, size: u64) -> Result<Edge, Fault> {
     let ids = tree::tiles_for_proof(size.saturating_sub(1), size);
     let tiles = store.tiles(Tree::Log, &ids).await?;
     Edge::load(size, |id| tiles.get(&id).cloned()).map_err(|id| missing(Tree::Log, id))
-}
-
-fn missing(which: Tree, id: TileId) -> Fault {
-    let detail = format!("tile {id} of {which:?} is missing or too short");
-    Fault::new(Code::StoreCorrupt, detail)
 }

@@ -62,7 +62,7 @@ async fn make(app: &App, published: &Published, version: u64) -> Result<String, 
             .map_err(|_| Fault::new(Code::StoreCorrupt, "an entry is not text"))?;
         proofs.push(BundleProof {
             entry: text,
-            proof: entry_proof(app.store.as_ref(), index, published).await?,
+            proof: entry_proof(&app.tiles, index, published).await?,
         });
     }
     let keys = ring

@@ -52,7 +52,7 @@ pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
     let disclosures = statement::disclosures(&claims, &epoch.salt_key, agent)?;
     let statement = Statement::new(*agent, epoch.number, disclosures.iter().map(|d| d.digest))?;
     let path = inclusion(
-        app.store.as_ref(),
+        &app.tiles,
         Tree::Epoch(epoch.number),
         stored.leaf,
         entry.statements,
@@ -80,7 +80,7 @@ pub async fn issue(app: &App, agent: &Did) -> Result<Issued, Fault> {
             "index": stored.leaf,
             "path": b64::url_encode(path.concat()),
             "epoch_entry": epoch_entry,
-            "proof": entry_proof(app.store.as_ref(), epoch.index, &published).await?,
+            "proof": entry_proof(&app.tiles, epoch.index, &published).await?,
         },
     });
     let jwt = signer

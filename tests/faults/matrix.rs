@@ -411,10 +411,7 @@ impl<'a> Scene<'a> {
             match answer {
                 Ok(Receipt { admitted, under }) => {
                     let under = under.expect("proofs were asked for");
-                    let proof = under
-                        .prove(admitted.index, self.app.store.as_ref())
-                        .await
-                        .unwrap();
+                    let proof = under.prove(admitted.index, &self.app.tiles).await.unwrap();
                     self.ledger.push(Acknowledged {
                         index: admitted.index,
                         id: admitted.id.to_string(),

@@ -23,10 +23,11 @@ use crate::{
         end::Ended,
         plan::{Admitted, Candidate},
         sign::proof_text,
+        tiles::{Tiles, missing},
         tree::{Touched, inclusion_path, tiles_for_proof},
     },
     metrics::Metrics,
-    store::{AdmissionFacts, Head, IssuedToken, NewEpoch, Published, Store, Tree},
+    store::{AdmissionFacts, Head, IssuedToken, NewEpoch, Published, Tree},
 };
 
 /// A report on its way to the log: bytes and signature are checked already.
@@ -75,20 +76,15 @@ impl SignedTree {
     ///
     /// # Errors
     /// `store.corrupt` when a tile is missing.
-    pub async fn prove(&self, index: u64, store: &dyn Store) -> Result<String, Fault> {
+    pub async fn prove(&self, index: u64, tiles: &Tiles) -> Result<String, Fault> {
         let size = self.head.size;
-        let mut missing = Touched::new();
-        for id in tiles_for_proof(index, size) {
-            if !self.tiles.contains_key(&id)
-                && let Some(tile) = store.tile(Tree::Log, id).await?
-            {
-                missing.insert(id, tile);
-            }
-        }
+        let mut others = tiles_for_proof(index, size);
+        others.retain(|id| !self.tiles.contains_key(id));
+        let held = tiles.get(Tree::Log, others, size).await?;
         let path = inclusion_path(index, size, |id| {
-            self.tiles.get(&id).or_else(|| missing.get(&id)).cloned()
+            self.tiles.get(&id).cloned().or_else(|| held.tile(id))
         })
-        .map_err(|id| Fault::new(Code::StoreCorrupt, format!("tile {id:?} is missing")))?;
+        .map_err(|id| missing(Tree::Log, id))?;
         Ok(proof_text(index, path, &self.head.note))
     }
 }
@@ -212,9 +208,15 @@ impl Shared {
 pub struct Handle {
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) shared: Arc<Shared>,
+    pub(super) tiles: Arc<Tiles>,
 }
 
 impl Handle {
+    /// The tiles that the writer proves with, for everybody who proves.
+    pub fn tiles(&self) -> Arc<Tiles> {
+        self.tiles.clone()
+    }
+
     /// What everybody may know.
     pub fn shared(&self) -> &Shared {
         &self.shared

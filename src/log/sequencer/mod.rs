@@ -34,6 +34,7 @@ use super::{
     guard::HeadGuard,
     plan::{Planned, Rules, State, plan_event, plan_keys, plan_reports},
     sign::LogSigner,
+    tiles::Tiles,
     tree::{Touched, tiles_for_proof},
     witness::Witnesses,
 };
@@ -58,6 +59,7 @@ pub const MOST_AHEAD_MS: u64 = 60_000;
 /// Owned by the writer task.
 struct Sequencer {
     store: Arc<dyn Store>,
+    tiles: Arc<Tiles>,
     signer: LogSigner,
     clock: Clock,
     guard: HeadGuard,
@@ -106,8 +108,10 @@ pub async fn start(
         keys: RwLock::new(Arc::default()),
         ended: RwLock::new(None),
     });
+    let tiles = Arc::new(Tiles::new(store.clone()));
     let mut sequencer = Sequencer {
         store,
+        tiles: tiles.clone(),
         signer,
         clock,
         guard,
@@ -130,7 +134,11 @@ pub async fn start(
         reason = "the one long-lived task; its handle's stop() waits for it"
     )]
     tokio::spawn(sequencer.run(queued));
-    Ok(Handle { jobs, shared })
+    Ok(Handle {
+        jobs,
+        shared,
+        tiles,
+    })
 }
 
 impl Sequencer {

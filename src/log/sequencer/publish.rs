@@ -139,7 +139,7 @@ impl Sequencer {
             let round = self
                 .publisher
                 .panel
-                .ask(head, self.store.clone(), self.clock.now_s());
+                .ask(head, self.tiles.clone(), self.clock.now_s());
             self.publisher.round.spawn(round);
         }
     }

@@ -11,8 +11,7 @@ use reqwest::{StatusCode, header};
 
 use crate::{
     code::{Code, Fault},
-    log::prove,
-    store::Store,
+    log::{prove, tiles::Tiles},
 };
 
 /// How far the time of a cosignature may be from ours, seconds: verifiers judge the age of a token by it.
@@ -88,16 +87,16 @@ impl Witness {
         })
     }
 
-    /// Asks for a cosignature of `signed`, whose tree is in `store`. `now_s`: Unix seconds.
+    /// Asks for a cosignature of `signed`, whose tree `tiles` has. `now_s`: Unix seconds.
     pub async fn ask(
         mut self,
-        store: &dyn Store,
+        tiles: &Tiles,
         signed: &SignedCheckpoint,
         timeout: Duration,
         now_s: u64,
     ) -> Answer {
         let started = Instant::now();
-        let asked = tokio::time::timeout(timeout, self.exchange(store, signed, now_s)).await;
+        let asked = tokio::time::timeout(timeout, self.exchange(tiles, signed, now_s)).await;
         let outcome = asked.unwrap_or_else(|_| {
             let detail = format!("no answer within {} ms", timeout.as_millis());
             Err(refused("timeout", detail))
@@ -111,7 +110,7 @@ impl Witness {
 
     async fn exchange(
         &mut self,
-        store: &dyn Store,
+        tiles: &Tiles,
         signed: &SignedCheckpoint,
         now_s: u64,
     ) -> Result<(Signature, u64), Refused> {
@@ -121,7 +120,7 @@ impl Witness {
             let old = self.known.min(size);
             let request = AddCheckpoint {
                 old,
-                proof: consistency(store, old, size).await?,
+                proof: consistency(tiles, old, size).await?,
                 checkpoint: signed.to_string(),
             };
             let (status, body) = post(&self.http, &self.url, request.to_string()).await?;
@@ -171,8 +170,8 @@ fn kind_of(error: &goodstanding_verify::Error) -> &'static str {
     }
 }
 
-async fn consistency(store: &dyn Store, old: u64, new: u64) -> Result<Vec<[u8; 32]>, Refused> {
-    prove::consistency(store, old, new)
+async fn consistency(tiles: &Tiles, old: u64, new: u64) -> Result<Vec<[u8; 32]>, Refused> {
+    prove::consistency(tiles, old, new)
         .await
         .map_err(|fault: Fault| {
             let kind = if fault.is(Code::StoreCorrupt) {

@@ -11,10 +11,7 @@ use super::{
     Witnesses,
     ask::{Answer, Refused, Witness},
 };
-use crate::{
-    code::Fault,
-    store::{Head, Store},
-};
+use crate::{code::Fault, log::tiles::Tiles, store::Head};
 
 /// How long the others may still take once the quorum is met: more cosignatures are worth a moment, not a timeout.
 const GRACE: Duration = Duration::from_millis(100);
@@ -104,7 +101,7 @@ impl Panel {
     pub fn ask(
         &self,
         head: Head,
-        store: Arc<dyn Store>,
+        tiles: Arc<Tiles>,
         now_s: u64,
     ) -> impl Future<Output = Outcome> + Send + 'static {
         let witnesses = self.witnesses.clone();
@@ -124,10 +121,8 @@ impl Panel {
             let names: Vec<String> = witnesses.iter().map(|w| w.name.clone()).collect();
             let mut asked = JoinSet::new();
             for witness in witnesses {
-                let (store, signed) = (store.clone(), signed.clone());
-                asked.spawn(
-                    async move { witness.ask(store.as_ref(), &signed, timeout, now_s).await },
-                );
+                let (tiles, signed) = (tiles.clone(), signed.clone());
+                asked.spawn(async move { witness.ask(&tiles, &signed, timeout, now_s).await });
             }
             let mut answers: Vec<Answer> = Vec::new();
             let mut until: Option<Instant> = None;

@@ -98,9 +98,7 @@ fn vkey() -> VerifierKey {
 async fn asked(service: &Service, signed: &SignedCheckpoint, url: &str) -> String {
     let witness = Witness::new("w", &vkey(), url).unwrap();
     let timeout = Duration::from_secs(5);
-    let answer = witness
-        .ask(service.app.store.as_ref(), signed, timeout, T0)
-        .await;
+    let answer = witness.ask(&service.app.tiles, signed, timeout, T0).await;
     match answer.outcome {
         Ok((_, time)) => format!("ok {time}"),
         Err(refused) => refused.kind.to_owned(),
