@@ -96,7 +96,6 @@ pub(in crate::log) fn missing(tree: Tree, id: TileId) -> Fault {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use goodstanding_verify::merkle::{self, leaf_hash};
 

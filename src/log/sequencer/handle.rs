@@ -1,21 +1,15 @@
 //! The way to the writer: what is sent to it, what comes back, and what everybody may know without asking.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     did::Did,
     entry::{Body, KeyEntry},
     report::Report,
-    witness_policy::WitnessPolicy,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use super::WitnessReport;
+use super::Shared;
 
 use crate::{
     code::{Code, Fault},
@@ -26,8 +20,7 @@ use crate::{
         tiles::{Tiles, missing},
         tree::{Touched, inclusion_path, tiles_for_proof},
     },
-    metrics::Metrics,
-    store::{AdmissionFacts, Head, IssuedToken, NewEpoch, Published, Tree},
+    store::{AdmissionFacts, Head, IssuedToken, NewEpoch, Tree},
 };
 
 /// A report on its way to the log: bytes and signature are checked already.
@@ -137,70 +130,6 @@ pub struct Event {
     pub at_ms: Option<u64>,
     /// The rows of an epoch entry: statements and score tiles.
     pub epoch: Option<(NewEpoch, Touched)>,
-}
-
-/// The policy in force.
-#[derive(Clone, Debug)]
-pub struct CurrentPolicy {
-    /// Index of its entry.
-    pub index: u64,
-    /// Its version.
-    pub version: u64,
-    /// The policy.
-    pub policy: Policy,
-}
-
-/// What everybody may know of the sequencer without asking it.
-#[derive(Debug)]
-pub struct Shared {
-    /// The newest published checkpoint.
-    pub published: watch::Receiver<Option<Published>>,
-    /// The newest published checkpoint that the witness quorum cosigned; where no quorum is asked for, the newest of all.
-    pub witnessed: watch::Receiver<Option<Published>>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Who has to cosign, for those who verify.
-    pub witness_policy: WitnessPolicy,
-    pub(super) witnesses: RwLock<Arc<WitnessReport>>,
-    /// The newest signed head.
-    pub head: watch::Receiver<Option<Head>>,
-    pub(super) policy: RwLock<Option<Arc<CurrentPolicy>>>,
-    pub(super) reached: RwLock<Arc<HashSet<Did>>>,
-    pub(super) keys: RwLock<Arc<Vec<(u64, KeyEntry)>>>,
-    pub(super) ended: RwLock<Option<Arc<Ended>>>,
-}
-
-impl Shared {
-    /// The policy in force; `None` before the log has one.
-    pub fn policy(&self) -> Option<Arc<CurrentPolicy>> {
-        self.policy.read().ok().and_then(|p| p.clone())
-    }
-
-    /// How the witnesses are doing; `None` only after a panic.
-    pub fn witnesses(&self) -> Option<Arc<WitnessReport>> {
-        self.witnesses.read().ok().map(|w| w.clone())
-    }
-
-    /// Every key event of the log with its index, in order, published or not.
-    pub fn keys(&self) -> Arc<Vec<(u64, KeyEntry)>> {
-        self.keys.read().map(|k| k.clone()).unwrap_or_default()
-    }
-
-    /// That the log has ended, if it has.
-    pub fn ended(&self) -> Option<Arc<Ended>> {
-        self.ended.read().ok().and_then(|e| e.clone())
-    }
-
-    /// Refuses when the log has ended.
-    ///
-    /// # Errors
-    /// `log.ended`, naming the successor.
-    pub fn check_open(&self) -> Result<(), Fault> {
-        match self.ended() {
-            None => Ok(()),
-            Some(ended) => Err(ended.refusal()),
-        }
-    }
 }
 
 /// The way to the writer; cheap to clone.

@@ -8,26 +8,26 @@
 //! Publishing is a second step (`publish`), at most once a second, and always extends what was published before.
 
 mod candidates;
+mod checks;
 mod handle;
 mod load;
 mod publish;
+mod shared;
 
-use std::{
-    sync::{Arc, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use goodstanding_verify::entry::{Body, KeyEntry};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 
 pub use candidates::candidates;
 use handle::Job;
-pub use handle::{Answer, CurrentPolicy, Event, Handle, Receipt, Shared, SignedTree, Submission};
+pub use handle::{Answer, Event, Handle, Receipt, SignedTree, Submission};
 pub use publish::WitnessReport;
 use publish::{Publisher, newest_witnessed};
+pub use shared::{CurrentPolicy, Shared};
 
 use super::{
     end::{self, Ended},
@@ -42,7 +42,7 @@ use crate::{
     clock::Clock,
     code::{Code, Fault},
     metrics::Metrics,
-    store::{Commit, Head, NewErasure, Published, Store},
+    store::{Commit, NewErasure, Store},
 };
 
 /// Most reports that one transaction takes.
@@ -66,9 +66,6 @@ struct Sequencer {
     state: State,
     /// Whether the store may know better than `state` and what is shared: a reload is due before anything is planned.
     stale: bool,
-    head: watch::Sender<Option<Head>>,
-    published: watch::Sender<Option<Published>>,
-    witnessed: watch::Sender<Option<Published>>,
     publisher: Publisher,
     metrics: Arc<Metrics>,
     /// What an erasure deleted is still in the database's files; when the next try to take it out comes.
@@ -90,24 +87,16 @@ pub async fn start(
     metrics: Arc<Metrics>,
 ) -> Result<Handle, Fault> {
     let published = store.published().await?;
-    let (published_tx, published_rx) = watch::channel(published);
     let witnessed = newest_witnessed(store.as_ref(), &witnesses.policy).await?;
-    let (witnessed_tx, witnessed_rx) = watch::channel(witnessed);
     let witness_policy = witnesses.policy.clone();
     let publisher = Publisher::new(witnesses)?;
-    let (head_tx, head_rx) = watch::channel(None);
-    let shared = Arc::new(Shared {
-        published: published_rx,
-        witnessed: witnessed_rx,
+    let shared = Arc::new(Shared::new(
+        published,
+        witnessed,
         witness_policy,
-        metrics: metrics.clone(),
-        witnesses: RwLock::new(Arc::new(publisher.report(None))),
-        head: head_rx,
-        policy: RwLock::new(None),
-        reached: RwLock::new(Arc::default()),
-        keys: RwLock::new(Arc::default()),
-        ended: RwLock::new(None),
-    });
+        publisher.report(None),
+        metrics.clone(),
+    ));
     let tiles = Arc::new(Tiles::new(store.clone()));
     let mut sequencer = Sequencer {
         store,
@@ -117,9 +106,6 @@ pub async fn start(
         guard,
         state: State::default(),
         stale: true,
-        head: head_tx,
-        published: published_tx,
-        witnessed: witnessed_tx,
         publisher,
         metrics,
         scrub_due: None,
@@ -332,7 +318,7 @@ impl Sequencer {
 
     /// The newest head with the tiles of its edge and those that the batch filled.
     fn signed_tree(&self, mut tiles: Touched) -> Option<Arc<SignedTree>> {
-        let head = self.head.borrow().clone()?;
+        let head = self.shared.head.borrow().clone()?;
         for id in tiles_for_proof(head.size.saturating_sub(1), head.size) {
             if let Some(tile) = self.state.edge.tile(id) {
                 tiles.insert(id, tile);
@@ -376,11 +362,13 @@ impl Sequencer {
             self.scrub().await;
         }
         if let Some(event) = key {
-            self.learn_keys(index, &[event]);
+            self.shared.learn_keys(index, &[event]);
         }
         // The entry is in the log, whatever comes of reading it back.
-        if (is_policy && self.load_policy().await.is_err())
-            || ((is_policy || is_epoch) && self.load_reached().await.is_err())
+        let (shared, store) = (&self.shared, self.store.as_ref());
+        let size = self.state.edge.size();
+        if (is_policy && shared.load_policy(store, size).await.is_err())
+            || ((is_policy || is_epoch) && shared.load_reached(store).await.is_err())
         {
             tracing::warn!(
                 log.index = index,
@@ -403,7 +391,7 @@ impl Sequencer {
         if let Some(commit) = &planned.commit {
             self.commit(commit, planned.state).await?;
         }
-        self.learn_keys(index, events);
+        self.shared.learn_keys(index, events);
         Ok(index)
     }
 
@@ -443,7 +431,10 @@ impl Sequencer {
         match done {
             Ok(()) => {
                 self.state = after;
-                self.head.send_replace(Some(commit.head.clone()));
+                self.shared
+                    .tell
+                    .head
+                    .send_replace(Some(commit.head.clone()));
                 Ok(())
             }
             Err(error) => {
@@ -451,6 +442,7 @@ impl Sequencer {
                 self.stale = true;
                 self.reload().await?;
                 let landed = self
+                    .shared
                     .head
                     .borrow()
                     .as_ref()

@@ -106,17 +106,17 @@ impl Sequencer {
 
     /// Whether the newest head is published, and witnessed if it has to be.
     fn is_published(&self) -> bool {
-        let Some(size) = self.head.borrow().as_ref().map(|h| h.size) else {
+        let Some(size) = self.shared.head.borrow().as_ref().map(|h| h.size) else {
             return true;
         };
-        let published = self.published.borrow().as_ref().map(|p| p.size);
-        let witnessed = self.witnessed.borrow().as_ref().map(|p| p.size);
+        let published = self.shared.published.borrow().as_ref().map(|p| p.size);
+        let witnessed = self.shared.witnessed.borrow().as_ref().map(|p| p.size);
         published == Some(size) && witnessed == Some(size)
     }
 
     /// Begins to publish the newest head. Whoever waits is told when it, or a later one, is out.
     pub(super) async fn begin_publishing(&mut self, waiter: Option<Waiter>) {
-        let head = self.head.borrow().clone();
+        let head = self.shared.head.borrow().clone();
         let Some(head) = head.filter(|_| !self.is_published()) else {
             if let Some(waiter) = waiter {
                 let _ = waiter.send(Ok(()));
@@ -199,7 +199,7 @@ impl Sequencer {
 
     /// Makes a head the published one: database, then guard, then the world.
     async fn publish_note(&mut self, head: &Head, note: String, met: bool) -> Result<(), Fault> {
-        let before = self.published.borrow().clone();
+        let before = self.shared.published.borrow().clone();
         let before = before.filter(|p| p.size == head.size);
         // What a witness once gave stays: a later round with fewer answers must not take it away.
         let note = match &before {
@@ -224,9 +224,12 @@ impl Sequencer {
             return Err(fault);
         }
         if met {
-            self.witnessed.send_replace(Some(checkpoint.clone()));
+            self.shared
+                .tell
+                .witnessed
+                .send_replace(Some(checkpoint.clone()));
         }
-        self.published.send_replace(Some(checkpoint));
+        self.shared.tell.published.send_replace(Some(checkpoint));
         let is_witnessed = met && self.publisher.witnesses.policy.wants_quorum();
         self.metrics.published(is_witnessed);
         Ok(())
