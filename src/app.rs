@@ -23,7 +23,7 @@ use crate::{
     log::{
         end::{self, META},
         guard::{DiskFile, GuardFile, HeadGuard},
-        sequencer::{self, Event, Handle},
+        sequencer::{self, Event, Handle, Parts},
         sign::LogSigner,
         tenure::{self, Left, Tenure},
         tiles::Tiles,
@@ -191,16 +191,15 @@ impl App {
         let name = store.meta(tenure::TENURE).await?;
         let left = tenure.check(name.as_deref(), store.meta(tenure::COPY).await?.as_deref())?;
         check_guard(&guard, &signer, left, store.as_ref()).await?;
-        let log = sequencer::start(
-            store.clone(),
-            signer.clone(),
-            open.clock.clone(),
+        let parts = Parts {
+            store: store.clone(),
+            signer: signer.clone(),
+            clock: open.clock.clone(),
             guard,
-            open.queue,
-            Witnesses::load(&open.data, &signer.verifier()?)?,
-            metrics.clone(),
-        )
-        .await?;
+            witnesses: Witnesses::load(&open.data, &signer.verifier()?)?,
+            metrics: metrics.clone(),
+        };
+        let log = sequencer::start(parts, open.queue).await?;
         // Before the mark: a database that is refused must not make the right one, put back later, look like a stranger.
         let ended_file = DiskFile::new(&open.data.join(end::FILE));
         if let Err(fault) = check_end(&ended_file, log.shared().ended().as_deref()) {

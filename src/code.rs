@@ -201,6 +201,17 @@ impl Fault {
         }
     }
 
+    /// An error that another process of the same program met.
+    pub fn recall(code: &str, detail: String) -> Self {
+        match registry().iter().find(|row| row.code == code) {
+            Some(row) => Self {
+                code: row.code,
+                detail,
+            },
+            None => Self::new(Code::Internal, format!("{code}: {detail}")),
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code

@@ -3,6 +3,7 @@
 //! [`tree`] is the arithmetic, [`plan`] decides purely what a batch becomes, [`sequencer`] is the thin shell that
 //! applies it, [`prove`] makes proofs over what is stored with [`tiles`] it remembers, [`guard`] keeps a log that went backwards from being served.
 
+pub mod cluster;
 pub mod end;
 pub mod guard;
 pub mod plan;

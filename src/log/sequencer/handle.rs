@@ -65,6 +65,18 @@ pub struct SignedTree {
 }
 
 impl SignedTree {
+    /// A signed head without any tiles at hand.
+    pub(in crate::log) fn of(head: Head) -> Self {
+        Self {
+            head,
+            tiles: Touched::new(),
+        }
+    }
+
+    pub(in crate::log) fn head(&self) -> &Head {
+        &self.head
+    }
+
     /// tlog-proof of an entry. Built by the caller and not by the writer, whose time is everybody's.
     ///
     /// # Errors
@@ -85,7 +97,7 @@ impl SignedTree {
 /// Answer to a submission.
 pub type Answer = Result<Receipt, Fault>;
 
-pub(super) enum Job {
+pub(in crate::log) enum Job {
     Reports {
         submissions: Vec<Submission>,
         proofs: bool,
@@ -135,9 +147,9 @@ pub struct Event {
 /// The way to the writer; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(super) jobs: mpsc::Sender<Job>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) tiles: Arc<Tiles>,
+    pub(in crate::log) jobs: mpsc::Sender<Job>,
+    pub(in crate::log) shared: Arc<Shared>,
+    pub(in crate::log) tiles: Arc<Tiles>,
 }
 
 impl Handle {

@@ -23,10 +23,11 @@ use tokio::{
 };
 
 pub use candidates::candidates;
-use handle::Job;
+pub(in crate::log) use handle::Job;
 pub use handle::{Answer, Event, Handle, Receipt, SignedTree, Submission};
+use publish::Publisher;
 pub use publish::WitnessReport;
-use publish::{Publisher, newest_witnessed};
+pub(in crate::log) use publish::{is_witnessed, newest_witnessed};
 pub use shared::{CurrentPolicy, Shared};
 
 use super::{
@@ -57,7 +58,7 @@ const DAY_MS: u64 = 86_400_000;
 pub const MOST_AHEAD_MS: u64 = 60_000;
 
 /// Owned by the writer task.
-struct Sequencer {
+pub(in crate::log) struct Sequencer {
     store: Arc<dyn Store>,
     tiles: Arc<Tiles>,
     signer: LogSigner,
@@ -73,47 +74,31 @@ struct Sequencer {
     shared: Arc<Shared>,
 }
 
-/// Loads the log, verifies its head, and starts the writer task.
+/// What a writer is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The log's key.
+    pub signer: LogSigner,
+    /// The clock.
+    pub clock: Clock,
+    /// What was published, outside the database.
+    pub guard: HeadGuard,
+    /// Who is asked before publishing.
+    pub witnesses: Witnesses,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Loads the log, verifies its head, and starts the writer task, before which at most `queue` jobs wait.
 ///
 /// # Errors
 /// When the store is unavailable, contradicts itself, or is behind the head guard.
-pub async fn start(
-    store: Arc<dyn Store>,
-    signer: LogSigner,
-    clock: Clock,
-    guard: HeadGuard,
-    queue: usize,
-    witnesses: Witnesses,
-    metrics: Arc<Metrics>,
-) -> Result<Handle, Fault> {
-    let published = store.published().await?;
-    let witnessed = newest_witnessed(store.as_ref(), &witnesses.policy).await?;
-    let witness_policy = witnesses.policy.clone();
-    let publisher = Publisher::new(witnesses)?;
-    let shared = Arc::new(Shared::new(
-        published,
-        witnessed,
-        witness_policy,
-        publisher.report(None),
-        metrics.clone(),
-    ));
-    let tiles = Arc::new(Tiles::new(store.clone()));
-    let mut sequencer = Sequencer {
-        store,
-        tiles: tiles.clone(),
-        signer,
-        clock,
-        guard,
-        state: State::default(),
-        stale: true,
-        publisher,
-        metrics,
-        scrub_due: None,
-        shared: shared.clone(),
-    };
-    sequencer.reload().await?;
-    sequencer.check_guard().await?;
-    sequencer.renew_guard()?;
+pub async fn start(parts: Parts, queue: usize) -> Result<Handle, Fault> {
+    let shared = parts.shared().await?;
+    let tiles = Arc::new(Tiles::new(parts.store.clone()));
+    let sequencer = Sequencer::begin(parts, shared.clone(), tiles.clone()).await?;
     let (jobs, queued) = mpsc::channel(queue.max(1));
     #[expect(
         clippy::disallowed_methods,
@@ -127,8 +112,53 @@ pub async fn start(
     })
 }
 
+impl Parts {
+    /// What everybody may know, as far as it does not take the head.
+    pub(in crate::log) async fn shared(&self) -> Result<Arc<Shared>, Fault> {
+        let published = self.store.published().await?;
+        let policy = &self.witnesses.policy;
+        let witnessed = newest_witnessed(self.store.as_ref(), policy).await?;
+        let report = Publisher::new(self.witnesses.clone())?.report(None);
+        Ok(Arc::new(Shared::new(
+            published,
+            witnessed,
+            policy.clone(),
+            report,
+            self.metrics.clone(),
+        )))
+    }
+}
+
 impl Sequencer {
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    /// Loads the log and verifies its head.
+    ///
+    /// # Errors
+    /// When the store is unavailable, contradicts itself, or is behind the head guard.
+    pub(in crate::log) async fn begin(
+        parts: Parts,
+        shared: Arc<Shared>,
+        tiles: Arc<Tiles>,
+    ) -> Result<Self, Fault> {
+        let mut sequencer = Self {
+            publisher: Publisher::new(parts.witnesses)?,
+            store: parts.store,
+            tiles,
+            signer: parts.signer,
+            clock: parts.clock,
+            guard: parts.guard,
+            state: State::default(),
+            stale: true,
+            metrics: parts.metrics,
+            scrub_due: None,
+            shared,
+        };
+        sequencer.reload().await?;
+        sequencer.check_guard().await?;
+        sequencer.renew_guard()?;
+        Ok(sequencer)
+    }
+
+    pub(in crate::log) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
             let due = self.publish_due();
             let scrub = self.scrub_due;

@@ -281,12 +281,12 @@ fn with_lines_of(note: &str, earlier: &str) -> String {
     kept.fold(note.to_owned(), |note, line| format!("{note}{line}\n"))
 }
 
-fn is_witnessed(note: &str, policy: &WitnessPolicy) -> bool {
+pub(in crate::log) fn is_witnessed(note: &str, policy: &WitnessPolicy) -> bool {
     SignedCheckpoint::parse(note).is_ok_and(|note| policy.evaluate(&note).is_ok())
 }
 
 /// The newest published checkpoint that the policy's quorum has cosigned.
-pub(super) async fn newest_witnessed(
+pub(in crate::log) async fn newest_witnessed(
     store: &dyn Store,
     policy: &WitnessPolicy,
 ) -> Result<Option<Published>, Fault> {

@@ -1,0 +1,504 @@
+//! Jobs and answers as bytes: what one process asks of the one that writes. JSON; both ends are this program.
+
+use std::sync::Arc;
+
+use goodstanding_verify::{
+    b64,
+    did::Did,
+    entry::{Body, Entry, KeyEntry},
+    merkle::Hash,
+    report::{Report, ReportId},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::{
+    code::{Code, Fault},
+    log::{
+        end::Ended,
+        plan::Admitted,
+        sequencer::{Answer, Event, Job, Receipt, SignedTree, Submission},
+        tree::{TileId, Touched},
+    },
+    store::{Head, IssuedToken, NewEpoch},
+};
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Sent {
+    Reports {
+        reports: Vec<SentReport>,
+        proofs: bool,
+    },
+    Event {
+        /// An entry, JCS; its time is not used.
+        entry: String,
+        at_ms: Option<u64>,
+        epoch: Option<SentEpoch>,
+    },
+    Keys {
+        entries: Vec<String>,
+        at_ms: Option<u64>,
+    },
+    End {
+        ended: Ended,
+        size: u64,
+    },
+    Publish,
+    Aliases(Vec<(String, Did)>),
+    Token {
+        list: u64,
+        idx: u64,
+        agent: Did,
+        epoch: u64,
+        iat: u64,
+        exp: u64,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentReport {
+    jws: String,
+    historical_ms: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentEpoch {
+    number: u64,
+    index: u64,
+    salt_key: String,
+    statements: Vec<(Did, bool, String)>,
+    /// Level, number, hashes.
+    tiles: Vec<(u8, u64, String)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Answered {
+    Reports {
+        answers: Vec<Result<SentReceipt, SentFault>>,
+        /// The head that receipts are under, if they were asked for.
+        head: Option<SentHead>,
+    },
+    Index(Result<u64, SentFault>),
+    Done(Result<(), SentFault>),
+    Taken(Result<bool, SentFault>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentReceipt {
+    index: u64,
+    id: String,
+    new: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentHead {
+    size: u64,
+    root: String,
+    at_ms: u64,
+    note: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentFault {
+    code: String,
+    detail: String,
+}
+
+/// Who waits for the answer to a job, in the process that sent it.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    Reports(oneshot::Sender<Vec<Answer>>, usize),
+    Index(oneshot::Sender<Result<u64, Fault>>),
+    Done(oneshot::Sender<Result<(), Fault>>),
+    Taken(oneshot::Sender<Result<bool, Fault>>),
+}
+
+/// Where the answer to a job comes from, in the process that writes.
+pub(super) enum Reply {
+    Reports(oneshot::Receiver<Vec<Answer>>),
+    Index(oneshot::Receiver<Result<u64, Fault>>),
+    Done(oneshot::Receiver<Result<(), Fault>>),
+    Taken(oneshot::Receiver<Result<bool, Fault>>),
+}
+
+/// A job as bytes, and who waits for its answer.
+///
+/// # Errors
+/// When it cannot be written; the waiter is told then.
+pub(super) fn sent(job: Job) -> Option<(Vec<u8>, Waiter)> {
+    let (sent, waiter) = match job {
+        Job::Reports {
+            submissions,
+            proofs,
+            answer,
+        } => {
+            let count = submissions.len();
+            let reports = submissions
+                .into_iter()
+                .map(|s| SentReport {
+                    jws: s.jws,
+                    historical_ms: s.historical_ms,
+                })
+                .collect();
+            (
+                Ok(Sent::Reports { reports, proofs }),
+                Waiter::Reports(answer, count),
+            )
+        }
+        Job::Event { event, answer } => (sent_event(*event), Waiter::Index(answer)),
+        Job::Keys {
+            events,
+            at_ms,
+            answer,
+        } => {
+            let entries: Result<_, Fault> =
+                events.into_iter().map(|e| text(Body::Key(e))).collect();
+            let sent = entries.map(|entries| Sent::Keys { entries, at_ms });
+            (sent, Waiter::Index(answer))
+        }
+        Job::End {
+            ended,
+            size,
+            answer,
+        } => {
+            let ended = *ended;
+            (Ok(Sent::End { ended, size }), Waiter::Done(answer))
+        }
+        Job::Publish { answer } => (Ok(Sent::Publish), Waiter::Done(answer)),
+        Job::Aliases { aliases, answer } => (Ok(Sent::Aliases(aliases)), Waiter::Done(answer)),
+        Job::Token { token, answer } => {
+            let IssuedToken {
+                list,
+                idx,
+                agent,
+                epoch,
+                iat,
+                exp,
+            } = token;
+            let sent = Sent::Token {
+                list,
+                idx,
+                agent,
+                epoch,
+                iat,
+                exp,
+            };
+            (Ok(sent), Waiter::Taken(answer))
+        }
+        // Never leaves the process.
+        Job::Stop { answer } => {
+            let _ = answer.send(());
+            return None;
+        }
+    };
+    match sent.and_then(|sent| serde_json::to_vec(&sent).map_err(internal)) {
+        Ok(bytes) => Some((bytes, waiter)),
+        Err(fault) => {
+            waiter.fail(&fault);
+            None
+        }
+    }
+}
+
+fn sent_event(event: Event) -> Result<Sent, Fault> {
+    Ok(Sent::Event {
+        entry: text(event.body)?,
+        at_ms: event.at_ms,
+        epoch: event.epoch.map(|(epoch, tiles)| SentEpoch {
+            number: epoch.number,
+            index: epoch.index,
+            salt_key: b64::std_encode(epoch.salt_key),
+            statements: epoch.statements,
+            tiles: tiles
+                .into_iter()
+                .map(|(id, tile)| (id.level, id.n, b64::std_encode(tile.concat())))
+                .collect(),
+        }),
+    })
+}
+
+/// An entry's text. Its time is the writer's business.
+fn text(body: Body) -> Result<String, Fault> {
+    let bytes = Entry { at: 0, body }.to_bytes()?;
+    String::from_utf8(bytes).map_err(internal)
+}
+
+fn internal(error: impl std::fmt::Display) -> Fault {
+    Fault::new(Code::Internal, format!("between processes: {error}"))
+}
+
+/// A job that another process sent, and where its answer will come from.
+///
+/// # Errors
+/// `internal` when the bytes are no job: another version of the program wrote them.
+pub(super) fn received(bytes: &[u8]) -> Result<(Job, Reply), Fault> {
+    let sent: Sent = serde_json::from_slice(bytes).map_err(internal)?;
+    Ok(match sent {
+        Sent::Reports { reports, proofs } => {
+            let submissions = reports
+                .into_iter()
+                .map(|sent| {
+                    Ok(Submission {
+                        // The sender has verified it.
+                        report: Report::parse_admitted(&sent.jws)?,
+                        jws: sent.jws,
+                        historical_ms: sent.historical_ms,
+                    })
+                })
+                .collect::<Result<_, Fault>>()?;
+            let (answer, reply) = oneshot::channel();
+            let job = Job::Reports {
+                submissions,
+                proofs,
+                answer,
+            };
+            (job, Reply::Reports(reply))
+        }
+        Sent::Event {
+            entry,
+            at_ms,
+            epoch,
+        } => {
+            let event = Event {
+                body: Entry::parse(entry.as_bytes())?.body,
+                at_ms,
+                epoch: epoch.map(received_epoch).transpose()?,
+            };
+            let (answer, reply) = oneshot::channel();
+            let event = Box::new(event);
+            (Job::Event { event, answer }, Reply::Index(reply))
+        }
+        Sent::Keys { entries, at_ms } => {
+            let events = entries
+                .iter()
+                .map(|entry| key_entry(entry))
+                .collect::<Result<_, Fault>>()?;
+            let (answer, reply) = oneshot::channel();
+            let job = Job::Keys {
+                events,
+                at_ms,
+                answer,
+            };
+            (job, Reply::Index(reply))
+        }
+        Sent::End { ended, size } => {
+            let (answer, reply) = oneshot::channel();
+            let job = Job::End {
+                ended: Box::new(ended),
+                size,
+                answer,
+            };
+            (job, Reply::Done(reply))
+        }
+        Sent::Publish => {
+            let (answer, reply) = oneshot::channel();
+            (Job::Publish { answer }, Reply::Done(reply))
+        }
+        Sent::Aliases(aliases) => {
+            let (answer, reply) = oneshot::channel();
+            (Job::Aliases { aliases, answer }, Reply::Done(reply))
+        }
+        Sent::Token {
+            list,
+            idx,
+            agent,
+            epoch,
+            iat,
+            exp,
+        } => {
+            let token = IssuedToken {
+                list,
+                idx,
+                agent,
+                epoch,
+                iat,
+                exp,
+            };
+            let (answer, reply) = oneshot::channel();
+            (Job::Token { token, answer }, Reply::Taken(reply))
+        }
+    })
+}
+
+fn key_entry(entry: &str) -> Result<KeyEntry, Fault> {
+    match Entry::parse(entry.as_bytes())?.body {
+        Body::Key(event) => Ok(event),
+        _ => Err(internal("not a key event")),
+    }
+}
+
+fn received_epoch(sent: SentEpoch) -> Result<(NewEpoch, Touched), Fault> {
+    let mut tiles = Touched::new();
+    for (level, n, hashes) in sent.tiles {
+        let bytes = b64::std_decode(&hashes).ok_or_else(|| internal("a tile"))?;
+        let tile = bytes.chunks(32).map(hash).collect::<Result<_, Fault>>()?;
+        tiles.insert(TileId { level, n }, tile);
+    }
+    let epoch = NewEpoch {
+        number: sent.number,
+        index: sent.index,
+        salt_key: b64::std_decode_32(&sent.salt_key).ok_or_else(|| internal("a salt key"))?,
+        statements: sent.statements,
+    };
+    Ok((epoch, tiles))
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash, Fault> {
+    bytes.try_into().map_err(|_| internal("not 32 bytes"))
+}
+
+impl Reply {
+    /// The answer as bytes; `None`: the writer ended without one, and whoever leads next has to look at the job.
+    pub(super) async fn bytes(self) -> Option<Vec<u8>> {
+        let answered = match self {
+            Self::Reports(reply) => {
+                let answers = reply.await.ok()?;
+                let under = answers.iter().flatten().find_map(|r| r.under.clone());
+                Answered::Reports {
+                    head: under.map(|tree| SentHead::from(tree.head())),
+                    answers: answers
+                        .into_iter()
+                        .map(|answer| match answer {
+                            Ok(Receipt { admitted, .. }) => Ok(SentReceipt {
+                                index: admitted.index,
+                                id: b64::std_encode(admitted.id.0),
+                                new: admitted.new,
+                            }),
+                            Err(fault) => Err(fault.into()),
+                        })
+                        .collect(),
+                }
+            }
+            Self::Index(reply) => Answered::Index(reply.await.ok()?.map_err(Into::into)),
+            Self::Done(reply) => Answered::Done(reply.await.ok()?.map_err(Into::into)),
+            Self::Taken(reply) => Answered::Taken(reply.await.ok()?.map_err(Into::into)),
+        };
+        // Texts and numbers: this does not fail.
+        serde_json::to_vec(&answered).ok()
+    }
+}
+
+/// The answer to a job that could not be read.
+pub(super) fn refusal(fault: Fault) -> Vec<u8> {
+    serde_json::to_vec(&Answered::Done(Err(fault.into()))).unwrap_or_default()
+}
+
+impl Waiter {
+    /// Hands the answer over. Whoever waited may be gone.
+    pub(super) fn resolve(self, bytes: &[u8]) {
+        let answered = serde_json::from_slice::<Answered>(bytes);
+        match (self, answered) {
+            (Self::Reports(waiter, count), Ok(Answered::Reports { answers, head }))
+                if answers.len() == count =>
+            {
+                match receipts(answers, head) {
+                    Ok(answers) => {
+                        let _ = waiter.send(answers);
+                    }
+                    Err(fault) => Self::Reports(waiter, count).fail(&fault),
+                }
+            }
+            (Self::Index(waiter), Ok(Answered::Index(answer))) => {
+                let _ = waiter.send(answer.map_err(Into::into));
+            }
+            (Self::Done(waiter), Ok(Answered::Done(answer))) => {
+                let _ = waiter.send(answer.map_err(Into::into));
+            }
+            (Self::Taken(waiter), Ok(Answered::Taken(answer))) => {
+                let _ = waiter.send(answer.map_err(Into::into));
+            }
+            // The job could not be read.
+            (waiter, Ok(Answered::Done(Err(fault)))) => waiter.fail(&fault.into()),
+            (waiter, Ok(_)) => waiter.fail(&internal("the answer to another job")),
+            (waiter, Err(error)) => waiter.fail(&internal(error)),
+        }
+    }
+
+    /// Says that nothing came of it, as far as is known.
+    pub(super) fn fail(self, fault: &Fault) {
+        match self {
+            Self::Reports(waiter, count) => {
+                let _ = waiter.send(vec![Err(fault.clone()); count]);
+            }
+            Self::Index(waiter) => {
+                let _ = waiter.send(Err(fault.clone()));
+            }
+            Self::Done(waiter) => {
+                let _ = waiter.send(Err(fault.clone()));
+            }
+            Self::Taken(waiter) => {
+                let _ = waiter.send(Err(fault.clone()));
+            }
+        }
+    }
+}
+
+fn receipts(
+    answers: Vec<Result<SentReceipt, SentFault>>,
+    head: Option<SentHead>,
+) -> Result<Vec<Answer>, Fault> {
+    let under = head.map(Head::try_from).transpose()?;
+    let under = under.map(|head| Arc::new(SignedTree::of(head)));
+    let receipt = |sent: SentReceipt| {
+        let id = b64::std_decode_32(&sent.id).ok_or_else(|| internal("a report's id"))?;
+        Ok(Receipt {
+            admitted: Admitted {
+                index: sent.index,
+                id: ReportId(id),
+                new: sent.new,
+            },
+            under: under.clone(),
+        })
+    };
+    let one = |answer: Result<SentReceipt, SentFault>| match answer {
+        Ok(sent) => receipt(sent).map(Ok),
+        Err(fault) => Ok(Err(Fault::from(fault))),
+    };
+    answers.into_iter().map(one).collect()
+}
+
+impl From<&Head> for SentHead {
+    fn from(head: &Head) -> Self {
+        Self {
+            size: head.size,
+            root: b64::std_encode(head.root),
+            at_ms: head.at_ms,
+            note: head.note.clone(),
+        }
+    }
+}
+
+impl TryFrom<SentHead> for Head {
+    type Error = Fault;
+
+    fn try_from(sent: SentHead) -> Result<Self, Fault> {
+        Ok(Self {
+            size: sent.size,
+            root: b64::std_decode_32(&sent.root).ok_or_else(|| internal("a root"))?,
+            at_ms: sent.at_ms,
+            note: sent.note,
+        })
+    }
+}
+
+impl From<Fault> for SentFault {
+    fn from(fault: Fault) -> Self {
+        Self {
+            code: fault.code().to_owned(),
+            detail: fault.detail().to_owned(),
+        }
+    }
+}
+
+impl From<SentFault> for Fault {
+    fn from(sent: SentFault) -> Self {
+        Self::recall(&sent.code, sent.detail)
+    }
+}

@@ -1,0 +1,79 @@
+//! What processes that share one database have beside the log: whose turn it is to write, and the way to whoever has it.
+//!
+//! A process leads while it holds the lead's lock and says so again and again. Its writes carry the number of its turn, and the
+//! database refuses those of a turn that is over: a process that was stopped and wakes up later cannot write.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Error;
+
+/// Number of a turn at writing. Each is one more than the one before.
+pub type Term = u64;
+
+/// A job that another process sent to whoever writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its number, ascending in the order of sending.
+    pub id: u64,
+    /// What is to be done, as the sender wrote it.
+    pub job: Vec<u8>,
+}
+
+/// A turn at writing that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Its number.
+    pub term: Term,
+    /// Random name; the database remembers those of all turns.
+    pub name: String,
+    /// Who has it: host and process, for people.
+    pub holder: String,
+    /// When it began by the database's clock, Unix milliseconds.
+    pub since_ms: u64,
+}
+
+/// What a store that several processes share can do for them.
+#[async_trait]
+pub trait Cluster: Send + Sync + 'static {
+    /// Takes the lead if nobody has it, or from a process that has not been heard of for `lease`; from then on the store's writes
+    /// are those of this turn. `None`: somebody leads.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]; whether the lead was taken is then unknown, and it ends with the connection.
+    async fn try_lead(&self, lease: Duration) -> Result<Option<Turn>, Error>;
+
+    /// Says that the turn goes on; `false`: it is over.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: the connection that holds the lead is gone, and with it the turn.
+    async fn beat(&self, term: Term) -> Result<bool, Error>;
+
+    /// Gives the lead back at once.
+    async fn resign(&self, term: Term);
+
+    /// The newest turn, whoever has or had it.
+    async fn turn(&self) -> Result<Option<Turn>, Error>;
+
+    /// Whether a turn of this name was ever taken.
+    async fn had_turn(&self, name: &str) -> Result<bool, Error>;
+
+    /// Puts jobs where whoever leads finds them; their numbers, in order.
+    async fn send(&self, jobs: &[Vec<u8>]) -> Result<Vec<u64>, Error>;
+
+    /// Jobs with number above `after` that have no answer, ascending, at most `limit`.
+    async fn waiting(&self, after: u64, limit: u32) -> Result<Vec<Waiting>, Error>;
+
+    /// Answers jobs. Only whoever leads may.
+    async fn answer(&self, answers: &[(u64, Vec<u8>)]) -> Result<(), Error>;
+
+    /// Takes the answers to these jobs away, of those that have one.
+    async fn collect(&self, ids: &[u64]) -> Result<Vec<(u64, Vec<u8>)>, Error>;
+
+    /// Takes back jobs that nobody waits for any more. One that is being worked on is done all the same.
+    async fn withdraw(&self, ids: &[u64]) -> Result<(), Error>;
+
+    /// Returns when another process has sent or answered something, or logged or published, at the latest after `most`.
+    async fn wait(&self, most: Duration);
+}
