@@ -261,7 +261,7 @@ impl From<crate::store::Error> for Fault {
     fn from(error: crate::store::Error) -> Self {
         use crate::store::Error as E;
         let code = match &error {
-            E::HeadMoved | E::Unavailable(_) => Code::StoreUnavailable,
+            E::HeadMoved | E::Deposed | E::Unavailable(_) => Code::StoreUnavailable,
             E::Corrupt(_) => Code::StoreCorrupt,
             E::Unsupported(_) => Code::StoreUnsupported,
         };

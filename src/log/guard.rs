@@ -34,18 +34,35 @@ pub trait GuardFile: fmt::Debug + Send + Sync + 'static {
 
 /// A file on disk, replaced as a whole: new file, sync, rename, sync of the folder.
 #[derive(Clone, Debug)]
-pub struct DiskFile(PathBuf);
+pub struct DiskFile {
+    path: PathBuf,
+    fresh: PathBuf,
+}
 
 impl DiskFile {
     /// The file at `path`. A new text is written beside it first, under its name with `.new` behind.
     pub fn new(path: &Path) -> Self {
-        Self(path.to_owned())
+        Self::beside(path, ".new")
+    }
+
+    /// The file at `path` in a folder that several processes may share: each writes new texts under a name of its own.
+    pub fn shared(path: &Path) -> Self {
+        Self::beside(path, &format!(".new-{}", std::process::id()))
+    }
+
+    fn beside(path: &Path, suffix: &str) -> Self {
+        let mut fresh = path.to_owned().into_os_string();
+        fresh.push(suffix);
+        Self {
+            path: path.to_owned(),
+            fresh: fresh.into(),
+        }
     }
 }
 
 impl GuardFile for DiskFile {
     fn read(&self) -> io::Result<Option<String>> {
-        match fs::read_to_string(&self.0) {
+        match fs::read_to_string(&self.path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -53,14 +70,11 @@ impl GuardFile for DiskFile {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        let mut fresh = self.0.clone().into_os_string();
-        fresh.push(".new");
-        let fresh = PathBuf::from(fresh);
-        let mut file = fs::File::create(&fresh)?;
+        let mut file = fs::File::create(&self.fresh)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&fresh, &self.0)?;
-        match self.0.parent() {
+        fs::rename(&self.fresh, &self.path)?;
+        match self.path.parent() {
             Some(parent) => fs::File::open(parent)?.sync_all(),
             None => Ok(()),
         }

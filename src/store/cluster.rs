@@ -62,8 +62,8 @@ pub trait Cluster: Send + Sync + 'static {
     /// Puts jobs where whoever leads finds them; their numbers, in order.
     async fn send(&self, jobs: &[Vec<u8>]) -> Result<Vec<u64>, Error>;
 
-    /// Jobs with number above `after` that have no answer, ascending, at most `limit`.
-    async fn waiting(&self, after: u64, limit: u32) -> Result<Vec<Waiting>, Error>;
+    /// Jobs that have no answer, those with the numbers `except` left out, ascending, at most `limit`.
+    async fn waiting(&self, except: &[u64], limit: u32) -> Result<Vec<Waiting>, Error>;
 
     /// Answers jobs. Only whoever leads may.
     async fn answer(&self, answers: &[(u64, Vec<u8>)]) -> Result<(), Error>;

@@ -30,6 +30,9 @@ pub enum Error {
     /// The head was not the one the commit was planned on: another writer, or a commit that had gone through after all.
     #[error("the log's head is not where the commit expected it")]
     HeadMoved,
+    /// Nothing was written: another process has taken over the writing.
+    #[error("another process writes by now")]
+    Deposed,
     /// The database cannot be reached, is busy, full or read-only. Whether a commit went through is unknown.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),

@@ -43,12 +43,6 @@ impl Following {
         }
     }
 
-    /// Whether a process has the lead or had it within the last moments.
-    pub(super) async fn somebody_leads(&self) -> bool {
-        self.parts.store.head().await.is_ok_and(|h| h.is_some())
-            && matches!(self.cluster.turn().await, Ok(Some(_)))
-    }
-
     /// Reads what was written since.
     ///
     /// # Errors
@@ -242,10 +236,11 @@ impl Router {
                     }
                 },
                 () = cluster.wait(until - now) => {
-                    self.following.collect().await;
+                    // First: who has an answer may look for what it wrote.
                     if let Err(fault) = self.following.observe().await {
                         tracing::error!(code = fault.code(), error = %fault, "the log cannot be followed");
                     }
+                    self.following.collect().await;
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The side that writes: a sequencer of its own for the length of a turn, fed from this process and from the others.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
@@ -38,6 +38,8 @@ impl Router {
             turn.term,
             deposed.clone(),
         ));
+        // Before anything is signed.
+        self.past.note(turn)?;
         self.following.observe().await?;
         let sequencer =
             Sequencer::begin(self.parts.clone(), self.shared.clone(), self.tiles.clone()).await?;
@@ -74,17 +76,19 @@ impl Router {
 
     async fn feed(&mut self, jobs: &mpsc::Sender<Job>, deposed: &CancellationToken) -> Left {
         let cluster = self.cluster.clone();
-        let mut newest = 0;
+        // Taken, and not yet answered.
+        let mut taken = BTreeSet::new();
         let mut look = Instant::now();
         let mut open = FuturesUnordered::new();
         let mut answers: Vec<(u64, Vec<u8>)> = Vec::new();
         loop {
             if look <= Instant::now() && open.len() < AT_ONCE as usize {
                 look = Instant::now() + LOOK;
-                match cluster.waiting(newest, AT_ONCE).await {
+                let except: Vec<u64> = taken.iter().copied().collect();
+                match cluster.waiting(&except, AT_ONCE).await {
                     Ok(waiting) => {
                         for waiting in waiting {
-                            newest = newest.max(waiting.id);
+                            taken.insert(waiting.id);
                             match wire::received(&waiting.job) {
                                 Ok((job, reply)) => {
                                     if jobs.send(job).await.is_err() {
@@ -101,7 +105,11 @@ impl Router {
             }
             if !answers.is_empty() {
                 match cluster.answer(&answers).await {
-                    Ok(()) => answers.clear(),
+                    Ok(()) => {
+                        for (id, _) in answers.drain(..) {
+                            taken.remove(&id);
+                        }
+                    }
                     // Kept for the next time round; if the turn is over, whoever leads next looks at the jobs again.
                     Err(error) => tracing::warn!(%error, "answers could not be sent"),
                 }

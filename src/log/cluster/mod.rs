@@ -10,11 +10,13 @@
 
 mod follow;
 mod lead;
+pub mod past;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
 
 use follow::Following;
+use past::Past;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -61,6 +63,7 @@ struct Router {
     tiles: Arc<Tiles>,
     jobs: mpsc::Receiver<Job>,
     following: Following,
+    past: Past,
     /// Why this process does not take the lead although it might.
     unfit: Option<Fault>,
 }
@@ -84,9 +87,11 @@ enum Left {
 pub async fn start(
     parts: Parts,
     cluster: Arc<dyn Cluster>,
+    mut past: Past,
     role: Role,
     queue: usize,
 ) -> Result<Handle, Fault> {
+    past.check(cluster.as_ref()).await?;
     let shared = parts.shared().await?;
     let tiles = Arc::new(Tiles::new(parts.store.clone()));
     shared.set_leading(false);
@@ -101,6 +106,7 @@ pub async fn start(
         shared: shared.clone(),
         tiles: tiles.clone(),
         jobs: queued,
+        past,
         unfit: None,
     };
     #[expect(
@@ -158,7 +164,7 @@ impl Router {
                 Ok(None) => {
                     match self.following.observe().await {
                         Ok(()) => {
-                            if self.following.somebody_leads().await {
+                            if self.somebody_leads().await {
                                 tell(Ok(()));
                             }
                         }
@@ -182,5 +188,16 @@ impl Router {
                 Left::Orphaned => return,
             }
         }
+    }
+
+    /// Whether a process leads or just did, and the log has begun.
+    async fn somebody_leads(&mut self) -> bool {
+        let Ok(Some(turn)) = self.cluster.turn().await else {
+            return false;
+        };
+        if let Err(fault) = self.past.note(&turn) {
+            tracing::error!(code = fault.code(), error = %fault, "the turn could not be noted");
+        }
+        self.shared.head.borrow().is_some()
     }
 }
