@@ -30,7 +30,10 @@ use crate::{
         witness::Witnesses,
     },
     metrics::Metrics,
-    store::{Store, sqlite::SqliteStore},
+    store::{
+        Store,
+        sqlite::{FILE, SqliteStore},
+    },
     token::{self, access_book::AccessBook, nonce::Nonces},
 };
 
@@ -145,7 +148,7 @@ impl App {
         through: impl FnOnce(Arc<dyn Store>, Arc<dyn GuardFile>) -> (Arc<dyn Store>, Arc<dyn GuardFile>),
     ) -> Result<Arc<Self>, Fault> {
         crate::net::install();
-        let database = open.data.join("goodstanding.sqlite");
+        let database = open.data.join(FILE);
         if !open.create && !database.exists() {
             return Err(Fault::new(
                 Code::DataMissing,
@@ -177,8 +180,8 @@ impl App {
             sync_folders(&open.data).map_err(|e| unwritable(&open.data, &e))?;
         }
         let guard_file = open.data.join("head.guard");
-        let sqlite = Arc::new(SqliteStore::open(&database, open.create).await?);
-        let (store, guard) = through(sqlite.clone(), Arc::new(DiskFile::new(&guard_file)));
+        let store = SqliteStore::open(&database, open.create).await?;
+        let (store, guard) = through(Arc::new(store), Arc::new(DiskFile::new(&guard_file)));
         let (issuer, origin) = identity(store.as_ref(), &open).await?;
         let is_new = store.head().await?.is_none() && !guard_file.exists();
         let signer = log_signer(store.as_ref(), &keys_dir, &origin, is_new, &open).await?;
@@ -207,7 +210,7 @@ impl App {
             return Err(fault);
         }
         // Nothing has been signed yet: the writer waits for its first job.
-        if let Err(fault) = tenure.begin(name.as_deref(), &sqlite).await {
+        if let Err(fault) = tenure.begin(name.as_deref(), store.as_ref()).await {
             log.stop().await;
             return Err(fault);
         }
@@ -476,7 +479,7 @@ impl Reader {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub async fn open(data: &Path) -> Result<Self, Fault> {
-        let database = data.join("goodstanding.sqlite");
+        let database = data.join(FILE);
         if !database.exists() {
             return Err(Fault::new(
                 Code::DataMissing,

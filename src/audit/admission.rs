@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     code::{Code, Fault},
-    log::plan::Rules,
+    log::plan::{Rules, attested, is_alone},
 };
 
 /// Length of the window that the unilateral quota counts in, milliseconds.
@@ -94,7 +94,8 @@ pub(super) fn admit(
             .get(&index)
             .is_some_and(|other| other.seller != checked.is_seller()),
     };
-    let alone = !is_attested(checked, facts, overlay, context.rules) && (!answered || supersedes);
+    let attested = is_attested(checked, facts, overlay, context.rules);
+    let alone = is_alone(attested, answered, supersedes);
     let reporter = cut(report.iss.key_bytes());
     if alone
         && !seen.historical
@@ -187,21 +188,9 @@ pub(super) fn documents(checked: &Checked) -> impl Iterator<Item = Key> {
 
 /// Whether the report brings more than its author's word: terms name their trade; another document counts the first time only.
 fn is_attested(checked: &Checked, facts: &Facts, overlay: &Overlay, rules: &Rules) -> bool {
-    let report = &checked.report;
     let fresh = |sha256: &[u8; 32]| {
         let key = cut(sha256);
         !facts.documents.contains(&key) && !overlay.documents.contains(&key)
     };
-    report.evidence.iter().any(|evidence| match evidence {
-        Evidence::Terms(_) => true,
-        Evidence::Receipt {
-            signer: Some(signer),
-            sha256,
-            ..
-        } => (*signer == report.sub || rules.attestors.contains(signer)) && fresh(&sha256.0),
-        Evidence::Market { attestor, sha256 } => {
-            rules.attestors.contains(attestor) && fresh(&sha256.0)
-        }
-        Evidence::Receipt { signer: None, .. } | Evidence::Hash(_) => false,
-    })
+    attested(&checked.report, &rules.attestors, fresh)
 }

@@ -1,37 +1,30 @@
 //! The entries in their order: rules, index, tree and epochs, window by window.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+mod evidence;
+mod facts;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use goodstanding_score::evidence::Admitted;
 use goodstanding_verify::{
     did::Did,
-    digest::sha256,
     entry::{Body, Entry},
     frontier::Frontier,
     merkle::Hash,
-    report::{Report, ReportId},
+    report::ReportId,
 };
-use rayon::prelude::*;
 
+use self::facts::{SMALL_TABLE, packed};
 use super::{
-    admission::{self, Context, DAY_MS, Facts, Overlay},
+    admission::{self, Context, Facts, Overlay},
     epochs::{self, Outcome},
     finding::{Failure, Place},
-    index::{Current, Erased, Index, Remembered, WINDOW},
+    index::{Erased, Index, Remembered},
     replay::Replay,
     source::Source,
-    window::{Bytes, Item, Key, cut},
+    window::{Bytes, Item},
 };
-use crate::{
-    code::{Code, Fault},
-    ingest::blocking,
-};
-
-/// Bytes of a report's row in the index.
-const ROW: usize = 41;
+use crate::code::{Code, Fault};
 
 /// What an audit counted, of this run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -220,70 +213,6 @@ impl<'s> Auditor<'s> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Asks the index everything that the reports of a window depend on.
-    async fn facts(&mut self, first: u64, items: &[Item], sides: &[Key]) -> Result<Facts, Failure> {
-        let jtis: Vec<Key> = items.iter().map(|i| checked_key(i, |c| c.jti)).collect();
-        let mut facts = Facts {
-            jtis: self.index.add_jtis(first, &jtis).await?,
-            ..Facts::default()
-        };
-        let index_of = |place: usize| items.get(place).map(|item| item.index);
-        for (place, current) in self.index.sides(sides).await? {
-            let remembered = self.index.report_at(current.index).await?;
-            if let (Some(index), Some(remembered)) = (index_of(place), remembered) {
-                facts.sides.insert(index, remembered);
-            }
-        }
-        let mut documents = Vec::new();
-        for item in items {
-            if let Some(Bytes::Report(checked)) = &item.body {
-                documents.extend(admission::documents(checked));
-            }
-        }
-        for keys in documents.chunks(SMALL_TABLE) {
-            facts
-                .documents
-                .extend(self.index.known_documents(keys).await?);
-        }
-        if self.recompute {
-            let others: Vec<Key> = items
-                .iter()
-                .map(|i| checked_key(i, |c| c.other_side))
-                .collect();
-            for (place, current) in self.index.sides(&others).await? {
-                if let Some(index) = index_of(place) {
-                    let current: Current = current;
-                    facts.other_sides.insert(index, current);
-                }
-            }
-            self.count_alone(items, &mut facts).await?;
-        }
-        Ok(facts)
-    }
-
-    async fn count_alone(&mut self, items: &[Item], facts: &mut Facts) -> Result<(), Failure> {
-        let mut asked = Vec::new();
-        let mut places = Vec::new();
-        for item in items {
-            if let (
-                Body::Report {
-                    historical: false, ..
-                },
-                Some(Bytes::Report(checked)),
-            ) = (&item.entry.body, &item.body)
-            {
-                let reporter = cut(checked.report.iss.key_bytes());
-                asked.push((reporter, item.entry.at.saturating_sub(DAY_MS)));
-                places.push(item.index);
-            }
-        }
-        if !asked.is_empty() {
-            let counts = self.index.count_alone(&asked).await?;
-            facts.alone = places.into_iter().zip(counts).collect();
-        }
-        Ok(())
     }
 
     /// One entry; returns the report that it erased. `earlier`: the reports of this part so far.
@@ -476,144 +405,6 @@ impl<'s> Auditor<'s> {
         }
         Ok(())
     }
-
-    /// Reads the reports of earlier runs again: their signatures were checked, and the index has their ids.
-    async fn load_older(&mut self) -> Result<(), Failure> {
-        let end = std::mem::take(&mut self.older);
-        let mut older = Vec::new();
-        let mut start = 0;
-        while start < end {
-            let stop = end.min(start.saturating_add(WINDOW));
-            let known = self.index.reports(start, stop).await?;
-            let bodies = self.source.bodies(start, stop).await?;
-            let mut bodies: HashMap<u64, Option<String>> =
-                bodies.into_iter().map(|b| (b.index, b.jws)).collect();
-            let mut found = Vec::with_capacity(known.len());
-            for seen in known {
-                match bodies.remove(&seen.index) {
-                    Some(Some(jws)) => found.push((seen, jws)),
-                    None if self.source.tells_erased() => {
-                        let detail =
-                            format!("report {} is not served and not said to be erased", seen.id);
-                        let place = Place::Entry(seen.index);
-                        return Err(Failure::at(Code::AuditBodyMissing, place, detail));
-                    }
-                    Some(None) | None => {
-                        if self.replay.erased(&seen.id).is_none() {
-                            self.gone(seen).await?;
-                        }
-                    }
-                }
-            }
-            older.extend(blocking(move || again(found)).await??);
-            start = stop;
-        }
-        older.append(&mut self.reports);
-        self.reports = older;
-        Ok(())
-    }
-
-    /// The reports of the newest epoch, its policy and number.
-    ///
-    /// # Errors
-    /// `audit.epoch_not_recomputable`, `epoch.unknown`.
-    pub(super) async fn newest_evidence(&mut self) -> Result<NewestEvidence, Failure> {
-        self.load_older().await?;
-        let unknown = || Fault::new(Code::EpochUnknown, "the log has no epoch yet");
-        let logged = self.replay.newest_epoch().cloned().ok_or_else(unknown)?;
-        let entry = logged.entry;
-        let policy = self
-            .replay
-            .policy_below(entry.log_size)
-            .ok_or_else(unknown)?;
-        let lost = self.replay.lost_to(&entry);
-        if lost > 0 {
-            let detail = format!("{lost} reports of epoch {} were erased since", entry.number);
-            return Err(Fault::new(Code::AuditEpochLeft, detail).into());
-        }
-        let left_out = epochs::left_out(&self.replay, &entry);
-        let evidenced = epochs::covered(&self.reports, &entry, &left_out);
-        Ok(NewestEvidence {
-            epoch: entry.number,
-            as_of: entry.as_of,
-            policy: policy.policy.clone(),
-            reports: match evidenced {
-                epochs::Evidenced::Prefix(end) => {
-                    let mut all = std::mem::take(&mut self.reports);
-                    all.truncate(end);
-                    all
-                }
-                epochs::Evidenced::Chosen(chosen) => chosen,
-            },
-        })
-    }
-}
-
-/// What the newest epoch rests on.
-#[derive(Debug)]
-pub(super) struct NewestEvidence {
-    /// Its number.
-    pub(super) epoch: u64,
-    /// The time that its scores are of, Unix seconds.
-    pub(super) as_of: u64,
-    /// Its policy.
-    pub(super) policy: Arc<goodstanding_score::policy::Policy>,
-    /// Its reports.
-    pub(super) reports: Vec<Admitted>,
-}
-
-/// Rows that one packed statement takes of what a report can have many of.
-const SMALL_TABLE: usize = 8192;
-
-fn checked_key(item: &Item, key: impl Fn(&super::window::Checked) -> Key) -> Key {
-    match &item.body {
-        Some(Bytes::Report(checked)) => key(checked),
-        _ => Key::default(),
-    }
-}
-
-/// The index's rows of a window, its sides, and who sold.
-fn packed(items: &[Item]) -> (Vec<u8>, Vec<Key>, Vec<u8>) {
-    let mut rows = Vec::with_capacity(items.len() * ROW);
-    let mut sides = Vec::with_capacity(items.len());
-    let mut sellers = Vec::with_capacity(items.len());
-    for item in items {
-        if let Body::Report { id, historical } = item.entry.body {
-            rows.extend_from_slice(&id.0);
-            rows.extend_from_slice(&item.entry.at.to_be_bytes());
-            rows.push(u8::from(historical));
-        } else {
-            rows.extend_from_slice(&[0; ROW]);
-        }
-        sides.push(checked_key(item, |c| c.side));
-        sellers.push(match &item.body {
-            Some(Bytes::Report(checked)) => u8::from(checked.is_seller()),
-            _ => 0,
-        });
-    }
-    (rows, sides, sellers)
-}
-
-/// Reads reports whose signatures were checked before.
-fn again(found: Vec<(Remembered, String)>) -> Result<Vec<Admitted>, Failure> {
-    found
-        .into_par_iter()
-        .map(|(seen, jws)| {
-            let place = Place::Entry(seen.index);
-            if sha256(jws.as_bytes()).0 != seen.id.0 {
-                let detail = format!("the served bytes do not hash to {}", seen.id);
-                return Err(Failure::at(Code::AuditBodyAltered, place, detail));
-            }
-            let report = Report::parse_admitted(&jws)
-                .map_err(|error| Failure::caused(Code::AuditReport, place, error))?;
-            Ok(Admitted {
-                index: seen.index,
-                at_ms: seen.at_ms,
-                historical: seen.historical,
-                report,
-            })
-        })
-        .collect()
 }
 
 /// Agents, a line each; `None` when they are not known.

@@ -9,13 +9,14 @@ use goodstanding_verify::{
     tile::TileId,
 };
 
+use super::DATABASE;
 use crate::{
     code::{Code, Fault},
     log::{
         end,
         tree::{Edge, Touched, tiles_for_proof},
     },
-    store::sqlite::snapshot::Snapshot,
+    store::{self, snapshot::Snapshot},
 };
 
 /// A database file that was looked at.
@@ -33,24 +34,26 @@ pub struct Copy {
     pub head_note: String,
     /// The newest published checkpoint, verbatim.
     pub published: Option<String>,
-    snapshot: Snapshot,
+    snapshot: Box<dyn Snapshot>,
 }
 
-/// Opens a database file and verifies it: pages and constraints, schema, the head's signature, the tree's edge, and that the
+/// Opens the database of a directory and verifies it: pages and constraints, schema, the head's signature, the tree's edge, and that the
 /// newest published checkpoint is of the same tree.
 ///
 /// # Errors
 /// `store.corrupt` with what is wrong, `store.unavailable` when it cannot be read.
-pub async fn inspect(database: &Path, log_key: &VerifierKey) -> Result<Copy, Fault> {
+pub async fn inspect(directory: &Path, log_key: &VerifierKey) -> Result<Copy, Fault> {
+    let database = directory.join(DATABASE);
     let wrong =
         |why: String| Fault::new(Code::StoreCorrupt, format!("{}: {why}", database.display()));
-    let mut snapshot = Snapshot::open(database).await?;
+    let mut snapshot = store::snapshot(directory).await?;
     if let Some(line) = snapshot.integrity(1, false).await?.pop() {
         return Err(wrong(line));
     }
-    if let Some((table, parent, _)) = snapshot.dangling().await?.pop() {
+    if let Some(dangling) = snapshot.dangling().await?.pop() {
         return Err(wrong(format!(
-            "a row of {table} refers to a row of {parent} that does not exist"
+            "a row of {} refers to a row of {} that does not exist",
+            dangling.table, dangling.parent
         )));
     }
     if let Some(difference) = snapshot.schema_differences().await?.pop() {

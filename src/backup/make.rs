@@ -18,7 +18,7 @@ use crate::{
     code::{Code, Fault},
     keys::KeyFile,
     log::{sign::LogSigner, tenure},
-    store::sqlite::snapshot::{Snapshot, rewrite_meta},
+    store::{self, sqlite::file},
 };
 
 /// File of a data directory that says when it was last copied.
@@ -108,8 +108,8 @@ async fn fill(
 ) -> Result<Made, Fault> {
     let database = out.join(DATABASE);
     let key = KeyFile::read(&data.join("keys").join("log.json"))?;
-    Snapshot::open(source).await?.copy_to(&database).await?;
-    rewrite_meta(&database, &[(tenure::COPY, Some(&now_s.to_string()))]).await?;
+    file::copy(source, &database).await?;
+    file::rewrite_meta(&database, &[(tenure::COPY, Some(&now_s.to_string()))]).await?;
     files::sync(&database)?;
     // The keys after the database: every key that the copied log announces is there.
     let beside = files::beside(data, with_keys)?;
@@ -119,9 +119,9 @@ async fn fill(
     for path in &beside {
         files::copy(&data.join(path), &out.join(path))?;
     }
-    let origin = origin(&database).await?;
+    let origin = origin(out).await?;
     let signer = LogSigner::new(&origin, key);
-    let copy = edge::inspect(&database, &signer.verifier()?).await?;
+    let copy = edge::inspect(out, &signer.verifier()?).await?;
     let mut listed = vec![FileEntry::of(out, Path::new(DATABASE))?];
     for path in &beside {
         listed.push(FileEntry::of(out, path)?);
@@ -146,8 +146,8 @@ async fn fill(
     })
 }
 
-async fn origin(database: &Path) -> Result<String, Fault> {
-    let mut snapshot = Snapshot::open(database).await?;
+async fn origin(backup: &Path) -> Result<String, Fault> {
+    let mut snapshot = store::snapshot(backup).await?;
     let origin = snapshot.meta("origin").await?;
     snapshot.close().await;
     origin.ok_or_else(|| Fault::new(Code::StoreCorrupt, "the database does not know its origin"))

@@ -18,4 +18,4 @@ pub use newest::checkpoint_in;
 pub use restore::{Restore, Restored, restore};
 
 /// The database file of a data directory and of a backup.
-pub(crate) const DATABASE: &str = "goodstanding.sqlite";
+pub(crate) use crate::store::sqlite::FILE as DATABASE;

@@ -28,7 +28,7 @@ use crate::{
         guard::{DiskFile, GuardFile as _, HeadGuard},
         tenure::{self, Left, Tenure},
     },
-    store::sqlite::snapshot::rewrite_meta,
+    store::sqlite::file::rewrite_meta,
 };
 
 /// What to restore, and what is known of the log from outside.
@@ -75,7 +75,7 @@ pub async fn restore(request: &Restore) -> Result<Restored, Fault> {
     let manifest = Manifest::verify(backup)?;
     let log_key = manifest.log_key().map_err(invalid)?;
     check_log_file(backup, &manifest, &log_key)?;
-    let mut copy = edge::inspect(&backup.join(DATABASE), &log_key)
+    let mut copy = edge::inspect(backup, &log_key)
         .await
         .map_err(|fault| invalid(fault.to_string()))?;
     if copy.head_note != manifest.head
@@ -301,7 +301,7 @@ async fn verify_written(
     log_key: &VerifierKey,
     head: &Checkpoint,
 ) -> Result<(), Fault> {
-    let copy = edge::inspect(&data.join(DATABASE), log_key).await?;
+    let copy = edge::inspect(data, log_key).await?;
     let same = copy.head == *head;
     copy.close().await;
     let guard = HeadGuard::new(&data.join("head.guard")).read()?;

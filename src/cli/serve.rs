@@ -59,7 +59,7 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
     let mut config = args.settings(&ctx)?;
     let listener = listen(config.listen).await?;
     config.listen = listener.local_addr()?;
-    let is_new = !config.data.join("goodstanding.sqlite").exists();
+    let is_new = !config.data.join(crate::store::sqlite::FILE).exists();
     let open = Open {
         create: true,
         issuer: config

@@ -1,5 +1,7 @@
 //! Epochs' rows against their entries, and every score tree rebuilt from its statements. Also the tokens over them.
 
+use std::collections::HashSet;
+
 use goodstanding_verify::{
     claims::Claims,
     did::Did,
@@ -16,7 +18,7 @@ use crate::{
     code::Code,
     store::{
         Error,
-        sqlite::snapshot::{EpochRow, Snapshot, StatementRow},
+        snapshot::{EpochRow, Snapshot, StatementRow, Table},
     },
     token::status::LIST_SIZE,
 };
@@ -25,16 +27,16 @@ use crate::{
 const PAGE: u32 = 1000;
 
 pub(super) async fn check(
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     told: &Told,
     findings: &mut Findings,
     counted: &mut Counted,
 ) -> Result<(), Error> {
-    let rows = snapshot.epochs().await?;
     for (index, entry) in &told.epochs {
         counted.epochs += 1;
         let place = format!("epoch {}", entry.number);
-        let Some(row) = rows.iter().find(|row| row.number == entry.number) else {
+        let row = snapshot.epochs(entry.number, 1).await?.pop();
+        let Some(row) = row.filter(|row| row.number == entry.number) else {
             findings.add(
                 Code::FsckEpoch,
                 place,
@@ -46,7 +48,7 @@ pub(super) async fn check(
             let detail = format!("its row points at entry {}, it is entry {index}", row.idx);
             findings.add(Code::FsckEpoch, &place, detail);
         }
-        let Some(salt_key) = salt_key(row, entry) else {
+        let Some(salt_key) = salt_key(&row, entry) else {
             findings.add(
                 Code::FsckEpoch,
                 &place,
@@ -56,12 +58,25 @@ pub(super) async fn check(
         };
         statements(entry, &salt_key, snapshot, findings, counted).await?;
     }
-    for row in &rows {
-        if !told
-            .epochs
-            .iter()
-            .any(|(_, entry)| entry.number == row.number)
-        {
+    strays(snapshot, told, findings).await?;
+    tokens(snapshot, findings, counted).await
+}
+
+/// Epochs that the log does not know.
+async fn strays(
+    snapshot: &mut dyn Snapshot,
+    told: &Told,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let logged: HashSet<u64> = told.epochs.iter().map(|(_, epoch)| epoch.number).collect();
+    let mut from = 0;
+    loop {
+        let page = snapshot.epochs(from, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        from = last.number.saturating_add(1);
+        for row in page.iter().filter(|row| !logged.contains(&row.number)) {
             findings.add(
                 Code::FsckEpoch,
                 format_args!("epoch {}", row.number),
@@ -69,7 +84,6 @@ pub(super) async fn check(
             );
         }
     }
-    tokens(snapshot, findings, counted).await
 }
 
 fn salt_key(row: &EpochRow, entry: &EpochEntry) -> Option<[u8; 32]> {
@@ -80,7 +94,7 @@ fn salt_key(row: &EpochRow, entry: &EpochEntry) -> Option<[u8; 32]> {
 async fn statements(
     entry: &EpochEntry,
     salt_key: &[u8; 32],
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     findings: &mut Findings,
     counted: &mut Counted,
 ) -> Result<(), Error> {
@@ -131,9 +145,6 @@ async fn statements(
             next += 1;
         }
         next = next.max(after);
-        if after >= i64::MAX as u64 {
-            break;
-        }
     }
     let have = next.min(entry.statements);
     if have < entry.statements {
@@ -167,11 +178,11 @@ fn leaf(row: &StatementRow, epoch: u64, salt_key: &[u8; 32]) -> Result<Hash, Str
 }
 
 async fn tokens(
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     findings: &mut Findings,
     counted: &mut Counted,
 ) -> Result<(), Error> {
-    counted.tokens = snapshot.count("tokens").await?;
+    counted.tokens = snapshot.count(Table::Tokens).await?;
     for token in snapshot.odd_tokens(LIST_SIZE).await? {
         let place = format!("token {} of status list {}", token.idx, token.list);
         let detail = if token.stated {

@@ -12,7 +12,7 @@ use super::Findings;
 use crate::{
     code::{Code, Fault},
     keys::{KeyFile, SecretKey},
-    store::{Error, sqlite::snapshot::Snapshot},
+    store::{Error, snapshot::Snapshot},
 };
 
 const GUARD: &str = "head.guard";
@@ -24,7 +24,7 @@ pub(super) async fn guard(
     read: Result<Option<SignedCheckpoint>, Fault>,
     log_key: Option<&VerifierKey>,
     is_copy: bool,
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     findings: &mut Findings,
 ) -> Result<Option<Checkpoint>, Error> {
     let signed = match read {

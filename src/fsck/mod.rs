@@ -24,7 +24,11 @@ use crate::{
     code::{Code, Fault},
     keys::KeyFile,
     log::{end, guard::HeadGuard, sign::LogSigner, tenure},
-    store::{self, sqlite::snapshot::Snapshot},
+    store::{
+        self,
+        snapshot::{Dangling, Snapshot},
+        sqlite::FILE,
+    },
 };
 
 /// One thing that is wrong.
@@ -131,8 +135,7 @@ pub struct Outcome {
 /// # Errors
 /// When it could not look: no data there, or it cannot be read.
 pub async fn run(data: &Path, options: &Options) -> Result<Outcome, Fault> {
-    let database = data.join("goodstanding.sqlite");
-    if !database.exists() {
+    if !data.join(FILE).exists() {
         return Err(Fault::new(
             Code::DataMissing,
             format!("{} has no data", data.display()),
@@ -143,14 +146,14 @@ pub async fn run(data: &Path, options: &Options) -> Result<Outcome, Fault> {
     // The guard before the database: a service that publishes meanwhile only makes the database newer than the guard.
     let guard = HeadGuard::new(&data.join("head.guard")).signed();
     let mut complete = true;
-    match Snapshot::open(&database).await {
+    match store::snapshot(data).await {
         Err(error) => {
             damaged(error, &mut findings)?;
             complete = false;
         }
         Ok(mut snapshot) => {
             let looked = look(
-                &mut snapshot,
+                snapshot.as_mut(),
                 data,
                 options,
                 guard,
@@ -189,7 +192,7 @@ fn damaged(error: store::Error, findings: &mut Findings) -> Result<(), Fault> {
         store::Error::Corrupt(why) => {
             findings.add(
                 Code::FsckDatabase,
-                "goodstanding.sqlite",
+                FILE,
                 format!("{why}; the rest was not looked at"),
             );
             Ok(())
@@ -199,7 +202,7 @@ fn damaged(error: store::Error, findings: &mut Findings) -> Result<(), Fault> {
         {
             findings.add(
                 Code::FsckSchema,
-                "goodstanding.sqlite",
+                FILE,
                 format!("{why}; the rest was not looked at"),
             );
             Ok(())
@@ -209,7 +212,7 @@ fn damaged(error: store::Error, findings: &mut Findings) -> Result<(), Fault> {
 }
 
 async fn look(
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     data: &Path,
     options: &Options,
     guard: Result<Option<SignedCheckpoint>, Fault>,
@@ -217,17 +220,23 @@ async fn look(
     seen: &mut Seen,
 ) -> Result<(), store::Error> {
     let most = u32::try_from(options.limit.max(1)).unwrap_or(u32::MAX);
+    let name = snapshot.name().to_owned();
     for line in snapshot.integrity(most, false).await? {
-        findings.add(Code::FsckDatabase, "goodstanding.sqlite", line);
+        findings.add(Code::FsckDatabase, &name, line);
     }
     for difference in snapshot.schema_differences().await? {
-        findings.add(Code::FsckSchema, "goodstanding.sqlite", difference);
+        findings.add(Code::FsckSchema, &name, difference);
     }
-    for (table, parent, count) in snapshot.dangling().await? {
+    for Dangling {
+        table,
+        parent,
+        rows,
+    } in snapshot.dangling().await?
+    {
         findings.add(
             Code::FsckDatabase,
             format_args!("table {table}"),
-            format!("{count} rows refer to rows of {parent} that do not exist"),
+            format!("{rows} rows refer to rows of {parent} that do not exist"),
         );
     }
     let log_key = log_key(snapshot, data, options, findings).await?;
@@ -242,7 +251,7 @@ async fn look(
 
 /// The log's key under its origin; what is wrong with either is a finding.
 async fn log_key(
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     data: &Path,
     options: &Options,
     findings: &mut Findings,

@@ -15,7 +15,7 @@ use crate::{
     log::plan::{attested, is_alone, single_use_documents},
     store::{
         Error,
-        sqlite::snapshot::{ReportRow, Snapshot},
+        snapshot::{DocumentRow, Neighbours, ReportRow, Snapshot, Table},
     },
 };
 
@@ -23,24 +23,24 @@ use crate::{
 const PAGE: u32 = 1000;
 
 pub(super) async fn check(
-    row: &ReportRow,
+    (row, near): &(ReportRow, Neighbours),
     entry: Option<&Entry>,
     has_entry: bool,
     body: Option<Result<Report, goodstanding_verify::Error>>,
     told: &mut Told,
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let place = format!("report {} ({})", row.idx, b64::url_encode(&row.id));
     check_entry(row, entry, has_entry, &place, findings);
-    if row.superseded_by != row.next {
+    if row.superseded_by != near.next {
         let shown = |index: Option<u64>| {
             index.map_or_else(|| "nothing".to_owned(), |i| format!("report {i}"))
         };
         let detail = format!(
             "column superseded_by says {}, the reporter's next report on the trade is {}",
             shown(row.superseded_by),
-            shown(row.next)
+            shown(near.next)
         );
         findings.add(Code::FsckSupersession, &place, detail);
     }
@@ -88,7 +88,7 @@ pub(super) async fn check(
     let names_erased = report
         .supersedes
         .is_some_and(|id| told.erased.contains_key(&id.0));
-    if report.supersedes.map(|id| id.0.to_vec()) != row.previous && !names_erased {
+    if report.supersedes.map(|id| id.0.to_vec()) != near.previous && !names_erased {
         let detail = "what the body supersedes is not the reporter's report on the trade before it";
         findings.add(Code::FsckSupersession, &place, detail);
     }
@@ -111,7 +111,7 @@ pub(super) async fn check(
     let attested = attested(&report, &told.attestors, |digest| {
         fresh.get(digest).copied().unwrap_or(false)
     });
-    let answered = row
+    let answered = near
         .answer_role
         .is_some_and(|role| role != number_of(report.trade.role));
     let alone = is_alone(attested, answered, report.supersedes.is_some());
@@ -193,21 +193,26 @@ fn number_of(role: Role) -> i64 {
 
 /// Rows of the index of documents that no report brings. Looked for only where there are more of them than reports explain.
 pub(super) async fn documents(
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     told: &Told,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    if snapshot.count("documents").await? == told.documents {
+    if snapshot.count(Table::Documents).await? == told.documents {
         return Ok(());
     }
-    let mut last = None;
+    let mut last: Option<DocumentRow> = None;
     loop {
         let page = snapshot.documents(last.as_ref(), PAGE).await?;
-        let Some((sha256, idx, _)) = page.last() else {
+        let Some(end) = page.last() else {
             return Ok(());
         };
-        last = Some((sha256.clone(), *idx));
-        for (digest, index, jws) in page {
+        last = Some(end.clone());
+        for DocumentRow {
+            sha256: digest,
+            idx: index,
+        } in page
+        {
+            let jws = snapshot.body(index).await?;
             // An erased report's documents go with it: nobody else could know that it brought them.
             let brings = match jws {
                 None => false,

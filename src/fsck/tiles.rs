@@ -11,7 +11,7 @@ use crate::{
     code::Code,
     store::{
         Error,
-        sqlite::snapshot::{Snapshot, TileRow},
+        snapshot::{Snapshot, TileRow},
     },
 };
 
@@ -62,7 +62,7 @@ impl TreeWalk {
     pub(super) async fn push(
         &mut self,
         leaf: Option<Hash>,
-        snapshot: &mut Snapshot,
+        snapshot: &mut dyn Snapshot,
         findings: &mut Findings,
     ) -> Result<(), Error> {
         let index = self.computed.size();
@@ -150,7 +150,7 @@ impl TreeWalk {
     /// Checks the incomplete tiles of the upper levels, after the last leaf.
     pub(super) async fn finish(
         &mut self,
-        snapshot: &mut Snapshot,
+        snapshot: &mut dyn Snapshot,
         findings: &mut Findings,
     ) -> Result<(), Error> {
         for (level, below) in (1_u8..).zip(std::mem::take(&mut self.upper)) {
@@ -167,7 +167,7 @@ impl TreeWalk {
         level: u8,
         n: u64,
         below: &[(Hash, Hash)],
-        snapshot: &mut Snapshot,
+        snapshot: &mut dyn Snapshot,
         findings: &mut Findings,
     ) -> Result<Vec<Hash>, Error> {
         let stored = self.load(level, n, below.len(), snapshot, findings).await?;
@@ -195,7 +195,7 @@ impl TreeWalk {
         level: u8,
         n: u64,
         width: usize,
-        snapshot: &mut Snapshot,
+        snapshot: &mut dyn Snapshot,
         findings: &mut Findings,
     ) -> Result<Vec<Hash>, Error> {
         let place = self.tile_name(TileId { level, n });
@@ -249,7 +249,7 @@ fn tree_name(tree: u64) -> String {
 
 /// Tiles that no tree has, or that are wider than their tree.
 pub(super) async fn strays(
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     told: &Told,
     findings: &mut Findings,
     counted: &mut Counted,

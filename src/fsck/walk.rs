@@ -19,7 +19,7 @@ use crate::{
     code::Code,
     store::{
         Error,
-        sqlite::snapshot::{CheckpointRow, EntryRow, Snapshot},
+        snapshot::{CheckpointRow, EntryRow, HeadRow, PerLeaf, ReportRow, Snapshot, Table},
     },
 };
 
@@ -55,14 +55,14 @@ pub(super) struct Told {
 
 /// Reads the log from the first entry to the last.
 pub(super) async fn walk(
-    snapshot: &mut Snapshot,
+    snapshot: &mut dyn Snapshot,
     log_key: Option<&VerifierKey>,
     guard: Option<&Checkpoint>,
     findings: &mut Findings,
     seen: &mut Seen,
 ) -> Result<Told, Error> {
     let head = snapshot.head().await?;
-    let stored = snapshot.count("entries").await?;
+    let stored = snapshot.count(Table::Entries).await?;
     let size = head.as_ref().map_or(0, |head| head.size);
     if head.is_none() && stored > 0 {
         findings.add(
@@ -90,15 +90,6 @@ pub(super) async fn walk(
         size: walked,
         ..Told::default()
     };
-    for (index, bytes) in snapshot.events("erasure").await? {
-        if let Ok(Entry {
-            body: Body::Erasure { of, .. },
-            ..
-        }) = Entry::parse(&bytes)
-        {
-            told.erased.insert(of.0, index);
-        }
-    }
     let mut gone = erased::read(snapshot, &mut told, findings).await?;
     let mut tree = TreeWalk::new(0, walked);
     let mut checkpoints = Checkpoints::default();
@@ -109,14 +100,10 @@ pub(super) async fn walk(
     while at < walked {
         let end = walked.min(at + CHUNK);
         let mut entries = snapshot.entries(at, end).await?.into_iter().peekable();
-        let mut rows = snapshot.reports(at, end).await?.into_iter().peekable();
-        let bodies: Vec<Option<Result<Report, goodstanding_verify::Error>>> = {
-            let jws: Vec<Option<String>> = rows.clone().map(|row| row.jws).collect();
-            jws.into_par_iter()
-                .map(|jws| jws.map(|jws| Report::parse_admitted(&jws)))
-                .collect()
-        };
-        let mut bodies = bodies.into_iter();
+        let rows = snapshot.reports(at, end).await?;
+        let bodies: Vec<_> = rows.par_iter().map(parsed).collect();
+        let near = snapshot.neighbours(at, end).await?;
+        let mut reports = rows.into_iter().zip(near).zip(bodies).peekable();
         for stray in snapshot.stray_bodies(at, end).await? {
             findings.add(
                 Code::FsckBody,
@@ -130,10 +117,8 @@ pub(super) async fn walk(
             if row.is_none() {
                 findings.add(Code::FsckEntry, format_args!("entry {index}"), "is missing");
             }
-            let report = rows.next_if(|row| row.idx == index);
-            match report {
-                Some(report) => {
-                    let body = bodies.next().flatten();
+            match reports.next_if(|((row, _), _)| row.idx == index) {
+                Some((report, body)) => {
                     seen.counted.reports += 1;
                     reports::check(
                         &report,
@@ -189,9 +174,9 @@ pub(super) async fn walk(
     seen.root = tree.root();
     checkpoints.beyond(walked, snapshot, findings).await?;
     for (table, code, what) in [
-        ("entries", Code::FsckEntry, "entry"),
-        ("reports", Code::FsckReport, "report"),
-        ("bodies", Code::FsckBody, "body"),
+        (PerLeaf::Entries, Code::FsckEntry, "entry"),
+        (PerLeaf::Reports, Code::FsckReport, "report"),
+        (PerLeaf::Bodies, Code::FsckBody, "body"),
     ] {
         for index in snapshot.outside(table, walked).await? {
             findings.add(
@@ -212,8 +197,13 @@ pub(super) async fn walk(
     Ok(told)
 }
 
+/// The body of a report, parsed.
+fn parsed(row: &ReportRow) -> Option<Result<Report, goodstanding_verify::Error>> {
+    row.jws.as_deref().map(Report::parse_admitted)
+}
+
 fn check_head(
-    head: &crate::store::sqlite::snapshot::HeadRow,
+    head: &HeadRow,
     told: &Told,
     tree: &mut TreeWalk,
     log_key: Option<&VerifierKey>,
@@ -276,7 +266,7 @@ impl Checkpoints {
         tree: &mut TreeWalk,
         log_key: Option<&VerifierKey>,
         guard: Option<&Checkpoint>,
-        snapshot: &mut Snapshot,
+        snapshot: &mut dyn Snapshot,
         findings: &mut Findings,
         seen: &mut Seen,
     ) -> Result<(), Error> {
@@ -327,7 +317,7 @@ impl Checkpoints {
     async fn beyond(
         &self,
         size: u64,
-        snapshot: &mut Snapshot,
+        snapshot: &mut dyn Snapshot,
         findings: &mut Findings,
     ) -> Result<(), Error> {
         for row in snapshot.checkpoints(size.saturating_add(1), 1000).await? {

@@ -1,25 +1,23 @@
 //! What a batch becomes: a pure function of the log's state, the store's answers and the items.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+mod admit;
 
-use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
-    did::Did,
     entry::{Body, Entry, KeyEntry},
     merkle::leaf_hash,
-    report::{Evidence, Report, ReportId, Role, TimeLimits},
+    report::ReportId,
 };
 
+pub use self::admit::{Candidate, Rules};
+use self::admit::{Overlay, Verdict, admit};
+pub(crate) use self::admit::{attested, is_alone, single_use_documents};
 use super::{
     sign::LogSigner,
     tree::{Edge, Touched},
 };
 use crate::{
     code::{Code, Fault},
-    store::{AdmissionFacts, Commit, Head, NewEntry, NewEpoch, NewReport, Tree},
+    store::{Commit, Head, NewEntry, NewEpoch, NewReport, Tree},
 };
 
 /// What the sequencer knows of the log.
@@ -31,23 +29,6 @@ pub struct State {
     pub at_ms: u64,
     /// Whether there is a head at all.
     pub begun: bool,
-}
-
-/// A report whose bytes and signature were checked, with the store's answers.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// The parsed report.
-    pub report: Report,
-    /// Its signed bytes.
-    pub jws: String,
-    /// Log time of an operator's import, Unix milliseconds; `None` = now, with all time rules.
-    pub historical_ms: Option<u64>,
-    /// Whether trust flow reached the reporter in the newest epoch.
-    pub reached: bool,
-    /// What the store knows.
-    pub facts: AdmissionFacts,
-    /// Digests of its documents that came with a report before.
-    pub used_documents: Arc<HashSet<[u8; 32]>>,
 }
 
 /// An admitted report.
@@ -72,44 +53,6 @@ pub struct Planned {
     pub touched: Touched,
     /// One verdict an item, in order.
     pub verdicts: Vec<Result<Admitted, Fault>>,
-}
-
-/// Rules of admission that the policy sets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// Age and skew limits.
-    pub times: TimeLimits,
-    /// Unilateral reports a day of a key that no flow reaches.
-    pub unilateral_per_day: u64,
-    /// Keys of marketplaces and payment rails whose word counts.
-    pub attestors: Vec<Did>,
-}
-
-impl Rules {
-    /// The admission part of a policy.
-    pub fn of(policy: &Policy) -> Self {
-        Self {
-            times: TimeLimits {
-                max_age_s: policy.admission.max_age_s,
-                max_skew_s: policy.admission.max_skew_s,
-            },
-            unilateral_per_day: policy.admission.unilateral_per_day,
-            attestors: policy.attestors.clone(),
-        }
-    }
-}
-
-/// One reporter's side of one trade: reporter, subject, market, trade id.
-type Side<'a> = (Did, Did, &'a str, &'a str);
-
-/// What earlier items of the same batch did, seen by the later ones.
-#[derive(Default)]
-struct Overlay<'a> {
-    ids: HashMap<ReportId, u64>,
-    jtis: HashMap<(Did, &'a str), ReportId>,
-    current: HashMap<Side<'a>, (u64, ReportId, Role)>,
-    alone: HashMap<Did, u64>,
-    documents: HashSet<[u8; 32]>,
 }
 
 /// Plans a batch of reports at log time `now_ms` or later.
@@ -169,19 +112,7 @@ pub fn plan_reports(
                 documents: single_use_documents(report),
                 jws: candidate.jws.clone(),
             });
-            overlay.ids.insert(report.id, index);
-            overlay.jtis.insert((report.iss, &report.jti), report.id);
-            let trade = (
-                report.iss,
-                report.sub,
-                report.trade.market.as_str(),
-                report.trade.id.as_str(),
-            );
-            overlay
-                .current
-                .insert(trade, (index, report.id, report.trade.role));
-            overlay.documents.extend(single_use_documents(report));
-            *overlay.alone.entry(report.iss).or_default() += u64::from(alone);
+            overlay.record(report, index, alone);
             verdicts.push(Ok(Admitted {
                 index,
                 id: report.id,
@@ -326,158 +257,18 @@ fn finish(
     }
 }
 
-enum Verdict {
-    Same(u64),
-    New {
-        supersedes: Option<u64>,
-        alone: bool,
-    },
-}
-
-fn admit(
-    candidate: &Candidate,
-    overlay: &Overlay<'_>,
-    rules: &Rules,
-    at_ms: u64,
-) -> Result<Verdict, Fault> {
-    let Candidate { report, facts, .. } = candidate;
-    if let Some(by) = facts.erased {
-        let detail = format!("report {} was erased by entry {by}", report.id);
-        return Err(Fault::new(Code::ReportErased, detail));
-    }
-    if let Some(index) = facts.same.or_else(|| overlay.ids.get(&report.id).copied()) {
-        return Ok(Verdict::Same(index));
-    }
-    if candidate.historical_ms.is_none() {
-        report.check_times(at_ms / 1000, &rules.times)?;
-    }
-    if let Some(other) = facts.jti.or_else(|| {
-        overlay
-            .jtis
-            .get(&(report.iss, report.jti.as_str()))
-            .copied()
-    }) {
-        return Err(Fault::new(
-            Code::JtiConflict,
-            format!("report {other} has the same jti"),
-        ));
-    }
-    let supersedes = superseded(report, overlay, facts)?;
-    let answered = facts.counterparty_reported || counterparty_in(overlay, report);
-    let alone = is_alone(
-        is_attested(candidate, overlay, rules),
-        answered,
-        supersedes.is_some(),
-    );
-    if alone && !candidate.reached && candidate.historical_ms.is_none() {
-        let so_far = facts.alone + overlay.alone.get(&report.iss).copied().unwrap_or(0);
-        if so_far >= rules.unilateral_per_day {
-            let detail = format!(
-                "{so_far} of {} unilateral reports in 24 hours",
-                rules.unilateral_per_day
-            );
-            return Err(Fault::new(Code::QuotaUnilateral, detail));
-        }
-    }
-    Ok(Verdict::New { supersedes, alone })
-}
-
-/// The index of the report that this one replaces, after checking that it may.
-fn superseded(
-    report: &Report,
-    overlay: &Overlay<'_>,
-    facts: &AdmissionFacts,
-) -> Result<Option<u64>, Fault> {
-    let trade = (
-        report.iss,
-        report.sub,
-        report.trade.market.as_str(),
-        report.trade.id.as_str(),
-    );
-    let current = overlay
-        .current
-        .get(&trade)
-        .map(|(index, id, _)| (*index, *id))
-        .or(facts.current);
-    match (current, report.supersedes) {
-        (None, None) => Ok(None),
-        (Some((index, id)), Some(named)) if id == named => Ok(Some(index)),
-        (Some((_, id)), None) => Err(Fault::new(
-            Code::TradeAlreadyReported,
-            format!("the current report is {id}"),
-        )),
-        (Some((_, id)), Some(named)) => {
-            let detail = format!("supersedes names {named}, the current report is {id}");
-            // A report that lost the race to supersede is told the same as one that never tried.
-            Err(Fault::new(Code::TradeAlreadyReported, detail))
-        }
-        (None, Some(named)) => Err(Fault::new(
-            Code::SupersedesWrong,
-            format!("{named} is not a report of this reporter on this trade"),
-        )),
-    }
-}
-
-fn counterparty_in(overlay: &Overlay<'_>, report: &Report) -> bool {
-    let theirs = (
-        report.sub,
-        report.iss,
-        report.trade.market.as_str(),
-        report.trade.id.as_str(),
-    );
-    overlay
-        .current
-        .get(&theirs)
-        .is_some_and(|(_, _, role)| *role != report.trade.role)
-}
-
-/// Digests of the documents that can lift one report only.
-pub(crate) fn single_use_documents(report: &Report) -> Vec<[u8; 32]> {
-    let digests = report.evidence.iter().filter_map(|e| match e {
-        Evidence::Market { sha256, .. } | Evidence::Receipt { sha256, .. } => Some(sha256.0),
-        Evidence::Terms(_) | Evidence::Hash(_) => None,
-    });
-    digests.collect()
-}
-
-/// Whether the report brings more than its author's word: terms name their trade; another document counts the first time only.
-fn is_attested(candidate: &Candidate, overlay: &Overlay<'_>, rules: &Rules) -> bool {
-    attested(&candidate.report, &rules.attestors, |sha256| {
-        !candidate.used_documents.contains(sha256) && !overlay.documents.contains(sha256)
-    })
-}
-
-/// The rule itself; `fresh(digest)` says whether no report before brought that document.
-pub(crate) fn attested(
-    report: &Report,
-    attestors: &[Did],
-    fresh: impl Fn(&[u8; 32]) -> bool,
-) -> bool {
-    report.evidence.iter().any(|evidence| match evidence {
-        Evidence::Terms(_) => true,
-        Evidence::Receipt {
-            signer: Some(signer),
-            sha256,
-            ..
-        } => (*signer == report.sub || attestors.contains(signer)) && fresh(&sha256.0),
-        Evidence::Market { attestor, sha256 } => attestors.contains(attestor) && fresh(&sha256.0),
-        Evidence::Receipt { signer: None, .. } | Evidence::Hash(_) => false,
-    })
-}
-
-/// Whether a report is its author's word alone, as the quota counts: changing one's mind again and again costs, also on a
-/// trade that both sides have reported.
-pub(crate) fn is_alone(attested: bool, answered: bool, supersedes: bool) -> bool {
-    !attested && (!answered || supersedes)
-}
-
 #[cfg(test)]
 mod tests {
-    use goodstanding_verify::merkle::verify_inclusion;
+    use std::sync::Arc;
+
+    use goodstanding_verify::{
+        merkle::verify_inclusion,
+        report::{Evidence, Report, TimeLimits},
+    };
     use serde_json::json;
 
     use super::*;
-    use crate::keys::SecretKey;
+    use crate::{keys::SecretKey, store::AdmissionFacts};
 
     const NOW: u64 = 1_767_225_600;
 

@@ -32,7 +32,7 @@ use goodstanding_verify::b64;
 use super::guard::{DiskFile, GuardFile as _};
 use crate::{
     code::{Code, Fault},
-    store::sqlite::SqliteStore,
+    store::Store,
 };
 
 /// Setting of the database that has the name of its newest tenure.
@@ -114,7 +114,7 @@ impl Tenure {
     ///
     /// # Errors
     /// When file or database cannot be written.
-    pub async fn begin(&self, old: Option<&str>, store: &SqliteStore) -> Result<(), Fault> {
+    pub async fn begin(&self, old: Option<&str>, store: &dyn Store) -> Result<(), Fault> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
             .map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;

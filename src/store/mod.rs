@@ -4,14 +4,19 @@
 //! ([`crate::log::sequencer`]), which is never cancelled; reads may come from anywhere.
 
 pub mod cluster;
+pub mod load;
+pub mod snapshot;
 pub mod sqlite;
 mod types;
 
 pub use types::*;
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use goodstanding_verify::{did::Did, report::ReportId};
 
+use self::{snapshot::Snapshot, sqlite::snapshot::SqliteSnapshot};
 use crate::log::tree::{Tile, TileId, Touched};
 
 /// The tree that a tile belongs to.
@@ -198,6 +203,19 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a setting once. Writer only.
     async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error>;
 
+    /// Writes a setting that changes, durably. Writer only.
+    async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error>;
+
     /// Closes all connections; a later call on the store fails.
     async fn close(&self);
+}
+
+/// What the database of a data directory contains now, read beside whoever writes to it.
+///
+/// # Errors
+/// [`Error::Unavailable`] when it cannot be read, [`Error::Corrupt`] when it is no database.
+pub async fn snapshot(data: &Path) -> Result<Box<dyn Snapshot>, Error> {
+    Ok(Box::new(
+        SqliteSnapshot::open(&data.join(sqlite::FILE)).await?,
+    ))
 }

@@ -311,6 +311,10 @@ impl Store for FaultyStore {
         self.inner.set_meta(key, value).await
     }
 
+    async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        self.inner.replace_meta(key, value).await
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }

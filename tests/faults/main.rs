@@ -14,6 +14,7 @@ mod support;
 mod cancel;
 mod check;
 mod clock;
+mod copied;
 mod crash;
 mod disk;
 mod double;

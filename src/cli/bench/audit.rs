@@ -39,7 +39,10 @@ use crate::{
         sign::LogSigner,
         tree::{Edge, Touched},
     },
-    store::{AdmissionFacts, Published, Store as _, sqlite::SqliteStore},
+    store::{
+        AdmissionFacts, Published, Store as _,
+        sqlite::{FILE, SqliteStore},
+    },
 };
 
 /// Reports of one commit of the log that is built.
@@ -244,7 +247,7 @@ async fn build(data: &Path, reports: u64, agents: u32) -> anyhow::Result<()> {
     app.close().await;
     drop(app);
     let signer = LogSigner::new(&origin, KeyFile::read(&data.join("keys").join("log.json"))?);
-    let store = SqliteStore::open(&data.join("goodstanding.sqlite"), false).await?;
+    let store = SqliteStore::open(&data.join(FILE), false).await?;
     let head = store
         .head()
         .await?

@@ -1,9 +1,12 @@
 //! `doctor`: a table of checks, each with what to do about it.
 //!
 //! A check is a function from [`Facts`] to [`Check`]s, listed in [`LOCAL`]; what needs a running service is in `remote`.
+//! `directory` looks at what stands beside the database, `database` at what that says.
 //! Everything is read only, and works beside a running service.
 
-mod local;
+mod database;
+mod directory;
+mod facts;
 mod remote;
 
 use std::path::PathBuf;
@@ -17,7 +20,18 @@ use super::{
 };
 use crate::clock::Clock;
 
-use local::{Facts, LOCAL};
+use database::{clock, database, epoch, guard, key_life, policy};
+use directory::{backup, directory, keys, lock, space, witnesses};
+use facts::Facts;
+
+/// A check; it may have more than one thing to say.
+type Look = fn(&Facts) -> Vec<Check>;
+
+/// All checks of the directory, in the order in which they are shown.
+const LOCAL: [Look; 12] = [
+    directory, keys, lock, database, space, guard, clock, policy, epoch, key_life, backup,
+    witnesses,
+];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

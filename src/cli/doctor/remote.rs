@@ -5,7 +5,7 @@ use std::time::Duration;
 use goodstanding_verify::checkpoint::SignedCheckpoint;
 use serde_json::Value;
 
-use super::{Check, local::Facts};
+use super::{Check, facts::Facts};
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);

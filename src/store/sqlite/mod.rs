@@ -4,6 +4,8 @@
 //! survives a crash and a power cut. Both that and a SQLite without the WAL-reset race (≥ 3.51.3) are asserted at start.
 
 mod erase;
+pub mod file;
+pub mod load;
 mod read;
 pub mod snapshot;
 mod write;
@@ -29,6 +31,8 @@ use crate::log::tree::{Tile, TileId, Touched};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
+/// Name of the database in a data directory.
+pub const FILE: &str = "goodstanding.sqlite";
 /// Older versions can lose committed transactions when a checkpoint races with a WAL reset.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
@@ -103,22 +107,6 @@ impl SqliteStore {
             writer: pool.clone(),
             readers: pool,
         })
-    }
-}
-
-impl SqliteStore {
-    /// Writes a setting that changes, durably. Writer only.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
-        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
-            .bind(key)
-            .bind(value)
-            .execute(&self.writer)
-            .await
-            .map_err(unavailable)?;
-        Ok(())
     }
 }
 
@@ -492,6 +480,16 @@ impl Store for SqliteStore {
 
     async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
         sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)")
+            .bind(key)
+            .bind(value)
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
+    }
+
+    async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
             .bind(key)
             .bind(value)
             .execute(&self.writer)
