@@ -157,6 +157,7 @@ codes! {
     AuditSupersession = "audit.supersession_invalid", "Two current reports on one trade", "The log admitted a further report on a trade without the current one being named.";
     AuditQuota = "audit.quota_exceeded", "Quota not kept", "The log admitted more unilateral reports of one key in a day than its policy allows.";
     AuditBodyMissing = "audit.body_missing", "Report withheld", "The log has the report's hash, but its bytes are neither served nor erased by an entry.";
+    AuditErasurePending = "audit.erasure_pending", "Erasure not published yet", "Reports were erased, and no published checkpoint covers the entries that say so yet; the rest agrees. Audit again when the log has published a newer checkpoint; with --state the log is held to what it says now.";
     AuditBodyAltered = "audit.body_altered", "Report is not the logged one", "The served report does not hash to the id that the log committed to.";
     AuditErasure = "audit.erasure_invalid", "Erasure entry not valid", "An erasure refers to an earlier report of the log that was not erased before.";
     AuditEpoch = "audit.epoch_invalid", "Epoch entry not valid", "A member of the epoch entry is not what the log before it makes it; the detail names it.";

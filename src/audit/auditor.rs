@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use super::{
     admission::{self, Context, DAY_MS, Facts, Overlay},
+    claims::{Claim, Claims},
     epochs::{self, Outcome},
     finding::{Failure, Place},
     index::{Current, Erased, Index, Remembered, WINDOW},
@@ -59,6 +60,8 @@ pub(super) struct Auditor<'s> {
     pub(super) frontier: Frontier,
     /// What they said.
     pub(super) replay: Replay,
+    /// What the log says of reports that it does not serve.
+    pub(super) claims: Claims,
     /// What was counted.
     pub(super) counts: Counts,
     /// Roots that signed checkpoints promise at sizes still to come, with the note.
@@ -125,6 +128,7 @@ impl<'s> Auditor<'s> {
             index,
             frontier,
             replay,
+            claims: Claims::default(),
             counts: Counts {
                 quota_checked: reached.is_some(),
                 ..Counts::default()
@@ -182,10 +186,11 @@ impl<'s> Auditor<'s> {
         let mut forgotten = None;
         for item in items {
             self.replay.time(item.index, item.entry.at)?;
-            let leaf = item.leaf;
+            let (leaf, index, at_ms) = (item.leaf, item.index, item.entry.at);
             if let Some(erased) = self.entry(item, &facts, &mut overlay, &mut earlier).await? {
                 forgotten = Some(erased.index);
             }
+            self.claims.passed(index, at_ms)?;
             self.frontier.push(leaf);
             self.keep_promise()?;
         }
@@ -322,6 +327,7 @@ impl<'s> Auditor<'s> {
                         .is_ok(),
                 });
                 let erased = self.replay.erasure(index, id, known)?;
+                self.claims.erased(erased.index, index)?;
                 self.index.set_erased(&erased).await?;
                 gone = Some(erased);
             }
@@ -362,11 +368,15 @@ impl<'s> Auditor<'s> {
                     detail,
                 ));
             }
-            Some(Bytes::Erased | Bytes::Absent) | None => {
+            said @ (Some(Bytes::Erased(_) | Bytes::Absent) | None) => {
                 if let Some(first) = self.remembered(&id, earlier).await? {
                     return Err(duplicate(first.index));
                 }
-                return self.gone(seen).await;
+                let by = match said {
+                    Some(Bytes::Erased(by)) => by,
+                    _ => None,
+                };
+                return self.gone(seen, by).await;
             }
         };
         // One report has one jti, so the same report twice shows as its jti.
@@ -412,8 +422,17 @@ impl<'s> Auditor<'s> {
         Ok(())
     }
 
-    /// A report whose bytes are gone.
-    async fn gone(&mut self, seen: Remembered) -> Result<(), Failure> {
+    /// A report whose bytes are gone, by the entry at `by` as the source says.
+    async fn gone(&mut self, seen: Remembered, by: Option<u64>) -> Result<(), Failure> {
+        if let Some(by) = by {
+            let claim = Claim {
+                index: seen.index,
+                id: seen.id,
+                by,
+                since_s: None,
+            };
+            self.claims.add(claim, self.frontier.size())?;
+        }
         let erased = Erased {
             index: seen.index,
             id: seen.id,
@@ -486,21 +505,24 @@ impl<'s> Auditor<'s> {
             let stop = end.min(start.saturating_add(WINDOW));
             let known = self.index.reports(start, stop).await?;
             let bodies = self.source.bodies(start, stop).await?;
-            let mut bodies: HashMap<u64, Option<String>> =
-                bodies.into_iter().map(|b| (b.index, b.jws)).collect();
+            let mut bodies: HashMap<u64, (Option<String>, Option<u64>)> = bodies
+                .into_iter()
+                .map(|b| (b.index, (b.jws, b.erased_by)))
+                .collect();
             let mut found = Vec::with_capacity(known.len());
             for seen in known {
                 match bodies.remove(&seen.index) {
-                    Some(Some(jws)) => found.push((seen, jws)),
+                    Some((Some(jws), _)) => found.push((seen, jws)),
                     None if self.source.tells_erased() => {
                         let detail =
                             format!("report {} is not served and not said to be erased", seen.id);
                         let place = Place::Entry(seen.index);
                         return Err(Failure::at(Code::AuditBodyMissing, place, detail));
                     }
-                    Some(None) | None => {
+                    served => {
                         if self.replay.erased(&seen.id).is_none() {
-                            self.gone(seen).await?;
+                            let by = served.and_then(|(_, by)| by);
+                            self.gone(seen, by).await?;
                         }
                     }
                 }
