@@ -18,4 +18,5 @@ mod forgotten;
 mod forked;
 mod honest;
 mod lying;
+mod pending;
 mod tampered;

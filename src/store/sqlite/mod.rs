@@ -106,22 +106,6 @@ impl SqliteStore {
     }
 }
 
-impl SqliteStore {
-    /// Writes a setting that changes, durably. Writer only.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
-        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
-            .bind(key)
-            .bind(value)
-            .execute(&self.writer)
-            .await
-            .map_err(unavailable)?;
-        Ok(())
-    }
-}
-
 /// Whether a write-ahead log with something in it stands beside the database.
 fn has_wal(path: &Path) -> bool {
     let mut wal = path.as_os_str().to_owned();
@@ -224,12 +208,21 @@ fn published_row(row: &sqlx::sqlite::SqliteRow) -> Result<Published, Error> {
     })
 }
 
+/// A file that SQLite finds damaged does not come back by waiting; everything else may.
 fn unavailable(error: sqlx::Error) -> Error {
-    match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-            Error::Corrupt(error.to_string())
-        }
-        other => Error::Unavailable(other.to_string()),
+    let damaged = match &error {
+        sqlx::Error::Database(inner) => inner
+            .code()
+            .and_then(|code| code.parse::<i64>().ok())
+            // SQLITE_CORRUPT and SQLITE_NOTADB, whatever their extended codes.
+            .is_some_and(|code| matches!(code & 0xff, 11 | 26)),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        _ => false,
+    };
+    if damaged {
+        Error::Corrupt(error.to_string())
+    } else {
+        Error::Unavailable(error.to_string())
     }
 }
 
@@ -492,6 +485,16 @@ impl Store for SqliteStore {
 
     async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
         sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)")
+            .bind(key)
+            .bind(value)
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
+    }
+
+    async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
             .bind(key)
             .bind(value)
             .execute(&self.writer)
