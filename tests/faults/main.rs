@@ -12,8 +12,11 @@
 mod support;
 
 mod cancel;
+mod changes;
 mod check;
 mod clock;
+mod commands;
+mod cosigned;
 mod crash;
 mod disk;
 mod double;
@@ -28,4 +31,5 @@ mod restore;
 mod server;
 mod strace;
 mod syscalls;
+mod tenure;
 mod together;
