@@ -12,6 +12,7 @@
 mod support;
 
 mod brought;
+mod damaged;
 mod erased;
 mod forge;
 mod forgotten;
