@@ -270,7 +270,7 @@ async fn write(request: &Restore, manifest: &Manifest, head: &str) -> Result<(),
     for file in manifest.files.iter().filter(|file| file.path != DATABASE) {
         let to = data.join(&file.path);
         if !to.exists() {
-            files::copy(&backup.join(&file.path), &to)?;
+            files::place(&backup.join(&file.path), &to)?;
         }
     }
     if manifest.has_keys() {
