@@ -22,6 +22,8 @@ use crate::support::{agent, report};
 const SIZE: u64 = 300;
 /// Room of the small file system beyond what is there at the start, KiB.
 const ROOM_KIB: u64 = 512;
+/// What is made free again there, KiB: some 40 a report.
+const BALLAST_KIB: u64 = 8 * ROOM_KIB;
 /// Refusals in a row before there is room again.
 const FULL_FOR: u32 = 5;
 /// Reports after that.
@@ -35,7 +37,7 @@ struct Sent {
 }
 
 /// Sends reports until the disk is full, makes room, and sends on.
-async fn fill(url: &str, make_room: impl Fn()) -> Sent {
+async fn fill(url: &str, log: &Path, make_room: impl Fn()) -> Sent {
     let client = goodstanding::net::builder()
         .timeout(Duration::from_mins(1))
         .build()
@@ -66,7 +68,11 @@ async fn fill(url: &str, make_room: impl Fn()) -> Sent {
                 if in_a_row == FULL_FOR {
                     make_room();
                 }
-                assert!(in_a_row < FULL_FOR + 20, "it does not recover: {answer}");
+                assert!(
+                    in_a_row < FULL_FOR + 20,
+                    "it does not recover: {answer}\n{}",
+                    std::fs::read_to_string(log.join("server.log")).unwrap()
+                );
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
@@ -144,7 +150,7 @@ impl Drop for Small {
 }
 
 impl Small {
-    /// With a copy of `base` in it and a file that takes up half of the room; `None` where that is not allowed.
+    /// With a copy of `base` in it and a file that takes up most of the room; `None` where that is not allowed.
     fn new(base: &Path) -> Option<Self> {
         let kib: u64 = std::fs::read_dir(base)
             .unwrap()
@@ -153,8 +159,8 @@ impl Small {
         let script = format!(
             "mount -t tmpfs -o size={}k none /mnt && cp -a \"$0\" /mnt/data && \
              dd if=/dev/zero of=/mnt/ballast bs=1024 count={} 2>/dev/null && exec sleep 100000",
-            kib + 64 + 2 * ROOM_KIB,
-            ROOM_KIB
+            kib + 64 + ROOM_KIB + BALLAST_KIB,
+            BALLAST_KIB
         );
         let mut holder = Command::new("unshare")
             .args(["-r", "-m", "sh", "-c", &script])
@@ -196,7 +202,7 @@ async fn a_file_system_without_room_refuses_and_loses_nothing() {
     let pid = small.holder.id().to_string();
     let wrap = ["nsenter", "-t", &pid, "-U", "-m", "--preserve-credentials"];
     let mut server = Server::start_at(Path::new("/mnt/data"), room.path(), &wrap);
-    let sent = fill(&server.url, || {
+    let sent = fill(&server.url, room.path(), || {
         std::fs::remove_file(small.path("ballast")).unwrap();
     })
     .await;
@@ -225,7 +231,7 @@ async fn files_that_may_not_grow_refuse_and_lose_nothing() {
     let wrap = ["sh", "-c", &script];
     let mut server = Server::start_at(&data, room.path(), &wrap);
     let pid = server.child.id().to_string();
-    let sent = fill(&server.url, || {
+    let sent = fill(&server.url, room.path(), || {
         let lifted = Command::new("prlimit")
             .args(["--pid", &pid, "--fsize=unlimited:unlimited"])
             .status();

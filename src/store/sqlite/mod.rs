@@ -209,6 +209,7 @@ fn published_row(row: &sqlx::sqlite::SqliteRow) -> Result<Published, Error> {
 }
 
 /// A file that SQLite finds damaged does not come back by waiting; everything else may.
+#[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]
 fn unavailable(error: sqlx::Error) -> Error {
     let damaged = match &error {
         sqlx::Error::Database(inner) => inner
