@@ -22,6 +22,7 @@ use super::{
 use crate::support::T0;
 
 const NOW: u64 = T0 + 10;
+const SETTING: &str = "setting log_end";
 
 async fn look(data: &Path) -> Outcome {
     fsck::run(data, &Options::new(NOW)).await.unwrap()
@@ -55,7 +56,7 @@ async fn put(data: &Path, end: &Value) {
     std::fs::write(data.join("log.ended"), end["notice"].as_str().unwrap()).unwrap();
 }
 
-async fn stored(data: &Path) -> Value {
+fn stored(data: &Path) -> Value {
     let notice = std::fs::read_to_string(data.join("log.ended")).unwrap();
     let said = Compact::parse(&notice).unwrap().payload_json().unwrap();
     json!({"reason": said["reason"], "successor": said["successor"], "notice": notice})
@@ -79,7 +80,7 @@ async fn every_way_in_which_an_end_is_not_one_is_named() {
     let (before, data) = ended(room.path()).await;
     let outcome = look(&data).await;
     assert!(outcome.ok && outcome.complete, "{outcome:#?}");
-    let end = stored(&data).await;
+    let end = stored(&data);
 
     let case = |name: &str| {
         let dir = room.path().join(name);
@@ -98,14 +99,13 @@ async fn every_way_in_which_an_end_is_not_one_is_named() {
         );
         assert!(problem.detail.contains(why), "{name}: {}", problem.detail);
     };
-    const SETTING: &str = "setting log_end";
 
     let dir = case("file-gone");
     std::fs::remove_file(dir.join("log.ended")).unwrap();
     let outcome = look(&dir).await;
     assert!(outcome.ok, "the next start makes the file: {outcome:#?}");
     App::open(at(&dir, NOW)).await.unwrap().close().await;
-    assert_eq!(stored(&dir).await, end);
+    assert_eq!(stored(&dir), end);
 
     let dir = case("file-other");
     std::fs::write(dir.join("log.ended"), "something").unwrap();

@@ -44,12 +44,8 @@ impl Server {
         Ok(())
     }
 
-    /// Starts it on a free port, and does not wait for anything.
-    pub(crate) fn spawn(data: &Path, wrap: &[&str]) -> Self {
-        Self::spawn_at(data, data, wrap)
-    }
-
-    fn spawn_at(data: &Path, log: &Path, wrap: &[&str]) -> Self {
+    /// Starts it on a free port, and does not wait for anything; its own log goes into the folder `log`.
+    pub(crate) fn spawn_at(data: &Path, log: &Path, wrap: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
