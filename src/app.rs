@@ -23,7 +23,7 @@ use crate::{
     log::{
         end::{self, META},
         guard::{DiskFile, GuardFile, HeadGuard},
-        sequencer::{self, Event, Handle, Parts},
+        sequencer::{self, Event, Handle},
         sign::LogSigner,
         tenure::{self, Left, Tenure},
         tiles::Tiles,
@@ -39,6 +39,9 @@ use crate::{
 
 /// Name of the setting that keeps the log's verifier key: who has lost the secret one can still say whose log it was.
 pub const LOG_VKEY: &str = "log_vkey";
+
+/// The head guard's file.
+const HEAD_GUARD: &str = "head.guard";
 
 /// How to open a data directory.
 #[derive(Clone, Debug)]
@@ -81,6 +84,19 @@ impl Open {
     }
 }
 
+/// Everything that an open directory writes to while it signs.
+#[derive(Clone)]
+pub struct Parts {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The head guard.
+    pub guard: Arc<dyn GuardFile>,
+    /// The mark that the directory is open.
+    pub tenure: Arc<dyn GuardFile>,
+    /// That the log has ended.
+    pub ended: Arc<dyn GuardFile>,
+}
+
 /// An open data directory.
 #[derive(Debug)]
 pub struct App {
@@ -115,7 +131,7 @@ pub struct App {
     /// Held while an epoch is computed, and while a report is erased.
     pub epoch_running: tokio::sync::Mutex<()>,
     /// That the log has ended, outside the database.
-    ended_file: DiskFile,
+    ended_file: Arc<dyn GuardFile>,
     /// The mark that the directory is open.
     tenure: Tenure,
     /// Held while keys are changed.
@@ -136,16 +152,16 @@ impl App {
     /// # Errors
     /// When it is missing (and not to be made), in use, made with other settings, damaged, or behind what was published.
     pub async fn open(open: Open) -> Result<Arc<Self>, Fault> {
-        Self::open_through(open, |store, guard| (store, guard)).await
+        Self::open_through(open, |parts| parts).await
     }
 
-    /// [`Self::open`], with something put between the log and its store and guard file: what makes them fail in tests.
+    /// [`Self::open`], with something put between the log and what it writes to: what makes that fail in tests.
     ///
     /// # Errors
     /// Those of [`Self::open`].
     pub async fn open_through(
         open: Open,
-        through: impl FnOnce(Arc<dyn Store>, Arc<dyn GuardFile>) -> (Arc<dyn Store>, Arc<dyn GuardFile>),
+        through: impl FnOnce(Parts) -> Parts,
     ) -> Result<Arc<Self>, Fault> {
         crate::net::install();
         let database = open.data.join(FILE);
@@ -179,9 +195,19 @@ impl App {
             // Nothing that is synced later is worth more than the names of the folders that lead to it.
             sync_folders(&open.data).map_err(|e| unwritable(&open.data, &e))?;
         }
-        let guard_file = open.data.join("head.guard");
-        let store = SqliteStore::open(&database, open.create).await?;
-        let (store, guard) = through(Arc::new(store), Arc::new(DiskFile::new(&guard_file)));
+        let guard_file = open.data.join(HEAD_GUARD);
+        let file = |name: &str| Arc::new(DiskFile::new(&open.data.join(name)));
+        let Parts {
+            store,
+            guard,
+            tenure,
+            ended: ended_file,
+        } = through(Parts {
+            store: Arc::new(SqliteStore::open(&database, open.create).await?),
+            guard: file(HEAD_GUARD),
+            tenure: file(tenure::FILE),
+            ended: file(end::FILE),
+        });
         let (issuer, origin) = identity(store.as_ref(), &open).await?;
         let is_new = store.head().await?.is_none() && !guard_file.exists();
         let signer = log_signer(store.as_ref(), &keys_dir, &origin, is_new, &open).await?;
@@ -190,11 +216,11 @@ impl App {
         let access_key = load_or_make(&keys_dir, "access", true)?;
         let metrics = Arc::new(Metrics::default());
         let guard = HeadGuard::over(guard, &guard_file.display().to_string());
-        let tenure = Tenure::of(&open.data);
+        let tenure = Tenure::over(tenure, &open.data);
         let name = store.meta(tenure::TENURE).await?;
         let left = tenure.check(name.as_deref(), store.meta(tenure::COPY).await?.as_deref())?;
         check_guard(&guard, &signer, left, store.as_ref()).await?;
-        let parts = Parts {
+        let parts = sequencer::Parts {
             store: store.clone(),
             signer: signer.clone(),
             clock: open.clock.clone(),
@@ -204,8 +230,7 @@ impl App {
         };
         let log = sequencer::start(parts, open.queue).await?;
         // Before the mark: a database that is refused must not make the right one, put back later, look like a stranger.
-        let ended_file = DiskFile::new(&open.data.join(end::FILE));
-        if let Err(fault) = check_end(&ended_file, log.shared().ended().as_deref()) {
+        if let Err(fault) = check_end(ended_file.as_ref(), log.shared().ended().as_deref()) {
             log.stop().await;
             return Err(fault);
         }
@@ -291,7 +316,10 @@ impl App {
     pub async fn close(&self) {
         self.log.stop().await;
         // Again at the next start, should this fail.
-        if let Err(fault) = check_end(&self.ended_file, self.log.shared().ended().as_deref()) {
+        if let Err(fault) = check_end(
+            self.ended_file.as_ref(),
+            self.log.shared().ended().as_deref(),
+        ) {
             tracing::error!(code = fault.code(), error = %fault, "the end of the log is known to the database only");
         }
         self.store.close().await;
@@ -342,7 +370,7 @@ async fn check_guard(
 }
 
 /// The end of a log is kept outside the database too: an older copy of that must not bring the log back.
-fn check_end(file: &DiskFile, ended: Option<&end::Ended>) -> Result<(), Fault> {
+fn check_end(file: &dyn GuardFile, ended: Option<&end::Ended>) -> Result<(), Fault> {
     let failed =
         |e: std::io::Error| Fault::new(Code::StoreUnavailable, format!("{}: {e}", end::FILE));
     match (file.read().map_err(failed)?, ended) {

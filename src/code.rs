@@ -78,6 +78,7 @@ codes! {
     FsckHead = "fsck.head", "The head is not that of the entries", "The signed head does not follow from the entries. Do not serve it; restore a backup that is not behind head.guard.";
     FsckCheckpoint = "fsck.checkpoint", "A published checkpoint is not one of this log", "It does not verify, or the entries have another root at its size. Keep it as evidence and restore a backup.";
     FsckGuard = "fsck.guard", "The head guard does not fit", "The guard is missing, unreadable, of another log, or ahead of the database. Restore a newer copy; never delete the guard.";
+    FsckEnd = "fsck.end", "The end of the log is not what it says", "The stored end, log.ended and the signed notice do not agree with each other or with the last tree. Restore a backup that was made after the end; never delete log.ended.";
     FsckEntry = "fsck.entry", "A log entry is wrong", "An entry is missing, not canonical, out of order, or not the one that the tree commits to. Restore a backup.";
     FsckTile = "fsck.tile", "A tile is wrong", "A stored tile is missing, surplus, or not what the leaves below it give.";
     FsckReport = "fsck.report", "A report's row is wrong", "The row does not say what the signed body or the entry says.";
@@ -157,6 +158,7 @@ codes! {
     AuditSupersession = "audit.supersession_invalid", "Two current reports on one trade", "The log admitted a further report on a trade without the current one being named.";
     AuditQuota = "audit.quota_exceeded", "Quota not kept", "The log admitted more unilateral reports of one key in a day than its policy allows.";
     AuditBodyMissing = "audit.body_missing", "Report withheld", "The log has the report's hash, but its bytes are neither served nor erased by an entry.";
+    AuditErasurePending = "audit.erasure_pending", "Erasure not published yet", "Reports were erased, and no published checkpoint covers the entries that say so yet; the rest agrees. Audit again when the log has published a newer checkpoint; with --state the log is held to what it says now.";
     AuditBodyAltered = "audit.body_altered", "Report is not the logged one", "The served report does not hash to the id that the log committed to.";
     AuditErasure = "audit.erasure_invalid", "Erasure entry not valid", "An erasure refers to an earlier report of the log that was not erased before.";
     AuditEpoch = "audit.epoch_invalid", "Epoch entry not valid", "A member of the epoch entry is not what the log before it makes it; the detail names it.";

@@ -17,6 +17,7 @@ use goodstanding_verify::{
 use self::facts::{SMALL_TABLE, packed};
 use super::{
     admission::{self, Context, Facts, Overlay},
+    claims::{Claim, Claims},
     epochs::{self, Outcome},
     finding::{Failure, Place},
     index::{Erased, Index, Remembered},
@@ -52,6 +53,8 @@ pub(super) struct Auditor<'s> {
     pub(super) frontier: Frontier,
     /// What they said.
     pub(super) replay: Replay,
+    /// What the log says of reports that it does not serve.
+    pub(super) claims: Claims,
     /// What was counted.
     pub(super) counts: Counts,
     /// Roots that signed checkpoints promise at sizes still to come, with the note.
@@ -118,6 +121,7 @@ impl<'s> Auditor<'s> {
             index,
             frontier,
             replay,
+            claims: Claims::default(),
             counts: Counts {
                 quota_checked: reached.is_some(),
                 ..Counts::default()
@@ -175,10 +179,11 @@ impl<'s> Auditor<'s> {
         let mut forgotten = None;
         for item in items {
             self.replay.time(item.index, item.entry.at)?;
-            let leaf = item.leaf;
+            let (leaf, index, at_ms) = (item.leaf, item.index, item.entry.at);
             if let Some(erased) = self.entry(item, &facts, &mut overlay, &mut earlier).await? {
                 forgotten = Some(erased.index);
             }
+            self.claims.passed(index, at_ms)?;
             self.frontier.push(leaf);
             self.keep_promise()?;
         }
@@ -251,6 +256,7 @@ impl<'s> Auditor<'s> {
                         .is_ok(),
                 });
                 let erased = self.replay.erasure(index, id, known)?;
+                self.claims.erased(erased.index, index)?;
                 self.index.set_erased(&erased).await?;
                 gone = Some(erased);
             }
@@ -291,11 +297,15 @@ impl<'s> Auditor<'s> {
                     detail,
                 ));
             }
-            Some(Bytes::Erased | Bytes::Absent) | None => {
+            said @ (Some(Bytes::Erased(_) | Bytes::Absent) | None) => {
                 if let Some(first) = self.remembered(&id, earlier).await? {
                     return Err(duplicate(first.index));
                 }
-                return self.gone(seen).await;
+                let by = match said {
+                    Some(Bytes::Erased(by)) => by,
+                    _ => None,
+                };
+                return self.gone(seen, by).await;
             }
         };
         // One report has one jti, so the same report twice shows as its jti.
@@ -341,8 +351,17 @@ impl<'s> Auditor<'s> {
         Ok(())
     }
 
-    /// A report whose bytes are gone.
-    async fn gone(&mut self, seen: Remembered) -> Result<(), Failure> {
+    /// A report whose bytes are gone, by the entry at `by` as the source says.
+    async fn gone(&mut self, seen: Remembered, by: Option<u64>) -> Result<(), Failure> {
+        if let Some(by) = by {
+            let claim = Claim {
+                index: seen.index,
+                id: seen.id,
+                by,
+                since_s: None,
+            };
+            self.claims.add(claim, self.frontier.size())?;
+        }
         let erased = Erased {
             index: seen.index,
             id: seen.id,

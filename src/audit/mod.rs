@@ -14,6 +14,7 @@
 
 mod admission;
 mod auditor;
+mod claims;
 mod epochs;
 mod finding;
 mod head;

@@ -220,10 +220,9 @@ impl Replay {
         self.erased.get(id)
     }
 
-    /// The first report that is gone without an entry that says why.
-    pub(super) fn unexplained(&self) -> Option<&Erased> {
-        let open = self.erased.values().filter(|e| e.entry.is_none());
-        open.min_by_key(|e| e.index)
+    /// The reports that are gone without an entry so far that says why.
+    pub(super) fn unexplained(&self) -> impl Iterator<Item = &Erased> {
+        self.erased.values().filter(|e| e.entry.is_none())
     }
 
     /// Reports whose bytes are gone.

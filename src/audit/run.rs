@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{
     auditor::Auditor,
+    claims::Open,
     finding::{Failure, Place},
     head::{self, Head, Seeking},
     index::{Index, WINDOW},
@@ -212,6 +213,8 @@ pub async fn audit(
     let at_ms = snapshot(&mut opened).await?.map_or(0, |s| s.at_ms);
     let frontier = state.frontier.clone();
     let mut auditor = Auditor::new(source, opened, frontier, at_ms, !options.no_epochs).await?;
+    auditor.claims = state.claims.clone();
+    let mut pending = None;
     let done = async {
         let mut patience = options.patience_s;
         loop {
@@ -227,28 +230,36 @@ pub async fn audit(
                     detail,
                 ));
             }
-            let Some(open) = auditor.replay.unexplained().copied() else {
-                break;
-            };
-            // It may have been erased after the checkpoint was published: then the next one has the entry.
             let size = head.tree.size();
+            let open = auditor.claims.open(auditor.replay.unexplained(), size);
+            if open == Open::default() {
+                break;
+            }
+            // It may have been erased after the checkpoint was published: then the next one has the entry.
             while patience > 0 && head.tree.size() == size {
                 patience -= 1;
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 head = seeking.head(&mut state).await?;
             }
-            if head.tree.size() == size {
-                let detail = format!("report {} is not served, and no entry erases it", open.id);
-                let place = Place::Entry(open.index);
+            if head.tree.size() > size {
+                continue;
+            }
+            if let Some(withheld) = open.withheld {
+                let detail = format!(
+                    "report {} is not served, and no entry erases it",
+                    withheld.id
+                );
+                let place = Place::Entry(withheld.index);
                 return Err(Failure::at(Code::AuditBodyMissing, place, detail));
             }
+            pending = Some(open);
+            break;
         }
         if let Some(bundle) = &bundle {
             trust::bundle_keys(bundle, &auditor.replay)?;
         }
         match &options.seeds {
-            None => Ok(None),
-            Some(seeds) => {
+            Some(seeds) if pending.is_none() => {
                 let newest = auditor.newest_evidence().await?;
                 let seeds = seeds.clone();
                 let view = blocking(move || {
@@ -263,17 +274,28 @@ pub async fn audit(
                 .await??;
                 Ok(Some(view))
             }
+            _ => Ok(None),
         }
     }
     .await;
+    // What the log said counts also where the audit did not come to its end.
+    auditor.claims.remain(now_s(options, started));
     let other_view = match done {
         Ok(view) => view,
         Err(failure) => {
+            state.claims.keep(&auditor.claims);
             auditor.index.close().await;
+            if let Some(path) = &options.state {
+                state.save(path)?;
+            }
             return Err(failure);
         }
     };
     save(&mut auditor, &mut state, options).await?;
+    if let Some(open) = pending {
+        auditor.index.close().await;
+        return Err(Fault::new(Code::AuditErasurePending, open.told(head.tree.size())).into());
+    }
     let (policies, key_events, epochs, _) = auditor.replay.counts();
     let counts = auditor.counts;
     let summary = Summary {
@@ -462,6 +484,11 @@ async fn walk(
     tokio::try_join!(fetch, check, take).map(|_| ())
 }
 
+/// The time, by the auditor's clock: an audit can take hours.
+fn now_s(options: &Options, started: Instant) -> u64 {
+    options.now_s.saturating_add(started.elapsed().as_secs())
+}
+
 /// Index first, then the state file: what the file says was done can be gone on from.
 async fn save(
     auditor: &mut Auditor<'_>,
@@ -469,6 +496,7 @@ async fn save(
     options: &Options,
 ) -> Result<(), Failure> {
     state.frontier = auditor.frontier.clone();
+    state.claims = auditor.claims.clone();
     let snapshot = Snapshot {
         log: state.log.to_string(),
         size: state.frontier.size(),

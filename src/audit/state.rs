@@ -8,10 +8,11 @@ use std::{
 
 use goodstanding_verify::{
     b64, checkpoint::SignedCheckpoint, frontier::Frontier, merkle::Hash, note::VerifierKey,
-    witness_policy::WitnessPolicy,
+    report::ReportId, witness_policy::WitnessPolicy,
 };
 use serde::{Deserialize, Serialize};
 
+use super::claims::{Claim, Claims};
 use crate::code::{Code, Fault};
 
 /// The format's name and version.
@@ -51,6 +52,23 @@ struct Written {
     checkpoints: Vec<Seen>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     witness_policy: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    erasures: Vec<WrittenClaim>,
+}
+
+/// A [`Claim`] as written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenClaim {
+    /// Index of the report's entry.
+    index: u64,
+    /// The report's id.
+    report: String,
+    /// Index of the entry that is said to erase it.
+    by: u64,
+    /// When an audit first ended without that entry, Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<u64>,
 }
 
 /// What is remembered.
@@ -64,6 +82,8 @@ pub(super) struct State {
     pub(super) checkpoints: Vec<Seen>,
     /// The witness policy that the log served last.
     pub(super) witness_policy: Option<WitnessPolicy>,
+    /// What the log said of reports that it did not serve.
+    pub(super) claims: Claims,
 }
 
 impl State {
@@ -74,6 +94,7 @@ impl State {
             frontier: Frontier::default(),
             checkpoints: Vec::new(),
             witness_policy: None,
+            claims: Claims::default(),
         }
     }
 
@@ -125,12 +146,25 @@ impl State {
                 ));
             }
         }
+        let claims: Option<Claims> = written
+            .erasures
+            .iter()
+            .map(|claim| {
+                Some(Claim {
+                    index: claim.index,
+                    id: ReportId(b64::url_decode_32(&claim.report)?),
+                    by: claim.by,
+                    since_s: claim.since,
+                })
+            })
+            .collect();
         let policy = written.witness_policy.as_deref().map(WitnessPolicy::parse);
         Ok(Self {
             log,
             frontier,
             checkpoints: written.checkpoints,
             witness_policy: policy.transpose().map_err(|e| e.to_string())?,
+            claims: claims.ok_or("a report of an erasure is not an id")?,
         })
     }
 
@@ -148,6 +182,16 @@ impl State {
             frontier: self.frontier.hashes().iter().map(b64::std_encode).collect(),
             checkpoints: self.checkpoints.clone(),
             witness_policy: self.witness_policy.as_ref().map(ToString::to_string),
+            erasures: self
+                .claims
+                .iter()
+                .map(|claim| WrittenClaim {
+                    index: claim.index,
+                    report: claim.id.to_string(),
+                    by: claim.by,
+                    since: claim.since_s,
+                })
+                .collect(),
         };
         let text = serde_json::to_string_pretty(&written)
             .map_err(|e| Fault::new(Code::Internal, e.to_string()))?;

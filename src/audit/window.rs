@@ -32,8 +32,8 @@ pub(super) type Key = [u8; 16];
 pub(super) enum Bytes {
     /// Verified.
     Report(Box<Checked>),
-    /// Said to be erased.
-    Erased,
+    /// Said to be erased, by the entry at this index where that is said too.
+    Erased(Option<u64>),
     /// Not served.
     Absent,
 }
@@ -168,10 +168,10 @@ fn check(
             body: None,
         });
     };
-    let body = match body.map(|body| body.jws.as_deref()) {
+    let body = match body.map(|body| (body.jws.as_deref(), body.erased_by)) {
         None => Bytes::Absent,
-        Some(None) => Bytes::Erased,
-        Some(Some(jws)) => {
+        Some((None, by)) => Bytes::Erased(by),
+        Some((Some(jws), _)) => {
             let altered = || {
                 let detail = format!("the served bytes do not hash to {id}");
                 Failure::at(Code::AuditBodyAltered, Place::Entry(index), detail)

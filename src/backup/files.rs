@@ -67,6 +67,19 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Fault> {
     write().map_err(|e| failed(to, &e))
 }
 
+/// Copies a file to a new one as [`copy`] does, but whole: one that was interrupted leaves nothing under the name.
+pub(super) fn place(from: &Path, to: &Path) -> Result<(), Fault> {
+    let mut fresh = to.as_os_str().to_owned();
+    fresh.push(".unfinished");
+    let fresh = PathBuf::from(fresh);
+    // Of an earlier try.
+    if fresh.exists() {
+        fs::remove_file(&fresh).map_err(|e| failed(&fresh, &e))?;
+    }
+    copy(from, &fresh)?;
+    fs::rename(&fresh, to).map_err(|e| failed(to, &e))
+}
+
 /// Writes a new file whole: nobody sees half of it under its name.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let fresh = path.with_extension("unfinished");

@@ -13,6 +13,7 @@ use super::{
     edge::{self, Copy},
     files,
     manifest::{FileEntry, MANIFEST, Manifest},
+    unfinished,
 };
 use crate::{
     code::{Code, Fault},
@@ -108,9 +109,12 @@ async fn fill(
 ) -> Result<Made, Fault> {
     let database = out.join(DATABASE);
     let key = KeyFile::read(&data.join("keys").join("log.json"))?;
-    file::copy(source, &database).await?;
-    file::rewrite_meta(&database, &[(tenure::COPY, Some(&now_s.to_string()))]).await?;
-    files::sync(&database)?;
+    // It gets its name when it is whole and marked as a copy: half of one under this name could be opened as a new log.
+    let fresh = out.join(unfinished());
+    file::copy(source, &fresh).await?;
+    file::rewrite_meta(&fresh, &[(tenure::COPY, Some(&now_s.to_string()))]).await?;
+    files::sync(&fresh)?;
+    fs::rename(&fresh, &database).map_err(|e| files::failed(&database, &e))?;
     // The keys after the database: every key that the copied log announces is there.
     let beside = files::beside(data, with_keys)?;
     if with_keys {

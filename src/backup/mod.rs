@@ -19,3 +19,8 @@ pub use restore::{Restore, Restored, restore};
 
 /// The database file of a data directory and of a backup.
 pub(crate) use crate::store::sqlite::FILE as DATABASE;
+
+/// Name of a database that is not whole yet: nothing opens it.
+fn unfinished() -> String {
+    format!("{DATABASE}.unfinished")
+}

@@ -16,7 +16,7 @@ use super::{
     edge::{self, Copy},
     files,
     manifest::Manifest,
-    newest,
+    newest, unfinished,
 };
 use crate::{
     app,
@@ -145,7 +145,7 @@ fn check_target(request: &Restore, manifest: &Manifest) -> Result<(), Fault> {
     };
     if let Some(name) = files::names(data)?
         .iter()
-        .find(|n| n.starts_with(DATABASE) && **n != unfinished())
+        .find(|n| n.starts_with(DATABASE) && !n.starts_with(&unfinished()))
     {
         return refuse(format!(
             "{name} is there; move {DATABASE}, -wal and -shm away (keep head.guard and log.state where they are), or name another directory"
@@ -161,10 +161,6 @@ fn check_target(request: &Restore, manifest: &Manifest) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-fn unfinished() -> String {
-    format!("{DATABASE}.unfinished")
 }
 
 /// Compares the backup with everything that is known to have been published; what vouches for there being nothing newer.
@@ -270,15 +266,19 @@ async fn write(request: &Restore, manifest: &Manifest, head: &str) -> Result<(),
     for file in manifest.files.iter().filter(|file| file.path != DATABASE) {
         let to = data.join(&file.path);
         if !to.exists() {
-            files::copy(&backup.join(&file.path), &to)?;
+            files::place(&backup.join(&file.path), &to)?;
         }
     }
     if manifest.has_keys() {
         files::sync_dir(&data.join("keys"))?;
     }
     let fresh = data.join(unfinished());
-    if fresh.exists() {
-        fs::remove_file(&fresh).map_err(|e| files::failed(&fresh, &e))?;
+    // Of an earlier try, with its journal: SQLite would apply that to the new copy.
+    for left in files::names(data)? {
+        if left.starts_with(&unfinished()) {
+            let left = data.join(left);
+            fs::remove_file(&left).map_err(|e| files::failed(&left, &e))?;
+        }
     }
     files::copy(&backup.join(DATABASE), &fresh)?;
     rewrite_meta(&fresh, &[(tenure::COPY, None)]).await?;

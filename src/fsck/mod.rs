@@ -2,12 +2,13 @@
 //!
 //! The log is the truth and the database its working copy, so everything in it but the aliases has one right value:
 //! `walk` streams entries, tiles, checkpoints and reports once, in log order and with flat memory;
-//! `epochs` rebuilds every score tree; `files` looks at the head guard and the keys. It all happens on one read-only
+//! `epochs` rebuilds every score tree; `files` looks at the head guard and the keys, `ended` at the end of the log. It all happens on one read-only
 //! snapshot, so a service may go on writing beside it. What is trusted is the log's own key; signatures of reports and the
 //! scores themselves are an audit's business.
 //!
 //! A body that an `erasure` entry names may be missing; everything that only the body could tell is then left out.
 
+mod ended;
 mod epochs;
 mod erased;
 pub mod files;
@@ -15,7 +16,7 @@ mod reports;
 mod tiles;
 mod walk;
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, io, path::Path};
 
 use goodstanding_verify::{b64, checkpoint::SignedCheckpoint, note::VerifierKey};
 use serde::Serialize;
@@ -23,7 +24,12 @@ use serde::Serialize;
 use crate::{
     code::{Code, Fault},
     keys::KeyFile,
-    log::{end, guard::HeadGuard, sign::LogSigner, tenure},
+    log::{
+        end,
+        guard::{DiskFile, GuardFile as _, HeadGuard},
+        sign::LogSigner,
+        tenure,
+    },
     store::{
         self,
         snapshot::{Dangling, Snapshot},
@@ -144,7 +150,10 @@ pub async fn run(data: &Path, options: &Options) -> Result<Outcome, Fault> {
     let mut findings = Findings::new(options.limit);
     let mut seen = Seen::default();
     // The guard before the database: a service that publishes meanwhile only makes the database newer than the guard.
-    let guard = HeadGuard::new(&data.join("head.guard")).signed();
+    let beside = Beside {
+        guard: HeadGuard::new(&data.join("head.guard")).signed(),
+        ended: DiskFile::new(&data.join(end::FILE)).read(),
+    };
     let mut complete = true;
     match store::snapshot(data).await {
         Err(error) => {
@@ -156,7 +165,7 @@ pub async fn run(data: &Path, options: &Options) -> Result<Outcome, Fault> {
                 snapshot.as_mut(),
                 data,
                 options,
-                guard,
+                beside,
                 &mut findings,
                 &mut seen,
             )
@@ -177,6 +186,12 @@ pub async fn run(data: &Path, options: &Options) -> Result<Outcome, Fault> {
         problems: findings.problems,
         counts: findings.counts,
     })
+}
+
+/// Files that were read before the database.
+struct Beside {
+    guard: Result<Option<SignedCheckpoint>, Fault>,
+    ended: io::Result<Option<String>>,
 }
 
 /// What looking found out beside problems.
@@ -215,7 +230,7 @@ async fn look(
     snapshot: &mut dyn Snapshot,
     data: &Path,
     options: &Options,
-    guard: Result<Option<SignedCheckpoint>, Fault>,
+    beside: Beside,
     findings: &mut Findings,
     seen: &mut Seen,
 ) -> Result<(), store::Error> {
@@ -241,8 +256,15 @@ async fn look(
     }
     let log_key = log_key(snapshot, data, options, findings).await?;
     let is_copy = snapshot.meta(tenure::COPY).await?.is_some();
-    let guard = files::guard(guard, log_key.as_ref(), is_copy, snapshot, findings).await?;
+    let guard = files::guard(beside.guard, log_key.as_ref(), is_copy, snapshot, findings).await?;
     let told = walk::walk(snapshot, log_key.as_ref(), guard.as_ref(), findings, seen).await?;
+    let log = ended::Log {
+        key: log_key.as_ref(),
+        ring: &told.ring,
+        size: seen.counted.entries,
+        root: seen.root,
+    };
+    ended::check(beside.ended, snapshot, &log, findings).await?;
     tiles::strays(snapshot, &told, findings, &mut seen.counted).await?;
     epochs::check(snapshot, &told, findings, &mut seen.counted).await?;
     files::keys(data, &told.ring, options.now_s, is_copy, findings);

@@ -20,7 +20,8 @@ use crate::token::bundle::published;
 const BODIES: u32 = 500;
 
 /// `GET /v1/log/bodies?start=&end=`: NDJSON of `{index, kind, jws}` for every entry that has a body, and `{index,
-/// kind, erased: true}` for every one that had.
+/// kind, erased: true, erased_by}` for every one that had: `erased_by` is the index of the erasure's entry, which may be one
+/// that no published checkpoint covers yet.
 pub(super) async fn bodies(
     State(api): super::State,
     parameters: Parameters,
@@ -43,7 +44,9 @@ pub(super) async fn bodies(
             for stored in &page {
                 let line = match &stored.jws {
                     Some(jws) => json!({"index": stored.index, "kind": "report", "jws": jws}),
-                    None => json!({"index": stored.index, "kind": "report", "erased": true}),
+                    None => json!({
+                        "index": stored.index, "kind": "report", "erased": true, "erased_by": stored.erased_by,
+                    }),
                 };
                 out.push_str(&line.to_string());
                 out.push('\n');

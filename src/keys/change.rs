@@ -62,6 +62,9 @@ pub enum Plan {
     Announced(RingKey),
 }
 
+/// How long ago "now" may be, seconds: opening a directory takes time, and clocks differ.
+const MOMENT_S: u64 = 60;
+
 /// Plans a change at `now` (Unix seconds). `fresh` makes a key that the ring does not have, and is asked only if one is needed.
 ///
 /// # Errors
@@ -80,13 +83,13 @@ pub fn plan(
                 return Ok(Plan::Announced(*announced));
             }
             let from = from.unwrap_or_else(|| now.saturating_add(ANNOUNCE_S));
-            not_past(from, now)?;
+            let from = not_past(from, now)?;
             rotation(ring, *usage, from, fresh()?)
         }
         Change::Retire { usage, kid, from } => {
             let key = find(ring, *usage, kid)?;
             let from = from.unwrap_or(now);
-            not_past(from, now)?;
+            let from = not_past(from, now)?;
             // One that has not begun never will.
             vec![event(key, KeyAction::Retire, from.max(key.from))]
         }
@@ -192,12 +195,13 @@ fn find<'a>(ring: &'a KeyRing, usage: KeyUse, kid: &str) -> Result<&'a RingKey, 
     })
 }
 
-fn not_past(from: u64, now: u64) -> Result<(), Fault> {
-    if from < now {
+/// The time asked for, or now if that has just passed: whoever says "now" reads another clock, and a moment earlier.
+fn not_past(from: u64, now: u64) -> Result<u64, Fault> {
+    if from.saturating_add(MOMENT_S) < now {
         let detail = format!("from {from} is in the past, now is {now}");
         return Err(Fault::new(Code::ParameterInvalid, detail));
     }
-    Ok(())
+    Ok(from.max(now))
 }
 
 #[cfg(test)]
@@ -258,6 +262,19 @@ mod tests {
         assert!(matches!(again, Plan::Announced(key) if key.jwk == jwk(2)));
         // After it took effect the next one may be announced.
         assert_eq!(events(&ring, &rotate(None), switch, 3).len(), 2);
+    }
+
+    #[test]
+    fn a_moment_ago_is_now() {
+        for from in [NOW - MOMENT_S, NOW - 1, NOW] {
+            let ring = after(&begun(), &events(&begun(), &rotate(Some(from)), NOW, 2)).unwrap();
+            assert_eq!(signs(&ring, NOW), Some(jwk(2)));
+            assert_eq!(
+                signs(&ring, NOW - 1),
+                Some(jwk(1)),
+                "nothing is changed in the past"
+            );
+        }
     }
 
     #[test]
@@ -324,8 +341,14 @@ mod tests {
         for (change, code) in [
             (retire(9, None), "key.unknown"),
             (revoke(9), "key.unknown"),
-            (rotate(Some(NOW - 1)), "request.parameter_invalid"),
-            (retire(1, Some(NOW - 1)), "request.parameter_invalid"),
+            (
+                rotate(Some(NOW - MOMENT_S - 1)),
+                "request.parameter_invalid",
+            ),
+            (
+                retire(1, Some(NOW - MOMENT_S - 1)),
+                "request.parameter_invalid",
+            ),
         ] {
             assert_eq!(
                 plan(&begun(), &change, NOW, || Ok(jwk(2)))

@@ -37,16 +37,22 @@ pub struct Named {
     pub url: Option<String>,
 }
 
+impl From<&Successor> for Named {
+    fn from(successor: &Successor) -> Self {
+        Self {
+            origin: successor.origin.clone(),
+            vkey: successor.vkey.clone(),
+            url: successor.url.clone(),
+        }
+    }
+}
+
 impl Ended {
     /// The end of a log, to be stored.
     pub fn new(reason: EndReason, successor: Option<&Successor>, notice: String) -> Self {
         Self {
             reason: reason.as_str().to_owned(),
-            successor: successor.map(|s| Named {
-                origin: s.origin.clone(),
-                vkey: s.vkey.clone(),
-                url: s.url.clone(),
-            }),
+            successor: successor.map(Named::from),
             notice,
         }
     }

@@ -25,11 +25,11 @@
 //! taken for the original. So is a snapshot of a whole machine, whose guard goes back with it. Witnesses notice both, because
 //! they refuse to cosign a smaller or different tree; this directory cannot.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use goodstanding_verify::b64;
 
-use super::guard::{DiskFile, GuardFile as _};
+use super::guard::{DiskFile, GuardFile};
 use crate::{
     code::{Code, Fault},
     store::Store,
@@ -59,13 +59,17 @@ pub enum Left {
 
 /// The mark of an open directory.
 #[derive(Clone, Debug)]
-pub struct Tenure(DiskFile, String);
+pub struct Tenure(Arc<dyn GuardFile>, String);
 
 impl Tenure {
     /// The mark in a data directory.
     pub fn of(data: &Path) -> Self {
-        let path = data.join(FILE);
-        Self(DiskFile::new(&path), path.display().to_string())
+        Self::over(Arc::new(DiskFile::new(&data.join(FILE))), data)
+    }
+
+    /// The mark of this data directory, kept in `file`.
+    pub fn over(file: Arc<dyn GuardFile>, data: &Path) -> Self {
+        Self(file, data.join(FILE).display().to_string())
     }
 
     /// What the file says; [`Left::New`] if there is none.

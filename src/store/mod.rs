@@ -200,11 +200,11 @@ pub trait Store: Send + Sync + 'static {
     /// A setting that the data directory was made with.
     async fn meta(&self, key: &str) -> Result<Option<String>, Error>;
 
-    /// Writes a setting once. Writer only.
-    async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error>;
-
     /// Writes a setting that changes, durably. Writer only.
     async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error>;
+
+    /// Writes a setting once. Writer only.
+    async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error>;
 
     /// Closes all connections; a later call on the store fails.
     async fn close(&self);

@@ -184,6 +184,8 @@ pub struct StoredBody {
     pub index: u64,
     /// The compact JWS; `None` = erased.
     pub jws: Option<String>,
+    /// Leaf index of the entry that erased it.
+    pub erased_by: Option<u64>,
 }
 
 /// A report that was erased.

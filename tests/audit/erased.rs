@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Erases the bytes of an entry's report; returns its id.
-async fn erase(copy: &Copy, index: u64) -> String {
+pub(crate) async fn erase(copy: &Copy, index: u64) -> String {
     copy.sql(&[
         &format!(
             "INSERT INTO erased (idx, id, by) SELECT idx, id, (SELECT size FROM head) FROM reports WHERE idx = {index}"
@@ -30,7 +30,7 @@ async fn erase(copy: &Copy, index: u64) -> String {
         .to_owned()
 }
 
-fn erasure(of: &str, at: u64) -> Value {
+pub(crate) fn erasure(of: &str, at: u64) -> Value {
     json!({"v": 1, "kind": "erasure", "at": at, "of": of, "reason": "personal_data"})
 }
 

@@ -337,6 +337,14 @@ pub fn found(done: Result<Summary, Failure>) -> Disagreement {
     }
 }
 
+/// The fault of operation that an audit has to end with.
+pub fn fault(done: Result<Summary, Failure>) -> goodstanding::code::Fault {
+    match done {
+        Err(Failure::Fault(fault)) => fault,
+        other => panic!("not a fault: {other:?}"),
+    }
+}
+
 pub fn canonical(entry: &Value) -> Vec<u8> {
     goodstanding_verify::json::canonical(entry).unwrap()
 }

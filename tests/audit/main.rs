@@ -12,10 +12,12 @@
 mod support;
 
 mod brought;
+mod damaged;
 mod erased;
 mod forge;
 mod forgotten;
 mod forked;
 mod honest;
 mod lying;
+mod pending;
 mod tampered;

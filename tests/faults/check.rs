@@ -244,7 +244,8 @@ impl Check<'_> {
 
         self.tiles(0, &leaves).await;
         self.epochs(&events).await;
-        let reports = self.reports(&entries).await;
+        let gone = self.erasures(&events).await;
+        let reports = self.reports(&entries, &gone).await;
         let mut promised = self.published(&key).await;
         let published = promised.last_key_value().map(|(size, _)| *size);
         let guard = self.guard.as_ref().map(|guard| {
@@ -438,8 +439,46 @@ impl Check<'_> {
         );
     }
 
-    /// Every report entry has its row and its body, and there are no others.
-    async fn reports(&mut self, entries: &[Vec<u8>]) -> BTreeMap<ReportId, u64> {
+    /// Every erasure entry has its row and took the report away, and no row is without an entry. Indices of what is gone.
+    async fn erasures(&mut self, events: &[(u64, Entry)]) -> BTreeSet<u64> {
+        let rows = sqlx::query("SELECT idx, id, by FROM erased ORDER BY by")
+            .fetch_all(&mut *self.database)
+            .await
+            .unwrap();
+        let mut rows = rows.iter();
+        let mut gone = BTreeSet::new();
+        for (by, entry) in events {
+            let Body::Erasure { of, .. } = &entry.body else {
+                continue;
+            };
+            let row = rows.next().expect("an erasure entry without its row");
+            let index: i64 = row.get(0);
+            assert_eq!(row.get::<Vec<u8>, _>(1), of.0);
+            assert_eq!(row.get::<i64, _>(2), i64::try_from(*by).unwrap());
+            for left in [
+                "SELECT count(*) FROM bodies WHERE idx = ?",
+                "SELECT count(*) FROM reports WHERE idx = ?",
+                "SELECT count(*) FROM documents WHERE idx = ?",
+            ] {
+                let left: i64 = sqlx::query_scalar(left)
+                    .bind(index)
+                    .fetch_one(&mut *self.database)
+                    .await
+                    .unwrap();
+                assert_eq!(left, 0, "something is left of erased report {index}");
+            }
+            gone.insert(u64::try_from(index).unwrap());
+        }
+        assert!(rows.next().is_none(), "an erasure row without its entry");
+        gone
+    }
+
+    /// Every report entry has its row and its body, but those that are `gone`, and there are no others.
+    async fn reports(
+        &mut self,
+        entries: &[Vec<u8>],
+        gone: &BTreeSet<u64>,
+    ) -> BTreeMap<ReportId, u64> {
         let from = i64::try_from(self.known.leaves.len()).unwrap();
         let rows = sqlx::query(
             "SELECT r.idx, r.id, r.at_ms, r.historical, b.jws FROM reports r LEFT JOIN bodies b ON b.idx = r.idx \
@@ -458,6 +497,9 @@ impl Check<'_> {
             let Body::Report { id, historical } = entry.body else {
                 continue;
             };
+            if gone.contains(&(index as u64)) {
+                continue;
+            }
             let row = rows
                 .next()
                 .unwrap_or_else(|| panic!("report entry {index} has no row"));

@@ -105,7 +105,7 @@ async fn crash_loop_loses_nothing_that_was_acknowledged() {
     for round in 0..rounds {
         if round % 6 == 5 {
             // While it opens its files, recovers, publishes what was not.
-            let mut server = Server::spawn(data.path(), &[]);
+            let mut server = Server::spawn_at(data.path(), data.path(), &[]);
             std::thread::sleep(Duration::from_micros(numbers.below(60_000)));
             server.kill();
             at_start += 1;

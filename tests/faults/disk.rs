@@ -168,7 +168,7 @@ async fn a_full_disk_refuses_loses_nothing_and_is_served_again() {
             "-e",
             &inject,
         ]);
-        let mut server = Server::spawn(&data, &wrap);
+        let mut server = Server::spawn_at(&data, &data, &wrap);
         let _ = server.reachable();
         runs += 1;
         let sent = send_through(&client, &mut server).await;

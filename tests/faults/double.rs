@@ -1,13 +1,14 @@
 //! A store and a guard file that fail on demand, with or without having done what they were asked.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io,
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use async_trait::async_trait;
 use goodstanding::{
+    app::Parts,
     log::{
         guard::GuardFile,
         tree::{Tile, TileId},
@@ -18,6 +19,27 @@ use goodstanding::{
     },
 };
 use goodstanding_verify::{did::Did, report::ReportId};
+
+/// A step that persists something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// Entries and everything that goes with them.
+    Commit,
+    /// A published checkpoint, in the database.
+    Publish,
+    /// The head guard.
+    Guard,
+    /// Erased bytes out of the write-ahead log.
+    Scrub,
+    /// A setting that is written once: the end of the log.
+    Setting,
+    /// A setting that changes: the name of the tenure.
+    Name,
+    /// The mark that the directory is open or closed.
+    Mark,
+    /// The end of the log, beside the database.
+    Ended,
+}
 
 /// How a step goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +62,7 @@ pub(crate) enum Read {
 /// Faults that are still to come, and what was done so far.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
-    pub commit: VecDeque<Mode>,
-    pub publish: VecDeque<Mode>,
-    pub guard: VecDeque<Mode>,
+    planned: BTreeMap<Step, VecDeque<Mode>>,
     /// Reads that fail once each, in this order, after the first commit was tried.
     pub reads: VecDeque<Read>,
     armed: bool,
@@ -52,6 +72,25 @@ pub(crate) struct Script {
     pub produced: usize,
 }
 
+impl Script {
+    /// The next time that nothing else is planned for, this step goes wrong like this.
+    pub(crate) fn plan(&mut self, step: Step, mode: Mode) {
+        self.planned.entry(step).or_default().push_back(mode);
+    }
+
+    /// How many faults of these steps are still to come.
+    pub(crate) fn left(&self, steps: &[Step]) -> usize {
+        let left = steps.iter().filter_map(|step| self.planned.get(step));
+        left.map(VecDeque::len).sum()
+    }
+
+    fn next(&mut self, step: Step) -> Option<Mode> {
+        let mode = self.planned.get_mut(&step)?.pop_front()?;
+        self.produced += 1;
+        Some(mode)
+    }
+}
+
 /// Shared by the doubles of one directory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<Mutex<Script>>);
@@ -59,6 +98,27 @@ pub(crate) struct Faults(Arc<Mutex<Script>>);
 impl Faults {
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
         self.0.lock().unwrap()
+    }
+
+    /// Puts the doubles between an `App` and what it writes to.
+    pub(crate) fn through(&self, parts: Parts) -> Parts {
+        let file = |inner, step| {
+            let faults = self.clone();
+            Arc::new(FaultyFile {
+                inner,
+                step,
+                faults,
+            })
+        };
+        Parts {
+            store: Arc::new(FaultyStore {
+                inner: parts.store,
+                faults: self.clone(),
+            }),
+            guard: file(parts.guard, Step::Guard),
+            tenure: file(parts.tenure, Step::Mark),
+            ended: file(parts.ended, Step::Ended),
+        }
     }
 
     fn read(&self, read: Read) -> Result<(), Error> {
@@ -73,16 +133,17 @@ impl Faults {
 }
 
 /// A store whose writes, and the reads that follow a failed one, fail by script.
-pub(crate) struct FaultyStore {
-    pub inner: Arc<dyn Store>,
-    pub faults: Faults,
+struct FaultyStore {
+    inner: Arc<dyn Store>,
+    faults: Faults,
 }
 
-/// A guard file whose writes fail by script.
+/// A file whose writes fail by script.
 #[derive(Debug)]
-pub(crate) struct FaultyFile {
-    pub inner: Arc<dyn GuardFile>,
-    pub faults: Faults,
+struct FaultyFile {
+    inner: Arc<dyn GuardFile>,
+    step: Step,
+    faults: Faults,
 }
 
 impl GuardFile for FaultyFile {
@@ -91,12 +152,7 @@ impl GuardFile for FaultyFile {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        let mode = {
-            let mut script = self.faults.script();
-            let mode = script.guard.pop_front();
-            script.produced += usize::from(mode.is_some());
-            mode
-        };
+        let mode = self.faults.script().next(self.step);
         if mode != Some(Mode::Fails) {
             self.inner.write(text)?;
         }
@@ -120,9 +176,7 @@ impl Store for FaultyStore {
         let mode = {
             let mut script = self.faults.script();
             script.armed = true;
-            let mode = script.commit.pop_front();
-            script.produced += usize::from(mode.is_some());
-            mode
+            script.next(Step::Commit)
         };
         if mode != Some(Mode::Fails) {
             self.inner.commit(commit).await?;
@@ -132,14 +186,38 @@ impl Store for FaultyStore {
     }
 
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
-        let mode = {
-            let mut script = self.faults.script();
-            let mode = script.publish.pop_front();
-            script.produced += usize::from(mode.is_some());
-            mode
-        };
+        let mode = self.faults.script().next(Step::Publish);
         if mode != Some(Mode::Fails) {
             self.inner.publish(checkpoint).await?;
+        }
+        outcome(mode)
+    }
+
+    async fn scrub(&self) -> Result<bool, Error> {
+        let mode = self.faults.script().next(Step::Scrub);
+        if mode == Some(Mode::Fails) {
+            return outcome(mode).map(|()| false);
+        }
+        let gone = self.inner.scrub().await?;
+        outcome(mode).map(|()| gone)
+    }
+
+    async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        let mode = {
+            let mut script = self.faults.script();
+            script.armed = true;
+            script.next(Step::Setting)
+        };
+        if mode != Some(Mode::Fails) {
+            self.inner.set_meta(key, value).await?;
+        }
+        outcome(mode)
+    }
+
+    async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        let mode = self.faults.script().next(Step::Name);
+        if mode != Some(Mode::Fails) {
+            self.inner.replace_meta(key, value).await?;
         }
         outcome(mode)
     }
@@ -188,10 +266,6 @@ impl Store for FaultyStore {
 
     async fn erased_since(&self, log_size: u64) -> Result<u64, Error> {
         self.inner.erased_since(log_size).await
-    }
-
-    async fn scrub(&self) -> Result<bool, Error> {
-        self.inner.scrub().await
     }
 
     async fn published(&self) -> Result<Option<Published>, Error> {
@@ -305,14 +379,6 @@ impl Store for FaultyStore {
 
     async fn meta(&self, key: &str) -> Result<Option<String>, Error> {
         self.inner.meta(key).await
-    }
-
-    async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
-        self.inner.set_meta(key, value).await
-    }
-
-    async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
-        self.inner.replace_meta(key, value).await
     }
 
     async fn close(&self) {

@@ -12,15 +12,20 @@
 mod support;
 
 mod cancel;
+mod changes;
 mod check;
 mod clock;
+mod commands;
 mod copied;
+mod cosigned;
 mod crash;
 mod disk;
 mod double;
 mod durability;
+mod ended;
 mod erased;
 mod fsck;
+mod full;
 mod grow;
 mod guard;
 mod history;
@@ -29,4 +34,5 @@ mod restore;
 mod server;
 mod strace;
 mod syscalls;
+mod tenure;
 mod together;

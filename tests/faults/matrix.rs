@@ -22,7 +22,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     check::{Acknowledged, Checked, Known, full_check_from},
-    double::{Faults, FaultyFile, FaultyStore, Mode, Read},
+    double::{Faults, Mode, Read, Step},
     grow::{at, copy, fresh, grow, grown},
 };
 use crate::support::T0;
@@ -51,13 +51,6 @@ impl Kind {
             _ => 1,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Commit,
-    Publish,
-    Guard,
 }
 
 /// One cell of the matrix.
@@ -234,21 +227,10 @@ impl<'a> Scene<'a> {
         known: &'a [goodstanding_verify::merkle::Hash],
     ) -> Self {
         let faults = Faults::default();
-        let (store_faults, file_faults) = (faults.clone(), faults.clone());
-        let app = App::open_through(at(data, NOW), |inner, file| {
-            (
-                Arc::new(FaultyStore {
-                    inner,
-                    faults: store_faults,
-                }),
-                Arc::new(FaultyFile {
-                    inner: file,
-                    faults: file_faults,
-                }),
-            )
-        })
-        .await
-        .unwrap();
+        let doubles = faults.clone();
+        let app = App::open_through(at(data, NOW), |parts| doubles.through(parts))
+            .await
+            .unwrap();
         Self {
             data,
             case,
@@ -265,11 +247,7 @@ impl<'a> Scene<'a> {
         {
             let mut script = self.faults.script();
             for (step, mode) in &case.steps {
-                match step {
-                    Step::Commit => script.commit.push_back(*mode),
-                    Step::Publish => script.publish.push_back(*mode),
-                    Step::Guard => script.guard.push_back(*mode),
-                }
+                script.plan(*step, *mode);
             }
             script.reads = VecDeque::from(case.reads.clone());
         }
@@ -321,7 +299,7 @@ impl<'a> Scene<'a> {
         }
         let left = {
             let mut script = self.faults.script();
-            let left = script.commit.len() + script.publish.len();
+            let left = script.left(&[Step::Commit, Step::Publish]);
             script.reads.clear();
             left
         };

@@ -15,11 +15,16 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on a free port and waits until it answers.
     pub(crate) fn start(data: &Path, wrap: &[&str]) -> Self {
-        let mut server = Self::spawn(data, wrap);
+        Self::start_at(data, data, wrap)
+    }
+
+    /// The same with its own log in the folder `log`.
+    pub(crate) fn start_at(data: &Path, log: &Path, wrap: &[&str]) -> Self {
+        let mut server = Self::spawn_at(data, log, wrap);
         if let Err(status) = server.reachable() {
             panic!(
                 "serve ended with {status}: {}",
-                std::fs::read_to_string(data.join("server.log")).unwrap()
+                std::fs::read_to_string(log.join("server.log")).unwrap()
             );
         }
         server
@@ -39,8 +44,8 @@ impl Server {
         Ok(())
     }
 
-    /// Starts it on a free port, and does not wait for anything.
-    pub(crate) fn spawn(data: &Path, wrap: &[&str]) -> Self {
+    /// Starts it on a free port, and does not wait for anything; its own log goes into the folder `log`.
+    pub(crate) fn spawn_at(data: &Path, log: &Path, wrap: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -67,7 +72,7 @@ impl Server {
                 std::fs::OpenOptions::new()
                     .create(true)
                     .append(true)
-                    .open(data.join("server.log"))
+                    .open(log.join("server.log"))
                     .unwrap(),
             )
             .spawn()

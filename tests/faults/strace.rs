@@ -102,6 +102,22 @@ pub(crate) fn output_of(command: &mut Command) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// The program with these arguments: what begins with `@` is a path in `dir`, and the data directory is `dir` itself unless
+/// the arguments name another.
+pub(crate) fn command(mut command: Command, dir: &Path, arguments: &[&str]) -> Command {
+    for argument in arguments {
+        match argument.strip_prefix('@') {
+            Some(name) => command.arg(dir.join(name)),
+            None => command.arg(argument),
+        };
+    }
+    if !arguments.contains(&"--data") {
+        command.arg("--data").arg(dir);
+    }
+    command.env("RUST_LOG", "off").env("RUST_BACKTRACE", "0");
+    command
+}
+
 fn run(dir: &Path, options: &[&str], arguments: &[&str]) -> Ended {
     let trace = tempfile::NamedTempFile::new().unwrap();
     let mut strace = Command::new("strace");
@@ -109,13 +125,8 @@ fn run(dir: &Path, options: &[&str], arguments: &[&str]) -> Ended {
         .args(["-f", "-y", "-o"])
         .arg(trace.path())
         .args(options)
-        .arg(env!("CARGO_BIN_EXE_goodstanding"))
-        .args(arguments)
-        .arg("--data")
-        .arg(dir)
-        .env("RUST_LOG", "off")
-        .env("RUST_BACKTRACE", "0");
-    let output = output_of(&mut strace);
+        .arg(env!("CARGO_BIN_EXE_goodstanding"));
+    let output = output_of(&mut command(strace, dir, arguments));
     let killed = output.status.signal();
     assert!(
         killed.is_none_or(|signal| signal == 9),

@@ -113,7 +113,7 @@ async fn the_tree_stays_and_later_epochs_do_without_the_report() {
     assert_eq!(streamed.len(), 2);
     assert_eq!(
         streamed[0],
-        json!({"index": index, "kind": "report", "erased": true})
+        json!({"index": index, "kind": "report", "erased": true, "erased_by": size})
     );
     assert!(streamed[1]["jws"].is_string());
 

@@ -13,6 +13,7 @@ use crate::{
     entry::KeyUse,
     fields::{ANY, Codes, Obj},
     jws::{Compact, SERVICE_ALGS},
+    keyring::KeyRing,
     note::VerifierKey,
 };
 
@@ -130,6 +131,35 @@ impl Notice {
     /// # Errors
     /// `successor.malformed`, `successor.signature_invalid`, `successor.log_mismatch`.
     pub fn verify(jws: &str, held: &TrustBundle) -> Result<Self, Error> {
+        let key = |kid: &str, iat| {
+            let key = held.key(kid, KeyUse::Bundle)?;
+            (key.revoked.is_none() && key.covers(iat)).then_some(key.jwk.x)
+        };
+        Self::verify_by(jws, held.iss(), &held.payload().log, key)
+    }
+
+    /// Verifies a notice by what the log itself says: signed by a bundle key of its ring that was in use at `iat`, of this
+    /// issuer, and about the log with this verifier key.
+    ///
+    /// # Errors
+    /// Those of [`Self::verify`].
+    pub fn verify_by_ring(jws: &str, ring: &KeyRing, iss: &str, log: &str) -> Result<Self, Error> {
+        let key = |kid: &str, iat: u64| {
+            let key = ring.key(KeyUse::Bundle, kid)?;
+            let in_use = key.from <= iat
+                && key.to.is_none_or(|to| iat < to)
+                && key.revoked.is_none_or(|at| iat <= at);
+            in_use.then_some(key.jwk.x)
+        };
+        Self::verify_by(jws, iss, log, key)
+    }
+
+    fn verify_by(
+        jws: &str,
+        iss: &str,
+        log: &str,
+        key: impl FnOnce(&str, u64) -> Option<[u8; 32]>,
+    ) -> Result<Self, Error> {
         let malformed = |error: Error| error.recode(Code::SuccessorMalformed);
         let untrusted = |why: &str| Error::new(Code::SuccessorSignatureInvalid, why);
         if jws.len() > MAX_NOTICE_BYTES {
@@ -143,14 +173,12 @@ impl Notice {
             .exact_header(SUCCESSOR_TYP, SERVICE_ALGS)
             .map_err(malformed)?;
         let notice = Self::read(&compact.payload_json().map_err(malformed)?)?;
-        let key = held
-            .key(kid, KeyUse::Bundle)
-            .filter(|key| key.revoked.is_none() && key.covers(notice.iat))
-            .ok_or_else(|| untrusted("kid is no bundle key of the held bundle that was in use"))?;
-        if !compact.is_signed_by(&key.jwk.x) {
+        let key = key(kid, notice.iat)
+            .ok_or_else(|| untrusted("kid is no bundle key that is known and was in use"))?;
+        if !compact.is_signed_by(&key) {
             return Err(untrusted("not signed by the key that kid names"));
         }
-        if notice.iss != held.iss() || notice.vkey != held.payload().log {
+        if notice.iss != iss || notice.vkey != log {
             return Err(Error::new(
                 Code::SuccessorLogMismatch,
                 format!("log {}", excerpt(&notice.vkey)),

@@ -40,21 +40,24 @@ impl Auditor<'_> {
             let stop = end.min(start.saturating_add(WINDOW));
             let known = self.index.reports(start, stop).await?;
             let bodies = self.source.bodies(start, stop).await?;
-            let mut bodies: HashMap<u64, Option<String>> =
-                bodies.into_iter().map(|b| (b.index, b.jws)).collect();
+            let mut bodies: HashMap<u64, (Option<String>, Option<u64>)> = bodies
+                .into_iter()
+                .map(|b| (b.index, (b.jws, b.erased_by)))
+                .collect();
             let mut found = Vec::with_capacity(known.len());
             for seen in known {
                 match bodies.remove(&seen.index) {
-                    Some(Some(jws)) => found.push((seen, jws)),
+                    Some((Some(jws), _)) => found.push((seen, jws)),
                     None if self.source.tells_erased() => {
                         let detail =
                             format!("report {} is not served and not said to be erased", seen.id);
                         let place = Place::Entry(seen.index);
                         return Err(Failure::at(Code::AuditBodyMissing, place, detail));
                     }
-                    Some(None) | None => {
+                    served => {
                         if self.replay.erased(&seen.id).is_none() {
-                            self.gone(seen).await?;
+                            let by = served.and_then(|(_, by)| by);
+                            self.gone(seen, by).await?;
                         }
                     }
                 }

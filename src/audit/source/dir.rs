@@ -97,6 +97,7 @@ impl Source for DirSource {
         let served = stored.into_iter().map(|stored| ServedBody {
             index: stored.index,
             jws: stored.jws,
+            erased_by: stored.erased_by,
         });
         Ok(served.collect())
     }

@@ -56,6 +56,9 @@ struct BodyLine {
     jws: Option<String>,
     #[serde(default)]
     erased: bool,
+    /// Not served by versions before 0.2.
+    #[serde(default)]
+    erased_by: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -249,7 +252,11 @@ impl HttpSource {
             let line: BodyLine = serde_json::from_slice(&line?)
                 .map_err(|e| self.odd(&path, &format!("not a body: {e}")))?;
             let after = bodies.last().is_none_or(|last| last.index < line.index);
-            if !after || !(start..end).contains(&line.index) || line.jws.is_none() != line.erased {
+            if !after
+                || !(start..end).contains(&line.index)
+                || line.jws.is_none() != line.erased
+                || (line.erased_by.is_some() && !line.erased)
+            {
                 let why = format!("the line of index {} is out of place or order", line.index);
                 return Err(self.odd(&path, &why).into());
             }
@@ -260,6 +267,7 @@ impl HttpSource {
             bodies.push(ServedBody {
                 index: line.index,
                 jws: line.jws,
+                erased_by: line.erased_by,
             });
         }
         Ok(bodies)

@@ -27,6 +27,8 @@ pub struct ServedBody {
     pub index: u64,
     /// The compact JWS; `None` = said to be erased.
     pub jws: Option<String>,
+    /// Index of the entry that is said to have erased it, where that is said.
+    pub erased_by: Option<u64>,
 }
 
 /// A statement as served.

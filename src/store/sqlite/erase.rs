@@ -47,8 +47,8 @@ impl SqliteStore {
         limit: u32,
     ) -> Result<Vec<StoredBody>, Error> {
         let rows = sqlx::query(
-            "SELECT idx, jws FROM bodies WHERE idx >= ?1 AND idx < ?2 \
-             UNION ALL SELECT idx, NULL FROM erased WHERE idx >= ?1 AND idx < ?2 ORDER BY 1 LIMIT ?3",
+            "SELECT idx, jws, NULL FROM bodies WHERE idx >= ?1 AND idx < ?2 \
+             UNION ALL SELECT idx, NULL, by FROM erased WHERE idx >= ?1 AND idx < ?2 ORDER BY 1 LIMIT ?3",
         )
         .bind(to_i64(start)?)
         .bind(to_i64(end)?)
@@ -61,6 +61,7 @@ impl SqliteStore {
                 Ok(StoredBody {
                     index: to_u64(row.get(0))?,
                     jws: row.get(1),
+                    erased_by: row.get::<Option<i64>, _>(2).map(to_u64).transpose()?,
                 })
             })
             .collect()

@@ -212,12 +212,22 @@ fn published_row(row: &sqlx::sqlite::SqliteRow) -> Result<Published, Error> {
     })
 }
 
+/// A file that SQLite finds damaged does not come back by waiting; everything else may.
+#[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]
 fn unavailable(error: sqlx::Error) -> Error {
-    match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-            Error::Corrupt(error.to_string())
-        }
-        other => Error::Unavailable(other.to_string()),
+    let damaged = match &error {
+        sqlx::Error::Database(inner) => inner
+            .code()
+            .and_then(|code| code.parse::<i64>().ok())
+            // SQLITE_CORRUPT and SQLITE_NOTADB, whatever their extended codes.
+            .is_some_and(|code| matches!(code & 0xff, 11 | 26)),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        _ => false,
+    };
+    if damaged {
+        Error::Corrupt(error.to_string())
+    } else {
+        Error::Unavailable(error.to_string())
     }
 }
 
