@@ -70,7 +70,10 @@ fn an_honest_log_agrees_and_the_next_audit_goes_on() {
             .is_some_and(|moved| !moved.is_empty())
     );
     let shown = run(["audit", &data, "--seeds", "bob"]).ok();
-    assert!(shown.contains("with your 1 trust roots"), "{shown}");
+    assert!(
+        shown.contains("with your 1 trust root (1 trade)"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -235,7 +235,7 @@ fn lock(facts: &Facts) -> Vec<Check> {
     }
     vec![match app::lock(&facts.data) {
         Ok(_) => Check::ok(NAME, "nobody has the directory open"),
-        Err(fault) if fault.is(Code::DataLocked) => match holder(&path) {
+        Err(fault) if fault.is(Code::DataLocked) => match app::holder(&path) {
             Some(pid) => Check::ok(NAME, format!("process {pid} has the directory open")),
             None => Check::ok(NAME, "another process has the directory open"),
         },
@@ -245,24 +245,6 @@ fn lock(facts: &Facts) -> Vec<Check> {
             "run as the user that the service runs as",
         ),
     }]
-}
-
-/// The process that holds the lock, where `/proc/locks` tells.
-#[cfg(unix)]
-fn holder(path: &Path) -> Option<u32> {
-    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).ok()?).to_string();
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let at = fields.iter().position(|field| *field == "FLOCK")?;
-        let held = fields.get(at + 4)?.rsplit(':').next() == Some(inode.as_str());
-        fields.get(at + 3).filter(|_| held)?.parse().ok()
-    })
-}
-
-#[cfg(not(unix))]
-fn holder(_: &Path) -> Option<u32> {
-    None
 }
 
 fn database(facts: &Facts) -> Vec<Check> {

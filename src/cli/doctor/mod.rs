@@ -5,6 +5,7 @@
 
 mod local;
 mod remote;
+mod witnessed;
 
 use std::path::PathBuf;
 
@@ -79,6 +80,7 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let data: PathBuf = ctx.data();
     let facts = Facts::gather(&data, Clock::System.now_ms()).await;
     let mut checks: Vec<Check> = LOCAL.iter().flat_map(|check| check(&facts)).collect();
+    checks.extend(witnessed::checks(&data, &facts).await);
     if let Some(url) = &args.url {
         checks.extend(remote::checks(url, &facts).await);
     }
