@@ -55,7 +55,7 @@ pub(super) struct Args {
     #[arg(long, requires = "state")]
     full: bool,
     /// For a log that shows its reports to auditors alone: the file with the bearer token, or - for standard input. The token
-    /// itself can be in the environment, as GOODSTANDING_TOKEN
+    /// itself can be in the environment, as `GOODSTANDING_TOKEN`
     #[arg(long, value_name = "FILE")]
     token: Option<String>,
     /// Leave out recomputing epochs, and with it the only part whose memory grows with the log

@@ -18,20 +18,15 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
-    let summary: Value = match args.remote.service()? {
-        Some(service) => {
-            let path = match args.as_of {
-                None => "/v1/epochs".to_owned(),
-                Some(as_of) => format!("/v1/epochs?as_of={as_of}"),
-            };
-            service.post(&path, &Value::Null).await?
-        }
-        None => {
-            let summary = ctx
-                .with_app(async |app| Ok(crate::epoch::run(app, args.as_of).await?))
-                .await?;
-            json!(summary)
-        }
+    let summary: Value = if let Some(service) = args.remote.service()? {
+        let query = args.as_of.map(|as_of| format!("?as_of={as_of}"));
+        let path = format!("/v1/epochs{}", query.unwrap_or_default());
+        service.post(&path, &Value::Null).await?
+    } else {
+        let summary = ctx
+            .with_app(async |app| Ok(crate::epoch::run(app, args.as_of).await?))
+            .await?;
+        json!(summary)
     };
     if ctx.json {
         return output::json(&summary);
