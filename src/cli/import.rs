@@ -158,8 +158,8 @@ async fn over_http(
     agents: Arc<Agents>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Summary> {
-    // Reports below the head that the service shows now were there before.
-    let size = log_size(&client.get("/checkpoint").await?);
+    // Reports below the head that the service has now were there before.
+    let size = log_size(client).await?;
     let mut summary = Summary::default();
     let mut failed = None;
     let work = move |row: &crate::ingest::import::Row| (row.line, agents.sign(row));
@@ -206,13 +206,20 @@ fn stop(kept: &mut Option<anyhow::Error>, error: anyhow::Error) -> Fault {
     stand_in
 }
 
-/// The tree size in a checkpoint; 0 when it cannot be read, so that everything counts as new.
-fn log_size(checkpoint: &str) -> u64 {
-    checkpoint
-        .lines()
-        .nth(1)
-        .and_then(|size| size.parse().ok())
-        .unwrap_or(0)
+/// How many entries the service has. Its checkpoint, which is a moment behind, says so where the rest is not shown to us; 0 when
+/// that cannot be read either, so that everything counts as new.
+async fn log_size(client: &Client) -> anyhow::Result<u64> {
+    match client.get_json("/readyz").await {
+        Ok(ready) if ready["log_size"].is_u64() => {
+            return Ok(ready["log_size"].as_u64().unwrap_or_default());
+        }
+        Ok(_) => {}
+        Err(error) if error.is::<Refusal>() => {}
+        Err(error) => return Err(error),
+    }
+    let checkpoint = client.get("/checkpoint").await?;
+    let size = checkpoint.lines().nth(1).and_then(|size| size.parse().ok());
+    Ok(size.unwrap_or(0))
 }
 
 fn report(ctx: &Ctx, summary: &Summary, seconds: f64) -> anyhow::Result<()> {

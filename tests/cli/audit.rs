@@ -92,8 +92,10 @@ fn a_full_audit_reads_again_what_the_state_has_and_holds_the_log_to_it() {
     );
     run(["audit", &data, "--state", &state]).ok();
     run(full).fails(3, "audit.body_altered");
-    // A disagreement changes nothing of what is remembered.
-    run(["audit", &data, "--state", &state]).ok();
+    // The lie has been seen: the next audit begins at the first entry as well, and what was remembered still is.
+    run(["audit", &data, "--state", &state]).fails(3, "audit.body_altered");
+    let held: serde_json::Value = serde_json::from_str(&dir.read("state.json")).unwrap();
+    assert_eq!(held["checkpoints"].as_array().unwrap().len(), 1);
 }
 
 #[test]

@@ -198,7 +198,9 @@ fn missing_witnesses_are_a_warning_in_the_service_s_log_and_explained_to_the_use
     let log = logged();
     let line = log.lines().find(|line| line.contains("status=503"));
     assert!(line.is_some_and(|line| line.contains("WARN")), "{log}");
-    assert!(!log.contains("ERROR"), "{log}");
+    // That publishing waits is for somebody to act on, and is said once and not with every request.
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(errors.iter().all(|line| line.contains("publish")), "{log}");
 }
 
 /// One request, as plain as can be.
