@@ -170,7 +170,8 @@ async fn sizes_lags_and_ages_are_those_of_the_log() {
     assert!(one(&before, "goodstanding_witnessed_lag_entries").abs() < 0.5);
     let jws = report(&agent(1), &agent(2), "t-1", T0 - 60);
     service.submit(jws).await;
-    crate::visible::seeded_epoch(&service, &agent(1)).await;
+    service.set_seeds(&[1]).await;
+    goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.clock.set_ms((T0 + 90) * 1000);
     let after = scraped(&service).await;
     let age = one(&after, "goodstanding_epoch_age_seconds");

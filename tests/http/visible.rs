@@ -3,19 +3,11 @@
 use goodstanding::{
     config::{Config, Visibility},
     keys::SecretKey,
-    log::sequencer::Event,
-    token::{
-        access::{Role, grant},
-        possession,
-    },
+    token::{access::Role, possession},
 };
-use goodstanding_score::policy::Policy;
-use goodstanding_verify::entry::Body;
 use serde_json::Value;
 
 use crate::support::{Service, T0, agent, report};
-
-const LONG_S: u64 = 60 * 60 * 24 * 365;
 
 async fn start() -> Service {
     let config = Config {
@@ -54,26 +46,6 @@ async fn proof(service: &Service, key: &SecretKey) -> String {
     format!("Proof {proof}")
 }
 
-/// An epoch with this trust root.
-pub(crate) async fn seeded_epoch(service: &Service, seed: &SecretKey) {
-    let before = service.app.log.shared().policy().unwrap();
-    let policy = Policy {
-        seeds: vec![seed.did()],
-        ..before.policy.clone()
-    };
-    let body = Body::Policy {
-        version: before.version + 1,
-        policy: policy.to_value(),
-    };
-    let event = Event {
-        body,
-        at_ms: None,
-        epoch: None,
-    };
-    service.app.log.log(event).await.unwrap();
-    goodstanding::epoch::run(&service.app, None).await.unwrap();
-}
-
 /// Three reports, an epoch, and the paths of what the setting protects.
 async fn market(service: &Service) -> (String, Vec<String>) {
     let (_, body) = service
@@ -84,7 +56,8 @@ async fn market(service: &Service) -> (String, Vec<String>) {
         let jws = report(&agent(by), &agent(on), trade, T0 - 50);
         assert_eq!(service.submit(jws).await.0, 201);
     }
-    seeded_epoch(service, &agent(1)).await;
+    service.set_seeds(&[1]).await;
+    goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.app.log.publish().await.unwrap();
     let did = agent(2).did();
     let paths = vec![
@@ -104,10 +77,7 @@ async fn market(service: &Service) -> (String, Vec<String>) {
 async fn auditors_read_everything_others_what_the_log_itself_says() {
     let service = start().await;
     let (id, paths) = market(&service).await;
-    let bearer = |role| {
-        let token = grant(&service.app, "somebody", &[role], LONG_S).unwrap();
-        format!("Bearer {token}")
-    };
+    let bearer = |role| format!("Bearer {}", service.bearer(role));
     let (auditor, operator) = (bearer(Role::Auditor), bearer(Role::Operator));
     for path in &paths {
         let (status, problem) = get(&service, path, None).await;
