@@ -1,6 +1,6 @@
 //! Erasure: the tree stays, the bytes go, later epochs do without them, and only an operator may.
 
-use goodstanding::token::access::Role;
+use goodstanding::token::access::{self, Role};
 use goodstanding_verify::{
     entry::{Body, Entry, ErasureReason},
     report::ReportId,
