@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Ctx, agent_named, input,
-    output::{self, say},
+    output::{self, count, say},
 };
 use crate::{
     app::App,
@@ -211,7 +211,7 @@ impl std::fmt::Display for Difference {
         let Self { pointer, from, to } = self;
         match (from, to) {
             (Some(Value::Array(from)), Some(Value::Array(to))) => {
-                write!(f, "{pointer}: {} → {} items", from.len(), to.len())?;
+                write!(f, "{pointer}: {} → {}", from.len(), count(to.len(), "item"))?;
                 for gone in from.iter().filter(|item| !to.contains(item)) {
                     write!(f, "\n  - {gone}")?;
                 }

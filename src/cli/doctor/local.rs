@@ -17,7 +17,7 @@ use super::Check;
 use crate::{
     app::{self, Reader},
     backup::Last,
-    cli::output::utc,
+    cli::output::{count, utc},
     code::{Code, Fault},
     fsck::files::{key_files, key_problems, mode},
     keys::KeyFile,
@@ -454,9 +454,9 @@ fn policy(facts: &Facts) -> Vec<Check> {
         ),
         Some(Ok(policy)) if db.epoch.is_some() && db.reached <= policy.seeds.len() => {
             let detail = format!(
-                "{} trust roots, and in the newest epoch flow reached {} agents",
-                policy.seeds.len(),
-                db.reached
+                "{}, and in the newest epoch flow reached {}",
+                count(policy.seeds.len(), "trust root"),
+                count(db.reached, "agent")
             );
             Check::warning(
                 NAME,
@@ -467,9 +467,9 @@ fn policy(facts: &Facts) -> Vec<Check> {
         Some(Ok(policy)) => Check::ok(
             NAME,
             format!(
-                "{} trust roots, flow reached {} agents",
-                policy.seeds.len(),
-                db.reached
+                "{}, flow reached {}",
+                count(policy.seeds.len(), "trust root"),
+                count(db.reached, "agent")
             ),
         ),
     }]
@@ -488,9 +488,9 @@ fn epoch(facts: &Facts) -> Vec<Check> {
     };
     let age_s = facts.now_s().saturating_sub(at_ms / 1000);
     let detail = format!(
-        "the newest is of {}, {} entries ago",
+        "the newest is of {}, {} ago",
         utc(at_ms / 1000),
-        size.saturating_sub(index + 1)
+        count(size.saturating_sub(index + 1), "entry")
     );
     vec![if index + 1 < size && age_s > 2 * HOUR_S {
         Check::warning(
@@ -544,8 +544,9 @@ fn backup(facts: &Facts) -> Vec<Check> {
         Some(last) => {
             let behind = facts.size().unwrap_or(0).saturating_sub(last.size);
             let detail = format!(
-                "the last one is of {}, {behind} entries ago",
-                utc(last.made_at)
+                "the last one is of {}, {} ago",
+                utc(last.made_at),
+                count(behind, "entry")
             );
             if behind > 0 && facts.now_s().saturating_sub(last.made_at) > DAY_S {
                 Check::warning(NAME, detail, MAKE)
