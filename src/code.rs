@@ -54,7 +54,7 @@ codes! {
     StoreCorrupt = "store.corrupt", "The database contradicts itself", "An operator has to look at it before anything else is written; restore a newer copy of the data directory.";
     StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing.";
     DataLocked = "data.locked", "The data directory is in use",
-        "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `keys list`, `access`, `doctor`, `fsck` and `backup` work beside it; `submit`, `import`, `epoch`, `explain`, `trust-bundle`, `token request`, `keys` and `erase` take its --url; for `policy set`, stop it.";
+        "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `policy diff`, `keys list`, `access`, `doctor`, `fsck` and `backup` work beside it; `submit`, `import`, `epoch`, `explain`, `trust-bundle`, `token request`, `keys` and `erase` take its --url; for `policy set`, stop it.";
     DataUnwritable = "data.unwritable", "The data directory cannot be written",
         "A writer has to make and change files there: check owner, permissions, and whether the file system is mounted read-only. `scores`, `policy show` and other reading commands work all the same.";
     DataMissing = "data.missing", "No data directory here", "Name one with --data, or make one with `serve` or `import`.";

@@ -43,7 +43,7 @@ type Explained = (Value, HashMap<String, String>);
 
 async fn from_directory(ctx: &Ctx, agent: &str) -> anyhow::Result<Explained> {
     ctx.with_app(async |app| {
-        let agent = agent_named(app, agent).await?;
+        let agent = agent_named(app.store.as_ref(), agent).await?;
         let names = app
             .store
             .aliases()

@@ -243,11 +243,14 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 /// The agent that a command line names: a DID, or an alias known in the data directory.
-async fn agent_named(app: &App, name: &str) -> Result<goodstanding_verify::did::Did, Fault> {
+async fn agent_named(
+    store: &dyn Store,
+    name: &str,
+) -> Result<goodstanding_verify::did::Did, Fault> {
     if name.starts_with("did:key:") {
         return Ok(goodstanding_verify::did::Did::parse(name)?);
     }
-    let agent = app.store.agent_of_alias(name).await?;
+    let agent = store.agent_of_alias(name).await?;
     agent.ok_or_else(|| unknown_alias(name))
 }
 

@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use goodstanding_verify::did::Did;
@@ -38,7 +38,7 @@ pub(super) async fn list(
     State(api): super::State,
     headers: HeaderMap,
     parameters: Parameters,
-) -> Result<Json<Page<Value>>, Failed> {
+) -> Result<Response, Failed> {
     require(&api.app, authorization(&headers), Role::Operator)?;
     parameters.only(&["alias", "limit", "cursor"])?;
     let shown = |alias: &str, agent: Did| json!({"alias": alias, "agent": agent.to_string()});
@@ -50,10 +50,7 @@ pub(super) async fn list(
             )
         };
         let agent = api.app.store.agent_of_alias(&alias).await?;
-        return Ok(Json(Page {
-            items: vec![shown(&alias, agent.ok_or_else(unknown)?)],
-            next_cursor: None,
-        }));
+        return Ok(page(vec![shown(&alias, agent.ok_or_else(unknown)?)], None));
     }
     let from = parameters.cursor()?.unwrap_or(0);
     let limit = parameters.limit()?;
@@ -66,10 +63,13 @@ pub(super) async fn list(
         .collect();
     let next = from.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
     let more = next < u64::try_from(all.len()).unwrap_or(0);
-    Ok(Json(Page {
-        items,
-        next_cursor: more.then(|| cursor(next)),
-    }))
+    Ok(page(items, more.then(|| cursor(next))))
+}
+
+/// What only operators may read is kept by nobody in between.
+fn page(items: Vec<Value>, next_cursor: Option<String>) -> Response {
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    (no_store, Json(Page { items, next_cursor })).into_response()
 }
 
 /// `POST /v1/aliases` (operator) `{"aliases": {"<name>": "<did>", …}}`: names agents, at most 1 MiB at a time. A name that has another

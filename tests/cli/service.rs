@@ -40,6 +40,7 @@ fn who_holds_the_directory_is_named_and_what_goes_on_beside() {
     for beside in [
         &["scores"][..],
         &["policy", "show"],
+        &["policy", "diff", "--seeds", "bob"],
         &["keys", "list"],
         &["doctor"],
         &["fsck"],

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aliases;
 mod api;
 mod erasure;
 mod keys;
