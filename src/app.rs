@@ -399,13 +399,31 @@ pub(crate) fn lock(data: &Path) -> Result<fs::File, Fault> {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(Fault::new(
             Code::DataLocked,
-            format!(
-                "{} is in use by another process (a running `goodstanding serve`?)",
-                data.display()
-            ),
+            match holder(&path) {
+                Some(pid) => format!("{} is in use by process {pid}", data.display()),
+                None => format!("{} is in use by another process", data.display()),
+            },
         )),
         Err(fs::TryLockError::Error(error)) => Err(unwritable(&path, &error)),
     }
+}
+
+/// The process that holds the lock, where `/proc/locks` tells.
+#[cfg(unix)]
+pub(crate) fn holder(path: &Path) -> Option<u32> {
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).ok()?).to_string();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let at = fields.iter().position(|field| *field == "FLOCK")?;
+        let held = fields.get(at + 4)?.rsplit(':').next() == Some(inode.as_str());
+        fields.get(at + 3).filter(|_| held)?.parse().ok()
+    })
+}
+
+#[cfg(not(unix))]
+pub(crate) fn holder(_: &Path) -> Option<u32> {
+    None
 }
 
 /// Issuer and origin as stored; written once, when the directory is new.

@@ -54,7 +54,7 @@ codes! {
     StoreCorrupt = "store.corrupt", "The database contradicts itself", "An operator has to look at it before anything else is written; restore a newer copy of the data directory.";
     StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing.";
     DataLocked = "data.locked", "The data directory is in use",
-        "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `keys list` and `access` work beside it; `keys` and `erase` take --url; POST /v1/epochs computes an epoch; for the rest, stop it.";
+        "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `policy diff`, `keys list`, `access`, `doctor`, `fsck` and `backup` work beside it; `submit`, `import`, `epoch`, `explain`, `trust-bundle`, `token request`, `keys` and `erase` take its --url; for `policy set`, stop it.";
     DataUnwritable = "data.unwritable", "The data directory cannot be written",
         "A writer has to make and change files there: check owner, permissions, and whether the file system is mounted read-only. `scores`, `policy show` and other reading commands work all the same.";
     DataMissing = "data.missing", "No data directory here", "Name one with --data, or make one with `serve` or `import`.";
@@ -130,7 +130,7 @@ codes! {
         "The proof must be an openid4vci-proof+jwt by the agent's own key, for this issuer, over a fresh nonce.";
     NonceUnknown = "token.nonce_unknown", "Unknown or used nonce", "Fetch a new nonce from /oid4vci/nonce; each is good for one request within five minutes.";
     StatusListUnknown = "status.list_unknown", "No such status list", "No token has a place in a list of this number; /v1/status-lists names those there are.";
-    AuthMissing = "auth.missing", "Authentication needed", "Send `Authorization: Bearer <token>` from `goodstanding access grant`.";
+    AuthMissing = "auth.missing", "Authentication needed", "Send `Authorization: Bearer <token>` from `goodstanding access grant`; commands take it with --token. What a log shows to auditors alone needs `--role auditor`.";
     AuthInvalid = "auth.invalid", "Token not accepted", "The bearer token is malformed, expired, revoked or from another issuer.";
     AuthForbidden = "auth.forbidden", "Role not sufficient", "The token's roles do not allow this.";
     MediaType = "request.media_type_unsupported", "Media type not supported", "The operation says which Content-Type it takes.";
@@ -171,6 +171,11 @@ codes! {
     ImportInvalid = "import.invalid", "Import file not valid", "The detail names the line and the column.";
     ImportOrder = "import.not_ascending", "Rows not in time order", "Rows of an import must be in ascending time.";
     InputUnreadable = "input.unreadable", "Input could not be read", "The message names the file.";
+    OutputUnwritable = "output.unwritable", "Output could not be written",
+        "The disk is full, or nothing may be written there. What the command was to do may have been done all the same: look before repeating it.";
+    ConfigInvalid = "config.invalid", "Settings not valid", "The detail names the file and the place in it; docs/OPERATIONS.md lists the settings.";
+    ListenFailed = "serve.cannot_listen", "Cannot listen on this address",
+        "Another process has the port, or the address is not one of this machine's. Stop that process, or name another address with --listen.";
     ServerUnreachable = "client.unreachable", "Server could not be reached", "Check the URL and that the service is running.";
     ServerRefused = "client.refused", "Server refused", "The server's own code and detail are in the message.";
 }

@@ -4,6 +4,17 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+/// Who may read reports, agents, statements and salts over HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// Everyone.
+    #[default]
+    Public,
+    /// Who has the role `auditor`; an agent reads its own.
+    Auditors,
+}
+
 /// What `serve` can be told, by file (TOML), by environment or by flag.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,6 +37,8 @@ pub struct Config {
     pub token_life_s: u64,
     /// How long to finish open requests after a stop signal, seconds.
     pub drain_s: u64,
+    /// Who may read reports, agents, statements and salts.
+    pub visibility: Visibility,
 }
 
 impl Default for Config {
@@ -40,6 +53,7 @@ impl Default for Config {
             epoch_interval_s: 3600,
             token_life_s: 86_400,
             drain_s: 10,
+            visibility: Visibility::Public,
         }
     }
 }
@@ -68,5 +82,11 @@ mod tests {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         assert_eq!(Config::parse("queue = 7").unwrap().queue, 7);
         assert!(Config::parse("quue = 7").is_err());
+        let visibility = |text: &str| Config::parse(text).map(|c| c.visibility);
+        assert_eq!(
+            visibility("visibility = 'auditors'"),
+            Ok(Visibility::Auditors)
+        );
+        assert!(visibility("visibility = 'nobody'").is_err());
     }
 }

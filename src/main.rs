@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            eprintln!("error[internal]: cannot start: {error}");
             ExitCode::FAILURE
         }
     }

@@ -4,6 +4,7 @@
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
+use goodstanding_verify::entry::Entry;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -11,6 +12,7 @@ use prometheus_client::{
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
+        info::Info,
     },
     registry::Registry,
 };
@@ -68,6 +70,9 @@ pub struct Metrics {
     published_size: Gauge,
     witnessed_size: Gauge,
     published_age: Gauge<f64, AtomicU64>,
+    published_lag: Gauge,
+    witnessed_lag: Gauge,
+    epoch_age: Gauge<f64, AtomicU64>,
     quorum_met: Gauge,
     ended: Gauge,
     queued: Gauge,
@@ -96,12 +101,20 @@ impl Default for Metrics {
             published_size: Gauge::default(),
             witnessed_size: Gauge::default(),
             published_age: Gauge::default(),
+            published_lag: Gauge::default(),
+            witnessed_lag: Gauge::default(),
+            epoch_age: Gauge::default(),
             quorum_met: Gauge::default(),
             ended: Gauge::default(),
             queued: Gauge::default(),
             registry: Registry::default(),
         };
         let r = &mut registry;
+        r.register(
+            "build",
+            "What is running",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
         r.register("log_ended", "1 if this log has ended", this.ended.clone());
         r.register("http_requests", "Requests answered", this.requests.clone());
         r.register(
@@ -164,6 +177,21 @@ impl Default for Metrics {
             "published_age_seconds",
             "Time since the newest publishing",
             this.published_age.clone(),
+        );
+        r.register(
+            "published_lag_entries",
+            "Durable entries that no published checkpoint covers yet",
+            this.published_lag.clone(),
+        );
+        r.register(
+            "witnessed_lag_entries",
+            "Durable entries that no checkpoint with a quorum covers yet; 0 where no quorum is asked for",
+            this.witnessed_lag.clone(),
+        );
+        r.register(
+            "epoch_age_seconds",
+            "Time since the newest epoch was logged; -1 before the first",
+            this.epoch_age.clone(),
         );
         r.register(
             "witness_quorum_met",
@@ -259,16 +287,28 @@ impl Metrics {
     ///
     /// # Errors
     /// Never in practice: text is written to memory.
-    pub fn text(&self, app: &App) -> Result<String, std::fmt::Error> {
+    pub async fn text(&self, app: &App) -> Result<String, std::fmt::Error> {
+        // A database that does not answer is told by other numbers: those must not go with it.
+        if let Ok(newest) = app.store.epoch(None).await {
+            let at_ms = newest.and_then(|epoch| Some(Entry::parse(&epoch.entry).ok()?.at));
+            self.epoch_age.set(at_ms.map_or(-1.0, |at| {
+                Duration::from_millis(app.clock.now_ms().saturating_sub(at)).as_secs_f64()
+            }));
+        }
         let shared = app.log.shared();
         let entries = |size: Option<u64>| size.and_then(|s| i64::try_from(s).ok()).unwrap_or(0);
         let size = |p: &Option<Published>| entries(p.as_ref().map(|p| p.size));
         let head: Option<Head> = shared.head.borrow().clone();
-        self.log_size.set(entries(head.map(|h| h.size)));
+        let log_size = entries(head.map(|h| h.size));
+        self.log_size.set(log_size);
         self.published_size.set(size(&shared.published.borrow()));
+        self.published_lag
+            .set(log_size.saturating_sub(self.published_size.get()).max(0));
         // Where no quorum is asked for, none is missed, and nothing is witnessed.
         if shared.witness_policy.wants_quorum() {
             self.witnessed_size.set(size(&shared.witnessed.borrow()));
+            self.witnessed_lag
+                .set(log_size.saturating_sub(self.witnessed_size.get()).max(0));
         } else {
             self.quorum_met.set(1);
         }

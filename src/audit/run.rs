@@ -53,6 +53,8 @@ pub struct Options {
     pub accept_weaker: bool,
     /// Leave epochs out.
     pub no_epochs: bool,
+    /// Read everything again, also what an earlier audit had read; what was seen before still binds the log.
+    pub full: bool,
     /// Other trust roots.
     pub seeds: Option<Vec<Did>>,
     /// Now, Unix seconds: when the checkpoint was seen.
@@ -74,6 +76,7 @@ impl Default for Options {
             witness_policy: None,
             accept_weaker: false,
             no_epochs: false,
+            full: false,
             seeds: None,
             now_s: 0,
             patience_s: 0,
@@ -389,12 +392,16 @@ async fn index(options: &Options, state: &mut State) -> Result<(Index, Option<St
             && s.size == size
             && s.root == b64::std_encode(state.frontier.root())
     });
-    if fits || (size == 0 && found.is_none()) {
+    if (fits && !(options.full && size > 0)) || (size == 0 && found.is_none()) {
         return Ok((index, None));
     }
     state.frontier = Frontier::default();
-    let path = path.unwrap_or_default();
-    let why = format!("the index {} is not at the state's size", path.display());
+    let why = if options.full {
+        "as asked for".to_owned()
+    } else {
+        let path = path.unwrap_or_default();
+        format!("the index {} is not at the state's size", path.display())
+    };
     Ok((index.restart().await?, (size > 0).then_some(why)))
 }
 

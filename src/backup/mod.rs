@@ -15,7 +15,7 @@ pub use edge::{Copy, inspect};
 pub use make::{LAST, Last, Made, make};
 pub use manifest::{FileEntry, MANIFEST, Manifest};
 pub use newest::checkpoint_in;
-pub use restore::{Restore, Restored, restore};
+pub use restore::{HeldAgainst, Restore, Restored, restore};
 
 /// The database file of a data directory and of a backup.
 pub(crate) use crate::store::sqlite::FILE as DATABASE;

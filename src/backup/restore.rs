@@ -61,6 +61,21 @@ pub struct Restored {
     pub keys: bool,
     /// What vouches for its being the newest state: `guard`, `newest` or `operator`.
     pub vouched_by: &'static str,
+    /// The published checkpoints that the backup was held against, and has as its beginning.
+    pub held_against: Vec<HeldAgainst>,
+    /// Bytes of the restored database.
+    pub bytes: u64,
+}
+
+/// A checkpoint that the backup had to reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldAgainst {
+    /// Where it was: `head.guard`, or the name of the document given.
+    pub from: String,
+    /// Entries under it.
+    pub size: u64,
+    /// Its root, base64.
+    pub root: String,
 }
 
 /// Restores.
@@ -93,7 +108,7 @@ pub async fn restore(request: &Restore) -> Result<Restored, Fault> {
         None
     };
     check_target(request, &manifest)?;
-    let vouched_by = check_newest(request, &log_key, &mut copy).await?;
+    let (vouched_by, held_against) = check_newest(request, &log_key, &mut copy).await?;
     let (head, note) = (copy.head.clone(), copy.head_note.clone());
     copy.close().await;
     check_contents(request, &log_key).await?;
@@ -112,6 +127,8 @@ pub async fn restore(request: &Restore) -> Result<Restored, Fault> {
         made_at: manifest.made_at,
         keys: data.join("keys").join("log.json").exists(),
         vouched_by,
+        held_against,
+        bytes: fs::metadata(data.join(DATABASE)).map_or(0, |m| m.len()),
     })
 }
 
@@ -163,12 +180,14 @@ fn check_target(request: &Restore, manifest: &Manifest) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Compares the backup with everything that is known to have been published; what vouches for there being nothing newer.
+/// Compares the backup with everything that is known to have been published: what vouches for there being nothing newer, and
+/// what it was compared with.
 async fn check_newest(
     request: &Restore,
     log_key: &VerifierKey,
     copy: &mut Copy,
-) -> Result<&'static str, Fault> {
+) -> Result<(&'static str, Vec<HeldAgainst>), Fault> {
+    let mut against = Vec::new();
     if request.data.join(end::FILE).exists() && !copy.ended {
         return Err(Fault::new(
             Code::LogEnded,
@@ -184,19 +203,19 @@ async fn check_newest(
         let checkpoint = guard
             .verify_log(log_key)
             .map_err(|error| Fault::new(Code::GuardOtherLog, error.to_string()))?;
-        reaches(copy, checkpoint, "head.guard", Code::LogBehindGuard).await?;
+        against.push(reaches(copy, checkpoint, "head.guard", Code::LogBehindGuard).await?);
     }
     if let Some((name, text)) = &request.newest {
         let checkpoint = newest::checkpoint_in(text, log_key)?;
-        reaches(copy, &checkpoint, name, Code::BackupFork).await?;
-        return Ok("newest");
+        against.push(reaches(copy, &checkpoint, name, Code::BackupFork).await?);
+        return Ok(("newest", against));
     }
     if request.nothing_newer {
-        return Ok("operator");
+        return Ok(("operator", against));
     }
     match (guard, left) {
         // Closed after its newest head was published: the guard knows all that was signed.
-        (Some(_), Left::Closed) => Ok("guard"),
+        (Some(_), Left::Closed) => Ok(("guard", against)),
         (Some(_), _) => Err(Fault::new(
             Code::BackupUnproven,
             "the service did not stop cleanly here, so receipts may have been given beyond head.guard",
@@ -214,7 +233,7 @@ async fn reaches(
     newest: &Checkpoint,
     name: &str,
     fork: Code,
-) -> Result<(), Fault> {
+) -> Result<HeldAgainst, Fault> {
     let size = copy.head.size;
     if newest.size > size {
         let detail = format!(
@@ -231,7 +250,11 @@ async fn reaches(
         );
         return Err(Fault::new(fork, detail));
     }
-    Ok(())
+    Ok(HeldAgainst {
+        from: name.to_owned(),
+        size: newest.size,
+        root: b64::std_encode(newest.root),
+    })
 }
 
 /// Everything that `fsck` looks at, in the backup itself.
@@ -246,7 +269,7 @@ async fn check_contents(request: &Restore, log_key: &VerifierKey) -> Result<(), 
         Some(first) => {
             let all: u64 = outcome.counts.values().sum();
             let detail = format!(
-                "{}: [{}] {}: {} ({all} problems; `fsck --data {}` names them)",
+                "{}: [{}] {}: {} ({all} in all; `fsck --data {}` names them)",
                 request.backup.display(),
                 first.code,
                 first.place,

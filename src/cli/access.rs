@@ -137,8 +137,7 @@ async fn run_revoke(ctx: &Ctx, args: &Revoke) -> anyhow::Result<()> {
     }
     match revoked.len() {
         0 => say!("nothing to do: revoked before"),
-        1 => say!("1 token is refused from now on"),
-        n => say!("{n} tokens are refused from now on"),
+        n => say!("refused from now on: {}", output::count(n, "token")),
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     Ctx, input,
-    output::{self, Disproved, Usage, percent, say, utc},
+    output::{self, Disproved, Usage, count, percent, say, utc},
 };
 use crate::{
     audit::{
@@ -50,6 +50,14 @@ pub(super) struct Args {
     /// separated by commas, or @FILE
     #[arg(long, value_name = "a,b,…|@FILE", conflicts_with = "no_epochs")]
     seeds: Option<String>,
+    /// Read and check everything again from the first entry on, also what an earlier audit had read; the log still has to
+    /// be the one that the state file remembers
+    #[arg(long, requires = "state")]
+    full: bool,
+    /// For a log that shows its reports to auditors alone: the file with the bearer token, or - for standard input. The token
+    /// itself can be in the environment, as `GOODSTANDING_TOKEN`
+    #[arg(long, value_name = "FILE")]
+    token: Option<String>,
     /// Leave out recomputing epochs, and with it the only part whose memory grows with the log
     #[arg(long)]
     no_epochs: bool,
@@ -75,13 +83,17 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
         witness_policy,
         accept_weaker: args.accept_weaker,
         no_epochs: args.no_epochs,
+        full: args.full,
         seeds: None,
         now_s: Clock::System.now_s(),
         patience_s: PATIENCE_S,
         ..Options::default()
     };
     if args.target.contains("://") {
-        let source = HttpSource::new(&args.target)?;
+        let source = match bearer(args.token.as_deref())? {
+            Some(token) => HttpSource::new(&args.target)?.with_bearer(&token),
+            None => HttpSource::new(&args.target)?,
+        };
         options.seeds = seeds(&source, args.seeds.as_deref()).await?;
         return finish(ctx, &args, audited(&source, &options).await);
     }
@@ -95,6 +107,20 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     };
     source.close().await;
     finish(ctx, &args, done?)
+}
+
+/// The auditor's bearer token, which is never part of the command line: everybody on the machine can read that.
+fn bearer(file: Option<&str>) -> anyhow::Result<Option<String>> {
+    let Some(file) = file else {
+        let set = std::env::var("GOODSTANDING_TOKEN").ok();
+        return Ok(set.filter(|token| !token.is_empty()));
+    };
+    let file = file.strip_prefix('@').unwrap_or(file);
+    if file.starts_with("eyJ") && file.split('.').count() == 3 {
+        let why = "--token names a file, or - for standard input: a token on the command line is read by everybody on this machine";
+        return Err(Usage(why.to_owned()).into());
+    }
+    Ok(Some(input::text(file)?.trim().to_owned()))
 }
 
 async fn audited(source: &dyn Source, options: &Options) -> Result<Summary, Failure> {
@@ -207,8 +233,8 @@ fn show(summary: &Summary) -> anyhow::Result<()> {
     say!("the log agrees with its rules");
     say!("log         {}", summary.origin);
     say!(
-        "checkpoint  {} entries, root {}",
-        summary.size,
+        "checkpoint  {}, root {}",
+        count(summary.size, "entry"),
         summary.root
     );
     if summary.first_use {
@@ -240,9 +266,9 @@ fn show(summary: &Summary) -> anyhow::Result<()> {
     }
     if let Some(notice) = &summary.ended {
         say!(
-            "ended       {} at {} entries, {}",
+            "ended       {} at {}, {}",
             notice.reason.as_str(),
-            notice.size,
+            count(notice.size, "entry"),
             utc(notice.iat)
         );
         if let Some(next) = &notice.successor {
@@ -254,10 +280,13 @@ fn show(summary: &Summary) -> anyhow::Result<()> {
         say!("restarted   from the first entry: {why}");
     }
     say!(
-        "entries     {} audited now, {} before; {} earlier checkpoints agree",
+        "entries     {} audited now, {} before; {}",
         summary.entries,
         summary.resumed_at,
-        summary.checkpoints_seen
+        match summary.checkpoints_seen {
+            1 => "1 earlier checkpoint agrees".to_owned(),
+            n => format!("{n} earlier checkpoints agree"),
+        }
     );
     say!(
         "reports     {} verified, {} erased in all",
@@ -281,8 +310,8 @@ fn show(summary: &Summary) -> anyhow::Result<()> {
         summary.epochs
     );
     say!(
-        "keys        {} events; policies {}",
-        summary.key_events,
+        "keys        {}; policies {}",
+        count(summary.key_events, "event"),
         summary.policies
     );
     say!(
@@ -299,12 +328,12 @@ fn show(summary: &Summary) -> anyhow::Result<()> {
 fn show_view(view: &OtherView) -> anyhow::Result<()> {
     say!("");
     say!(
-        "epoch {} with your {} trust roots ({} of them trade): {} of {} agents differ, {} in their state",
+        "epoch {} with your {} ({} trade): {} of {} differ, {} in state",
         view.epoch,
-        view.seeds.len(),
+        count(view.seeds.len(), "trust root"),
         view.taking_part,
         view.moved.len(),
-        view.agents,
+        count(view.agents, "agent"),
         view.state_changes
     );
     for moved in view.moved.iter().take(SHOWN) {

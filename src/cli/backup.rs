@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     Ctx,
-    output::{self, say},
+    output::{self, count, say},
 };
 use crate::{backup, clock::Clock};
 
@@ -30,8 +30,8 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
         return output::json(&made);
     }
     say!(
-        "backup of {} entries in {}, verified",
-        made.size,
+        "backup of {} in {}, verified",
+        count(made.size, "entry"),
         made.backup.display()
     );
     say!("root   {}", made.root);

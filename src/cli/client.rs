@@ -76,8 +76,11 @@ impl Client {
     /// The JSON answer to a `POST` of a JSON document, which may have to wait for its turn.
     pub(super) async fn post_document(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.patiently(async || {
-            self.post_json(path, "application/json", body.to_string())
-                .await
+            let body = match body {
+                Value::Null => String::new(),
+                body => body.to_string(),
+            };
+            self.post_json(path, "application/json", body).await
         })
         .await
     }

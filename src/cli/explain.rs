@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use goodstanding_verify::did::Did;
 use serde_json::Value;
 
 use super::{
     Ctx, agent_named,
-    output::{self, percent, say, utc},
+    output::{self, Refusal, Usage, percent, say, utc},
+    remote::Service,
 };
 use crate::epoch;
 
@@ -17,28 +19,72 @@ const SHOWN: usize = 20;
 pub(super) struct Args {
     /// An alias of the data directory, or a DID
     agent: String,
+    /// Ask the service at this URL instead of the data directory
+    #[arg(long)]
+    url: Option<String>,
+    /// Bearer token from `access grant`, or @FILE: an operator's, for aliases; an auditor's, where only auditors may read scores
+    #[arg(long, env = "GOODSTANDING_TOKEN", hide_env_values = true)]
+    token: Option<String>,
 }
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
-    let (explanation, aliases) = ctx
-        .with_app(async |app| {
-            let agent = agent_named(app, &args.agent).await?;
-            let names = app
-                .store
-                .aliases()
-                .await?
-                .into_iter()
-                .map(|(alias, did)| (did.to_string(), alias));
-            Ok((
-                epoch::explain(app, &agent).await?,
-                names.collect::<HashMap<_, _>>(),
-            ))
-        })
-        .await?;
+    let (explanation, aliases) = match &args.url {
+        Some(url) => from_service(url, args).await?,
+        None => from_directory(ctx, &args.agent).await?,
+    };
     if ctx.json {
         return output::json(&explanation);
     }
     show(&explanation, &aliases)
+}
+
+/// The explanation, and the names of DIDs.
+type Explained = (Value, HashMap<String, String>);
+
+async fn from_directory(ctx: &Ctx, agent: &str) -> anyhow::Result<Explained> {
+    ctx.with_app(async |app| {
+        let agent = agent_named(app.store.as_ref(), agent).await?;
+        let names = app
+            .store
+            .aliases()
+            .await?
+            .into_iter()
+            .map(|(alias, did)| (did.to_string(), alias));
+        Ok((epoch::explain(app, &agent).await?, names.collect()))
+    })
+    .await
+}
+
+fn is_auth(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Refusal>()
+        .is_some_and(|refusal| refusal.code.starts_with("auth."))
+}
+
+async fn from_service(url: &str, args: &Args) -> anyhow::Result<Explained> {
+    let service = Service::at(url, args.token.as_deref())?;
+    let is_did = args.agent.starts_with("did:key:");
+    // Names are the operator's, and a DID needs none: whoever may not see them sees DIDs.
+    let names = match service.aliases().await {
+        Ok(names) => names,
+        Err(error) if !is_auth(&error) => return Err(error),
+        Err(_) if is_did => HashMap::new(),
+        Err(_) if args.token.is_none() => {
+            let why =
+                "an alias is known to the operator only: give the DID, or an operator's --token";
+            return Err(Usage(why.to_owned()).into());
+        }
+        Err(error) => return Err(error),
+    };
+    let agent = if is_did {
+        Did::parse(&args.agent)?.to_string()
+    } else {
+        let named = names.iter().find(|(_, alias)| **alias == args.agent);
+        let unknown = || super::unknown_alias(&args.agent);
+        named.ok_or_else(unknown)?.0.clone()
+    };
+    let path = format!("/v1/agents/{agent}/explanation");
+    Ok((service.get(&path).await?, names))
 }
 
 fn number(value: &Value, name: &str) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::{
     Ctx,
-    output::{self, Disproved, say},
+    output::{self, Disproved, count, say},
 };
 use crate::{
     clock::Clock,
@@ -41,26 +41,29 @@ fn show(outcome: &fsck::Outcome) -> anyhow::Result<()> {
     let all: u64 = outcome.counts.values().sum();
     let shown = u64::try_from(outcome.problems.len()).unwrap_or(u64::MAX);
     if all > shown {
-        say!("and {} more problems (--limit)", all - shown);
+        say!("and {} more (--limit)", count(all - shown, "problem"));
     }
     let seen = &outcome.checked;
     say!(
-        "{} entries, {} reports ({} erased), {} checkpoints, {} tiles, {} epochs with {} statements, {} tokens",
-        seen.entries,
-        seen.reports,
+        "{}, {} ({} erased), {}, {}, {} with {}, {}",
+        count(seen.entries, "entry"),
+        count(seen.reports, "report"),
         seen.erased,
-        seen.checkpoints,
-        seen.tiles,
-        seen.epochs,
-        seen.statements,
-        seen.tokens
+        count(seen.checkpoints, "checkpoint"),
+        count(seen.tiles, "tile"),
+        count(seen.epochs, "epoch"),
+        count(seen.statements, "statement"),
+        count(seen.tokens, "token")
     );
     if outcome.ok {
         say!("ok: size {}, root {}", outcome.size, outcome.root);
     } else if outcome.complete {
-        say!("{all} problems");
+        say!("{}", count(all, "problem"));
     } else {
-        say!("{all} problems, and not everything could be looked at");
+        say!(
+            "{}, and not everything could be looked at",
+            count(all, "problem")
+        );
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `import`: trades from a CSV file, signed as the agents it names.
 
 use std::{
+    collections::BTreeMap,
     io::IsTerminal as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,6 +15,7 @@ use super::{
     Ctx,
     client::Client,
     output::{self, Refusal, Unsuccessful, Usage, say},
+    remote::bearer,
     with_app,
 };
 use crate::{
@@ -47,6 +49,9 @@ pub(super) struct Args {
     /// Send the reports to a running service instead of opening the data directory
     #[arg(long)]
     url: Option<String>,
+    /// With --url: an operator's bearer token from `access grant`, or @FILE; it also tells the service the agents' names
+    #[arg(long, env = "GOODSTANDING_TOKEN", hide_env_values = true)]
+    token: Option<String>,
     /// Issuer URL of a new data directory, as for `serve`; it cannot be changed later
     #[arg(long, conflicts_with = "url")]
     issuer: Option<String>,
@@ -61,7 +66,11 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
                    whoever owns the data directory may import the past. Stop the service and import with --data";
         return Err(Usage(why.into()).into());
     }
-    let client = args.url.as_deref().map(Client::new).transpose()?;
+    let client = match (&args.url, &args.token) {
+        (None, _) => None,
+        (Some(url), None) => Some(Client::new(url)?),
+        (Some(url), Some(token)) => Some(Client::new(url)?.with_bearer(&bearer(token)?)),
+    };
     let file = args.file.clone();
     let found = blocking(move || survey(&file)).await??;
     let seed = args.key_seed.clone();
@@ -70,11 +79,38 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     let bar = progress_bar(found.rows);
     let started = Instant::now();
     let summary = match client {
-        Some(client) => over_http(&client, &args.file, agents, &bar).await,
+        Some(client) => {
+            if args.token.is_some() {
+                name_over_http(&client, &agents).await?;
+            }
+            over_http(&client, &args.file, agents, &bar).await
+        }
         None => into_directory(ctx, &args, &found, agents, &bar).await,
     };
     bar.finish_and_clear();
-    report(ctx, &summary?, started.elapsed().as_secs_f64())
+    let summary = summary?;
+    if args.url.is_some() && args.token.is_none() && !ctx.json {
+        eprintln!(
+            "The service knows these agents by their DIDs only: with an operator's --token, import tells it their names."
+        );
+    }
+    report(ctx, &summary, started.elapsed().as_secs_f64())
+}
+
+/// Names the agents before any report of theirs is sent: a name that is taken stops the import, as it does in a data directory.
+async fn name_over_http(client: &Client, agents: &Agents) -> anyhow::Result<()> {
+    let mut named: Vec<(&str, String)> = agents
+        .iter()
+        .map(|(alias, did)| (alias, did.to_string()))
+        .collect();
+    named.sort_unstable();
+    for some in named.chunks(BATCH) {
+        let aliases: BTreeMap<_, _> = some.iter().map(|(alias, did)| (alias, did)).collect();
+        client
+            .post_document("/v1/aliases", &json!({"aliases": aliases}))
+            .await?;
+    }
+    Ok(())
 }
 
 fn progress_bar(rows: u64) -> ProgressBar {
@@ -110,7 +146,7 @@ async fn into_directory(
         ..Open::new(&ctx.data())
     };
     with_app(open, async |app| {
-        name_agents(app, &agents).await?;
+        name_agents(app, agents.iter()).await?;
         Ok(into_log(app, file, agents, historical, |rows| bar.set_position(rows)).await?)
     })
     .await
@@ -122,8 +158,8 @@ async fn over_http(
     agents: Arc<Agents>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Summary> {
-    // Reports below the head that the service shows now were there before.
-    let size = log_size(&client.get("/checkpoint").await?);
+    // Reports below the head that the service has now were there before.
+    let size = log_size(client).await?;
     let mut summary = Summary::default();
     let mut failed = None;
     let work = move |row: &crate::ingest::import::Row| (row.line, agents.sign(row));
@@ -170,13 +206,20 @@ fn stop(kept: &mut Option<anyhow::Error>, error: anyhow::Error) -> Fault {
     stand_in
 }
 
-/// The tree size in a checkpoint; 0 when it cannot be read, so that everything counts as new.
-fn log_size(checkpoint: &str) -> u64 {
-    checkpoint
-        .lines()
-        .nth(1)
-        .and_then(|size| size.parse().ok())
-        .unwrap_or(0)
+/// How many entries the service has. Its checkpoint, which is a moment behind, says so where the rest is not shown to us; 0 when
+/// that cannot be read either, so that everything counts as new.
+async fn log_size(client: &Client) -> anyhow::Result<u64> {
+    match client.get_json("/readyz").await {
+        Ok(ready) if ready["log_size"].is_u64() => {
+            return Ok(ready["log_size"].as_u64().unwrap_or_default());
+        }
+        Ok(_) => {}
+        Err(error) if error.is::<Refusal>() => {}
+        Err(error) => return Err(error),
+    }
+    let checkpoint = client.get("/checkpoint").await?;
+    let size = checkpoint.lines().nth(1).and_then(|size| size.parse().ok());
+    Ok(size.unwrap_or(0))
 }
 
 fn report(ctx: &Ctx, summary: &Summary, seconds: f64) -> anyhow::Result<()> {
@@ -196,8 +239,8 @@ fn report(ctx: &Ctx, summary: &Summary, seconds: f64) -> anyhow::Result<()> {
         }))?;
     } else {
         say!(
-            "{} rows: {} new, {} already there, {} refused",
-            summary.rows,
+            "{}: {} new, {} already there, {} refused",
+            output::count(summary.rows, "row"),
             summary.new,
             summary.already_there,
             summary.refusals()

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::output::unreadable;
+use super::output::{unreadable, unwritable};
 use crate::code::{Code, Fault};
 
 /// Nothing that is read whole is larger than this, bytes.
@@ -71,10 +71,10 @@ pub(super) fn token(given: &str) -> Result<String, Fault> {
 
 /// Writes a text to a file; nobody sees half of it.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Fault> {
-    let failed = |e: io::Error| unreadable(path.display(), &e);
+    let failed = |e: io::Error| unwritable(path.display(), &e);
     let name = path.file_name().ok_or_else(|| {
         Fault::new(
-            Code::InputUnreadable,
+            Code::OutputUnwritable,
             format!("{} is no file name", path.display()),
         )
     })?;

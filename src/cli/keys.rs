@@ -17,7 +17,7 @@ use crate::{
     app::Open,
     clock::Clock,
     code::{Code, Fault},
-    keys::change::Change,
+    keys::change::{ANNOUNCE_S, Change},
     token::{keys, successor},
 };
 
@@ -53,6 +53,9 @@ pub(super) struct Rotate {
     /// At once: relying parties whose bundle does not list the new key yet refuse it until they update
     #[arg(long)]
     now: bool,
+    /// Do not ask before a key takes over sooner than every trust bundle in use lists it
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -141,8 +144,16 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     match args {
         Args::List(args) => list(ctx, &args).await,
         Args::Rotate(args) => {
-            let from = args.now.then(|| Clock::System.now_s()).or(args.from);
+            let now = Clock::System.now_s();
+            let from = args.now.then_some(now).or(args.from);
             let usage = args.usage.usage()?;
+            if !args.yes
+                && from.is_some_and(|from| from < now.saturating_add(ANNOUNCE_S))
+                && let Some(question) = breaks(usage)
+                && !output::confirmed(&question)?
+            {
+                return Err(Usage("the keys stay as they are".to_owned()).into());
+            }
             let body = json!({"use": usage, "action": "rotate", "from": from});
             let change = Change::Rotate { usage, from };
             let changed = apply(ctx, &args.remote, body, change, None).await?;
@@ -185,6 +196,25 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
         }
         Args::EndLog(args) => end_log(ctx, args).await,
     }
+}
+
+/// What breaks where a key takes over before every trust bundle in use lists it. Nobody verifies by the casework key yet.
+fn breaks(usage: KeyUse) -> Option<String> {
+    let what = match usage {
+        KeyUse::Token => {
+            "Offline verifiers refuse tokens by the new key (`token.key_unknown`) until they update their trust bundle."
+        }
+        KeyUse::Status => {
+            "Offline verifiers refuse status lists by the new key (`status.signature_invalid`) until they update their trust bundle."
+        }
+        KeyUse::Bundle => {
+            "Relying parties cannot update to a bundle by the new key (`bundle.key_unknown`): each has to fetch one anew and pin it."
+        }
+        KeyUse::Casework => return None,
+    };
+    Some(format!(
+        "{what} Without --now the new key is announced seven days ahead, and nobody notices. Let it take over all the same?"
+    ))
 }
 
 /// Does it on the service, or in the data directory, which may have lost the key in question.
@@ -258,7 +288,7 @@ fn table(keys: &Value) -> anyhow::Result<()> {
 
 async fn list(ctx: &Ctx, args: &List) -> anyhow::Result<()> {
     let listed = match &args.url {
-        Some(url) => Service::public(url)?.get("/v1/keys").await?,
+        Some(url) => Service::at(url, None)?.get("/v1/keys").await?,
         None => ctx.with_store(async |store| stored(store).await).await?,
     };
     if ctx.json {
@@ -312,8 +342,8 @@ async fn end_log(ctx: &Ctx, args: EndLog) -> anyhow::Result<()> {
     }
     say!("{notice}");
     eprintln!(
-        "{vkey} has ended at {} entries. Keep serving it: `serve` answers what was published, and GET /v1/log/successor gives this notice.",
-        said["size"]
+        "{vkey} has ended at {}. Keep serving it: `serve` answers what was published, and GET /v1/log/successor gives this notice.",
+        output::count_of(&said["size"], "entry")
     );
     Ok(())
 }
@@ -321,10 +351,10 @@ async fn end_log(ctx: &Ctx, args: EndLog) -> anyhow::Result<()> {
 /// One line about a log that has ended, for those who follow it.
 pub(super) fn ended_line(notice: &Notice) -> String {
     let ended = format!(
-        "the log {} has ended ({}) at {} entries",
+        "the log {} has ended ({}) at {}",
         notice.origin,
         notice.reason.as_str(),
-        notice.size
+        output::count(notice.size, "entry")
     );
     match &notice.successor {
         None => format!("{ended} and names no successor"),

@@ -180,7 +180,12 @@ async fn with_app<T>(
     match published {
         // What was done is durable; it becomes public when the witnesses answer.
         Err(fault) if fault.is(Code::WitnessQuorumMissed) => {
-            eprintln!("Not published yet: {}", fault.detail());
+            eprintln!(
+                "Logged and durable, but not published yet: {}.\n  \
+                 A running service asks the witnesses again by itself, and so does the next command that writes here. Until they \
+                 answer, receipts, tokens and the trust bundle stay at the last witnessed checkpoint; `doctor` says who is missing.",
+                fault.detail()
+            );
         }
         published => published?,
     }
@@ -190,7 +195,7 @@ async fn with_app<T>(
 /// Shows help, or what is wrong with the command line; with `--json` also as JSON on standard output.
 pub fn misused(error: &clap::Error) -> ExitCode {
     let _ = error.print();
-    if error.use_stderr() && std::env::args().any(|arg| arg == "--json") {
+    if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
         let text = error.render().to_string();
         let detail = text
             .lines()
@@ -238,17 +243,22 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 /// The agent that a command line names: a DID, or an alias known in the data directory.
-async fn agent_named(app: &App, name: &str) -> Result<goodstanding_verify::did::Did, Fault> {
+async fn agent_named(
+    store: &dyn Store,
+    name: &str,
+) -> Result<goodstanding_verify::did::Did, Fault> {
     if name.starts_with("did:key:") {
         return Ok(goodstanding_verify::did::Did::parse(name)?);
     }
-    let unknown = || {
-        Fault::new(
-            crate::code::Code::AgentUnknown,
-            format!("no agent has the alias {name} here"),
-        )
-    };
-    app.store.agent_of_alias(name).await?.ok_or_else(unknown)
+    let agent = store.agent_of_alias(name).await?;
+    agent.ok_or_else(|| unknown_alias(name))
+}
+
+fn unknown_alias(name: &str) -> Fault {
+    Fault::new(
+        Code::AgentUnknown,
+        format!("no agent has the alias {name} here"),
+    )
 }
 
 #[cfg(test)]

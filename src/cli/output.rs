@@ -19,11 +19,17 @@ pub(super) use say;
 
 /// Writes one line to standard output.
 /// A reader that went away is no error: what the command is there for, and its exit code, stay what they are.
-pub(super) fn line(text: fmt::Arguments<'_>) -> io::Result<()> {
+pub(super) fn line(text: fmt::Arguments<'_>) -> Result<(), Fault> {
     let mut out = io::stdout().lock();
-    match out.write_fmt(text).and_then(|()| out.write_all(b"\n")) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+    written(out.write_fmt(text).and_then(|()| out.write_all(b"\n")))
+}
+
+fn written(result: io::Result<()>) -> Result<(), Fault> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(unwritable("standard output", &error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -84,9 +90,41 @@ pub(super) struct Unsuccessful;
 #[error("verification failed")]
 pub(super) struct Disproved;
 
-/// A file that could not be read or written.
+/// A file that could not be read.
 pub(super) fn unreadable(name: impl fmt::Display, error: &io::Error) -> Fault {
     Fault::new(Code::InputUnreadable, format!("{name}: {error}"))
+}
+
+/// A file that could not be written.
+pub(super) fn unwritable(name: impl fmt::Display, error: &io::Error) -> Fault {
+    Fault::new(Code::OutputUnwritable, format!("{name}: {error}"))
+}
+
+/// So many of a thing, which is named in the singular: `1 entry`, `2 entries`.
+pub(super) fn count(n: impl TryInto<u64>, thing: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    match thing.strip_suffix('y') {
+        _ if n == 1 => format!("{n} {thing}"),
+        Some(stem) => format!("{n} {stem}ies"),
+        None if thing.ends_with('s') => format!("{n} {thing}es"),
+        None => format!("{n} {thing}s"),
+    }
+}
+
+/// A duration in the largest unit that leaves at least two of it: `90 s`, `3 minutes`, `26 hours`, `5 days`.
+pub(super) fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => count(seconds / 60, "minute"),
+        7200..172_800 => count(seconds / 3600, "hour"),
+        // Not `count`: its rule for -y is not English's for vowels.
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// [`count`] of a number in a JSON document.
+pub(super) fn count_of(value: &serde_json::Value, thing: &str) -> String {
+    count(value.as_u64().unwrap_or_default(), thing)
 }
 
 /// Asks whoever sits at a terminal. What cannot be taken back is not done because nobody was there to ask.
@@ -104,11 +142,7 @@ pub(super) fn confirmed(question: &str) -> anyhow::Result<bool> {
 
 /// Shows how a command ended and picks the exit code.
 pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
-    let flushed = || match io::stdout().flush() {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        flushed => flushed,
-    };
-    let Err(error) = result.and_then(|()| Ok(flushed()?)) else {
+    let Err(error) = result.and_then(|()| Ok(written(io::stdout().flush())?)) else {
         return ExitCode::SUCCESS;
     };
     if error.is::<Unsuccessful>() {
@@ -117,14 +151,8 @@ pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
     if error.is::<Disproved>() {
         return ExitCode::from(3);
     }
-    if error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    {
-        return ExitCode::SUCCESS;
-    }
     if let Some(Usage(why)) = error.downcast_ref() {
-        show(json, "usage", why, &format!("error: {why}"));
+        show(json, "usage", why, &format!("error[usage]: {why}"));
         return ExitCode::from(2);
     }
     if let Some(Rejected(why)) = error.downcast_ref() {
@@ -146,13 +174,7 @@ pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
     } else if let Some(error) = error.downcast_ref::<crate::keys::Error>() {
         (Code::KeyUnusable.as_str(), error.to_string())
     } else {
-        show(
-            json,
-            Code::Internal.as_str(),
-            &format!("{error:#}"),
-            &format!("error: {error:#}"),
-        );
-        return ExitCode::FAILURE;
+        (Code::Internal.as_str(), format!("{error:#}"))
     };
     show(
         json,
@@ -211,6 +233,47 @@ pub(super) fn utc(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_is_in_a_unit_that_says_something() {
+        let said = [0, 119, 120, 7199, 7200, 172_799, 172_800].map(age);
+        assert_eq!(
+            said,
+            [
+                "0 s",
+                "119 s",
+                "2 minutes",
+                "119 minutes",
+                "2 hours",
+                "47 hours",
+                "2 days"
+            ]
+        );
+    }
+
+    #[test]
+    fn one_is_singular_and_everything_else_plural() {
+        let said = [
+            (0_u64, "problem"),
+            (1, "problem"),
+            (2, "problem"),
+            (1, "entry"),
+            (21, "entry"),
+            (3, "witness"),
+        ]
+        .map(|(n, thing)| count(n, thing));
+        assert_eq!(
+            said,
+            [
+                "0 problems",
+                "1 problem",
+                "2 problems",
+                "1 entry",
+                "21 entries",
+                "3 witnesses"
+            ]
+        );
+    }
 
     #[test]
     fn times_and_shares() {

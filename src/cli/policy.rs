@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::{
     Ctx, agent_named, input,
-    output::{self, say},
+    output::{self, count, say},
 };
 use crate::{
     app::App,
     code::{Code, Fault},
     log::sequencer::{CurrentPolicy, Event},
+    store::Store,
 };
 
 #[derive(Debug, Subcommand)]
@@ -54,17 +55,20 @@ fn currency(text: &str) -> Result<(String, u64), String> {
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     match args {
         Args::Show => show(ctx).await,
-        Args::Set(changes) => change(ctx, &changes, true).await,
-        Args::Diff(changes) => change(ctx, &changes, false).await,
+        Args::Set(changes) => set_changes(ctx, &changes).await,
+        Args::Diff(changes) => diff(ctx, &changes).await,
     }
+}
+
+/// The newest policy of a data directory, also while a service works on it.
+async fn newest(store: &dyn Store) -> Result<CurrentPolicy, Fault> {
+    let size = store.head().await?.map_or(0, |head| head.size);
+    crate::epoch::evidence::newest_policy(store, size).await
 }
 
 async fn show(ctx: &Ctx) -> anyhow::Result<()> {
     let current = ctx
-        .with_store(async |store| {
-            let size = store.head().await?.map_or(0, |head| head.size);
-            Ok(crate::epoch::evidence::newest_policy(store, size).await?)
-        })
+        .with_store(async |store| Ok(newest(store).await?))
         .await?;
     if ctx.json {
         return output::json(
@@ -75,15 +79,36 @@ async fn show(ctx: &Ctx) -> anyhow::Result<()> {
     output::json(&current.policy.to_value())
 }
 
-async fn change(ctx: &Ctx, changes: &Changes, log: bool) -> anyhow::Result<()> {
+async fn diff(ctx: &Ctx, changes: &Changes) -> anyhow::Result<()> {
+    let (before, after) = ctx
+        .with_store(async |store| {
+            let before = newest(store).await?;
+            let after = changes.apply(store, &before.policy).await?;
+            Ok((before, after))
+        })
+        .await?;
+    let changed = differences(&before.policy.to_value(), &after.to_value());
+    if ctx.json {
+        return output::json(&json!({"changed": changed}));
+    }
+    for difference in &changed {
+        say!("{difference}");
+    }
+    if changed.is_empty() {
+        say!("nothing changes; version {} stays", before.version);
+    }
+    Ok(())
+}
+
+async fn set_changes(ctx: &Ctx, changes: &Changes) -> anyhow::Result<()> {
     let (before, after, logged) = ctx
         .with_app(async |app| {
             let before = current(app)?;
-            let after = changes.apply(app, &before.policy).await?;
-            let logged = if log && after != before.policy {
-                Some(set(app, before.version + 1, &after).await?)
-            } else {
+            let after = changes.apply(app.store.as_ref(), &before.policy).await?;
+            let logged = if after == before.policy {
                 None
+            } else {
+                Some(set(app, before.version + 1, &after).await?)
             };
             Ok((before, after, logged))
         })
@@ -92,19 +117,14 @@ async fn change(ctx: &Ctx, changes: &Changes, log: bool) -> anyhow::Result<()> {
     if ctx.json {
         let version = before.version + u64::from(logged.is_some());
         let index = logged.unwrap_or(before.index);
-        return if log {
-            output::json(&json!({"version": version, "index": index, "changed": changed}))
-        } else {
-            output::json(&json!({"changed": changed}))
-        };
+        return output::json(&json!({"version": version, "index": index, "changed": changed}));
     }
     for difference in &changed {
         say!("{difference}");
     }
     match logged {
         Some(index) => say!("version {} is log entry {index}", before.version + 1),
-        None if changed.is_empty() => say!("nothing changes; version {} stays", before.version),
-        None => {}
+        None => say!("nothing changes; version {} stays", before.version),
     }
     Ok(())
 }
@@ -150,7 +170,7 @@ fn ascending(mut seeds: Vec<Did>) -> Vec<Did> {
 
 impl Changes {
     /// The policy that these changes make of the one in force, checked.
-    async fn apply(&self, app: &App, now: &Policy) -> Result<Policy, Fault> {
+    async fn apply(&self, store: &dyn Store, now: &Policy) -> Result<Policy, Fault> {
         let mut policy = match (&self.preset, &self.file) {
             (Some(preset), _) => Policy {
                 seeds: now.seeds.clone(),
@@ -162,7 +182,7 @@ impl Changes {
             (None, None) => now.clone(),
         };
         if let Some(seeds) = &self.seeds {
-            policy.seeds = resolve(app, seeds).await?;
+            policy.seeds = resolve(store, seeds).await?;
             if policy.seeds.is_empty() {
                 let detail = format!(
                     "--seeds {seeds} names nobody, and without trust roots there is no epoch"
@@ -177,7 +197,7 @@ impl Changes {
 }
 
 /// Seeds from a list of aliases and DIDs, or from a file of them.
-async fn resolve(app: &App, seeds: &str) -> Result<Vec<Did>, Fault> {
+async fn resolve(store: &dyn Store, seeds: &str) -> Result<Vec<Did>, Fault> {
     let names = match seeds.strip_prefix('@') {
         Some(file) => input::text(file)?,
         None => seeds.to_owned(),
@@ -188,7 +208,7 @@ async fn resolve(app: &App, seeds: &str) -> Result<Vec<Did>, Fault> {
         .map(str::trim)
         .filter(|name| !name.is_empty())
     {
-        resolved.push(agent_named(app, name).await?);
+        resolved.push(agent_named(store, name).await?);
     }
     Ok(ascending(resolved))
 }
@@ -211,7 +231,7 @@ impl std::fmt::Display for Difference {
         let Self { pointer, from, to } = self;
         match (from, to) {
             (Some(Value::Array(from)), Some(Value::Array(to))) => {
-                write!(f, "{pointer}: {} → {} items", from.len(), to.len())?;
+                write!(f, "{pointer}: {} → {}", from.len(), count(to.len(), "item"))?;
                 for gone in from.iter().filter(|item| !to.contains(item)) {
                     write!(f, "\n  - {gone}")?;
                 }

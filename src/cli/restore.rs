@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::{
     Ctx, input,
-    output::{self, say, utc},
+    output::{self, count, say, utc},
 };
 use crate::{
-    backup::{self, Restore},
+    backup::{self, Restore, Restored},
     clock::Clock,
 };
 
@@ -44,15 +44,47 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     if ctx.json {
         return output::json(&restored);
     }
+    show(&restored)
+}
+
+fn show(restored: &Restored) -> anyhow::Result<()> {
+    let data = restored.data.display();
     say!(
-        "restored {} entries to {}, from a backup of {}",
-        restored.size,
-        restored.data.display(),
+        "restored     {} ({} bytes) to {data}, from a backup of {}",
+        count(restored.size, "entry"),
+        restored.bytes,
         utc(restored.made_at)
     );
-    say!("root   {}", restored.root);
-    if !restored.keys {
-        eprintln!("The backup has no keys: put the log's own into keys/ before serving.");
+    say!("root         {}", restored.root);
+    for held in &restored.held_against {
+        let beyond = restored.size.saturating_sub(held.size);
+        say!(
+            "held against {}: {}, root {}; the backup has it, and {beyond} more",
+            held.from,
+            count(held.size, "entry"),
+            held.root
+        );
     }
+    if restored.held_against.is_empty() {
+        say!("held against nothing: no checkpoint was at hand");
+    }
+    say!(
+        "newest       {}",
+        match restored.vouched_by {
+            "guard" =>
+                "by head.guard and a clean stop: the newest head was published before the directory was closed",
+            "newest" =>
+                "by the document that you gave: nothing newer may be known to anybody, or the log forks",
+            _ => "by your word alone (--nothing-newer)",
+        }
+    );
+    if restored.keys {
+        say!("next         goodstanding doctor --data {data}, then serve");
+    } else {
+        say!(
+            "next         put the log's keys into {data}/keys (the backup has none), then goodstanding doctor --data {data}, then serve"
+        );
+    }
+    say!("             bearer tokens are not restored: access grant makes new ones");
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::Context as _;
+use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ctx, input};
+use super::{Ctx, input, output};
 use crate::{
     app::{App, Open},
     code::{Code, Fault},
@@ -37,7 +37,9 @@ impl Args {
             Some(path) => {
                 let text = input::text(&path.to_string_lossy())?;
                 Config::parse(&text).map_err(|e| {
-                    Fault::new(Code::InputUnreadable, format!("{}: {e}", path.display()))
+                    let why = e.to_string();
+                    let detail = format!("{}: {}", path.display(), why.trim_end());
+                    Fault::new(Code::ConfigInvalid, detail)
                 })?
             }
         };
@@ -58,7 +60,9 @@ impl Args {
 pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
     let mut config = args.settings(&ctx)?;
     let listener = listen(config.listen).await?;
-    config.listen = listener.local_addr()?;
+    config.listen = listener
+        .local_addr()
+        .map_err(|e| cannot_listen(config.listen, &e))?;
     let is_new = !config.data.join(crate::store::sqlite::FILE).exists();
     let open = Open {
         create: true,
@@ -73,6 +77,13 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
     };
     let app = App::open(open).await?;
     tracing::info!(listen = %config.listen, issuer = app.issuer, data = %config.data.display(), "serving");
+    if ctx.json
+        && let Err(error) = ready(&app, config.listen)
+    {
+        // Whoever started it would wait for that line for ever.
+        app.close().await;
+        return Err(error);
+    }
     let stop = CancellationToken::new();
     let mut signals = JoinSet::new();
     signals.spawn(stop_on_signal(stop.clone()));
@@ -84,9 +95,27 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
 
 /// Listens, or says on which address it could not.
 pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+    let bound = TcpListener::bind(address).await;
+    Ok(bound.map_err(|e| cannot_listen(address, &e))?)
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Fault {
+    Fault::new(Code::ListenFailed, format!("{address}: {error}"))
+}
+
+/// One line for the program that started the service: it takes connections from now on, and this is what it is.
+fn ready(app: &App, listen: SocketAddr) -> anyhow::Result<()> {
+    let head = app.log.shared().head.borrow().as_ref().map(|h| h.size);
+    let line = json!({
+        "ready": true,
+        "address": listen.to_string(),
+        "issuer": app.issuer,
+        "origin": app.signer.origin(),
+        "log_size": head.unwrap_or(0),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    output::say!("{line}");
+    Ok(())
 }
 
 /// What tokens call the issuer if nobody says otherwise.

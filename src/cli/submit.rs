@@ -169,7 +169,7 @@ impl<'a> Shown<'a> {
         if refused == 0 {
             return Ok(());
         }
-        eprintln!("{refused} of {count} reports were refused");
+        eprintln!("{refused} of {count} refused");
         Err(Unsuccessful.into())
     }
 }

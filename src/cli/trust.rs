@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use goodstanding_verify::{bundle::TrustBundle, successor::Notice};
+use goodstanding_verify::{bundle::TrustBundle, note::VerifierKey, successor::Notice};
 use serde_json::json;
 
 use super::{
     Ctx,
     client::Client,
     input,
-    output::{self, say, utc},
+    output::{self, Rejected, Usage, say, utc},
 };
 use crate::clock::Clock;
 
@@ -19,34 +19,51 @@ pub(super) struct BundleArgs {
     /// Write it here instead of to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Ask the service at this URL instead of the data directory
+    #[arg(long)]
+    url: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Args {
-    /// Replace a held trust bundle by the service's newest one, if the held one vouches for it
+    /// Fetch the first trust bundle, held to a key that you know; later replace it by the newest one, if it vouches for that
     Update(Update),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Update {
-    /// The held trust bundle
+    /// The held trust bundle; if there is none yet, the first one is fetched, and --log-key or --pin has to say whose it is
     #[arg(long, value_name = "FILE")]
     trust: PathBuf,
     /// Where the service is
     #[arg(long)]
     url: String,
+    /// The log's verifier key, `<origin>+<id>+<key>`, from a place that you trust. The bundle has to be of this log
+    #[arg(long, value_name = "VKEY", value_parser = vkey)]
+    log_key: Option<VerifierKey>,
+    /// Thumbprint that the signing key of the first bundle must have. Later ones are vouched for by the one held
+    #[arg(long, value_name = "THUMBPRINT")]
+    pin: Option<String>,
     /// Take it even if it asks for fewer witnesses or a lower quorum
     #[arg(long)]
     accept_weaker: bool,
 }
 
 pub(super) async fn bundle(ctx: &Ctx, args: &BundleArgs) -> anyhow::Result<()> {
-    let jws = ctx
-        .with_app(async |app| {
-            app.log.publish().await?;
-            Ok(crate::token::bundle::trust_bundle(app).await?)
-        })
-        .await?;
+    let jws = match &args.url {
+        Some(url) => Client::new(url)?
+            .get("/v1/trust-bundle")
+            .await?
+            .trim()
+            .to_owned(),
+        None => {
+            ctx.with_app(async |app| {
+                app.log.publish().await?;
+                Ok(crate::token::bundle::trust_bundle(app).await?)
+            })
+            .await?
+        }
+    };
     let bundle = TrustBundle::parse_any_time(&jws, None)?;
     if let Some(path) = &args.out {
         input::write(path, &jws)?;
@@ -79,9 +96,7 @@ fn is_same(held: &TrustBundle, offered: &TrustBundle) -> bool {
 /// The notice that the log has ended, checked with what is held: a log whose key was stolen may still have a service.
 async fn ended(client: &Client, held: &TrustBundle) -> anyhow::Result<Option<Notice>> {
     match client.get("/v1/log/successor").await {
-        Ok(jws) => Ok(Some(
-            Notice::verify(jws.trim(), held).map_err(output::Rejected)?,
-        )),
+        Ok(jws) => Ok(Some(Notice::verify(jws.trim(), held).map_err(Rejected)?)),
         Err(error) => match error.downcast_ref::<output::Refusal>() {
             // The second is what a service answers that does not know the question.
             Some(refusal) if matches!(refusal.code, "log.not_ended" | "request.not_found") => {
@@ -92,11 +107,72 @@ async fn ended(client: &Client, held: &TrustBundle) -> anyhow::Result<Option<Not
     }
 }
 
+fn vkey(text: &str) -> Result<VerifierKey, String> {
+    VerifierKey::parse(text).map_err(|e| e.detail().to_owned())
+}
+
+/// Refuses a bundle of another log than the one that the relying party named.
+fn is_of(bundle: &TrustBundle, wanted: Option<&VerifierKey>) -> Result<(), Rejected> {
+    match wanted {
+        Some(wanted) if wanted != bundle.log() => {
+            let detail = format!("its log is {}, and --log-key is {wanted}", bundle.log());
+            let code = goodstanding_verify::code::Code::BundleLogChanged;
+            Err(Rejected(goodstanding_verify::Error::new(code, detail)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first bundle. Nothing held vouches for it, so a key that is known from elsewhere has to: the log's, which has proven every
+/// key of the bundle in its entries, or the one that signed the bundle.
+async fn first(ctx: &Ctx, args: &Update, client: &Client) -> anyhow::Result<()> {
+    if args.log_key.is_none() && args.pin.is_none() {
+        let why = format!(
+            "{} is not there, and a first trust bundle is believed for nothing but a key that you know: say --log-key or --pin. The \
+             operator's `keys list` shows the log's key, `trust-bundle --json` the thumbprint; get one from a second place",
+            args.trust.display()
+        );
+        return Err(Usage(why).into());
+    }
+    let jws = client.get("/v1/trust-bundle").await?;
+    let bundle = TrustBundle::parse(jws.trim(), args.pin.as_deref(), Clock::System.now_s());
+    let bundle = bundle.map_err(Rejected)?;
+    is_of(&bundle, args.log_key.as_ref())?;
+    let ended = ended(client, &bundle).await?;
+    input::write(&args.trust, jws.trim())?;
+    let (version, exp) = (bundle.version(), bundle.payload().exp);
+    if ctx.json {
+        return output::json(
+            &json!({"held": null, "version": version, "signer": bundle.signer(), "exp": exp, "log_ended": ended}),
+        );
+    }
+    if let Some(notice) = &ended {
+        eprintln!("Attention: {}.", super::keys::ended_line(notice));
+    }
+    let by = match (&args.log_key, &args.pin) {
+        (Some(_), Some(_)) => "--log-key and --pin",
+        (Some(_), None) => "--log-key",
+        _ => "--pin",
+    };
+    say!(
+        "version {version} of {}, as {by} wants it; good until {}",
+        bundle.iss(),
+        utc(exp)
+    );
+    say!("log     {}", bundle.log());
+    say!("signer  {}", bundle.signer());
+    Ok(())
+}
+
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     let Args::Update(args) = args;
+    let client = Client::new(&args.url)?;
+    if !args.trust.exists() {
+        return first(ctx, &args, &client).await;
+    }
     let held = input::text(&args.trust.to_string_lossy())?;
     let held = TrustBundle::parse_any_time(held.trim(), None)?;
-    let client = Client::new(&args.url)?;
+    is_of(&held, args.log_key.as_ref())?;
     let ended = ended(&client, &held).await?;
     if let Some(notice) = ended.as_ref().filter(|_| !ctx.json) {
         eprintln!("Attention: {}.", super::keys::ended_line(notice));
@@ -113,7 +189,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let newer = held.accept_update(jws.trim(), args.accept_weaker, Clock::System.now_s());
-    let newer = newer.map_err(output::Rejected)?;
+    let newer = newer.map_err(Rejected)?;
     input::write(&args.trust, jws.trim())?;
     if ctx.json {
         let held = held.version();

@@ -1,7 +1,7 @@
 //! `/v1/agents`.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
 };
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use super::{
     Page,
     problem::Failed,
     query::{Parameters, cursor, did},
+    visible::Asking,
 };
 use crate::{
     code::{Code, Fault},
@@ -21,9 +22,11 @@ use crate::{
 /// `GET /v1/agents/{did}`: the statement in the newest epoch.
 pub(super) async fn show(
     State(api): super::State,
+    Extension(asking): Extension<Asking>,
     Path(agent): Path<String>,
 ) -> Result<Json<Value>, Failed> {
     let agent = did(&agent)?;
+    asking.about(&agent)?;
     let newest = epoch::latest(api.app.store.as_ref()).await?;
     let entry = epoch::entry_of(&newest)?;
     let statement = statement_in(&api.app, &agent, newest.number).await?;
@@ -39,19 +42,24 @@ pub(super) async fn show(
 /// `GET /v1/agents/{did}/explanation`: what made the score.
 pub(super) async fn explanation(
     State(api): super::State,
+    Extension(asking): Extension<Asking>,
     Path(agent): Path<String>,
 ) -> Result<Json<Value>, Failed> {
-    Ok(Json(epoch::explain(&api.app, &did(&agent)?).await?))
+    let agent = did(&agent)?;
+    asking.about(&agent)?;
+    Ok(Json(epoch::explain(&api.app, &agent).await?))
 }
 
 /// `GET /v1/agents/{did}/history?limit=&cursor=`: one item an epoch, newest first.
 pub(super) async fn history(
     State(api): super::State,
+    Extension(asking): Extension<Asking>,
     Path(agent): Path<String>,
     parameters: Parameters,
 ) -> Result<Json<Page<Value>>, Failed> {
     parameters.only(&["limit", "cursor"])?;
     let agent = did(&agent)?;
+    asking.about(&agent)?;
     let limit = parameters.limit()?;
     let before = parameters.cursor()?.unwrap_or(1 << 53);
     let statements = api.app.store.statements_of(&agent, before, limit).await?;

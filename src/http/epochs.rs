@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
@@ -16,6 +16,7 @@ use super::{
     Page,
     problem::Failed,
     query::{Parameters, cursor, invalid, number},
+    visible::Asking,
 };
 use crate::{
     app::App,
@@ -86,9 +87,11 @@ pub(super) async fn show(
 /// `GET /v1/epochs/{n}/statements?from=`: NDJSON of `{agent, claims}` in leaf order.
 pub(super) async fn statements(
     State(api): super::State,
+    Extension(asking): Extension<Asking>,
     Path(n): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, Failed> {
+    asking.all()?;
     parameters.only(&["from"])?;
     let epoch = stored(&api.app, &n).await?;
     let from = parameters.number("from")?.unwrap_or(0);
@@ -123,8 +126,10 @@ pub(super) async fn statements(
 /// `GET /v1/epochs/{n}/salt-key`.
 pub(super) async fn salt_key(
     State(api): super::State,
+    Extension(asking): Extension<Asking>,
     Path(n): Path<String>,
 ) -> Result<Json<Value>, Failed> {
+    asking.all()?;
     let epoch = stored(&api.app, &n).await?;
     Ok(Json(
         json!({"epoch": epoch.number, "salt_key": b64::std_encode(epoch.salt_key)}),

@@ -18,11 +18,8 @@ pub(super) async fn live() -> Json<serde_json::Value> {
 
 /// `GET /metrics`: `OpenMetrics` text.
 pub(super) async fn metrics(State(api): super::State) -> Result<Response, Failed> {
-    let text = api
-        .app
-        .metrics
-        .text(&api.app)
-        .map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+    let text = api.app.metrics.text(&api.app).await;
+    let text = text.map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
     let headers = [
         (
             header::CONTENT_TYPE,

@@ -1,7 +1,7 @@
 //! The bodies beside the log.
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::State,
     http::header,
@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::{
     Page,
     problem::Failed,
-    query::{Parameters, cursor},
+    proofs::covered,
+    query::{Parameters, cursor, invalid},
+    visible::Asking,
 };
 use crate::token::bundle::published;
 
@@ -24,12 +26,19 @@ const BODIES: u32 = 500;
 /// that no published checkpoint covers yet.
 pub(super) async fn bodies(
     State(api): super::State,
+    Extension(asking): Extension<Asking>,
     parameters: Parameters,
 ) -> Result<Response, Failed> {
+    asking.all()?;
     parameters.only(&["start", "end"])?;
     let size = published(&api.app)?.size;
     let start = parameters.number("start")?.unwrap_or(0);
-    let end = parameters.number("end")?.unwrap_or(size).min(size);
+    let end = parameters.number("end")?;
+    if end.is_some_and(|end| start > end) {
+        return Err(invalid("start must not be larger than end").into());
+    }
+    covered(&api.app, start, size)?;
+    let end = end.unwrap_or(size).min(size);
     let app = api.app.clone();
     // Page by page, as fast as the client reads: memory does not grow with the log.
     let pages = futures_util::stream::try_unfold(start, move |from| {

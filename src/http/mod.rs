@@ -4,6 +4,7 @@
 //! handler that is dropped because its client went away leaves nothing behind but the work it had handed over.
 
 mod agents;
+mod aliases;
 mod cached;
 mod epochs;
 mod erasure;
@@ -18,6 +19,7 @@ mod reports;
 mod service;
 mod tiles;
 mod tokens;
+mod visible;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -38,6 +40,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{
     catch_panic::CatchPanicLayer,
+    classify::ServerErrorsFailureClass,
     compression::CompressionLayer,
     cors::CorsLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
@@ -48,7 +51,7 @@ use tower_http::{
 use crate::{
     app::App,
     code::{Code, Fault},
-    config::Config,
+    config::{Config, Visibility},
     ingest::quota::Quota,
 };
 use problem::Failed;
@@ -66,6 +69,8 @@ pub struct Api {
     pub agent_quota: Quota<Did>,
     /// Bulk submissions that may be held in memory at a time.
     pub bulk: Semaphore,
+    /// Who may read reports, agents, statements and salts.
+    pub visibility: Visibility,
 }
 
 /// Bulk submissions at a time, each at most 32 MiB.
@@ -91,19 +96,24 @@ pub struct Page<T> {
 /// Every route of the service.
 pub fn router(api: Arc<Api>) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
-    Router::new()
+    // What `visibility` is about: no route that shows bodies, agents, statements or salts stands anywhere else.
+    let guarded = Router::new()
         .route("/v1/reports", post(reports::submit).get(reports::list))
         .route("/v1/reports/{id}", get(reports::show))
-        .route("/v1/reports/{id}/receipt", get(reports::receipt))
-        .route("/v1/reports/{id}/erasure", post(erasure::erase))
         .route("/v1/agents/{did}", get(agents::show))
         .route("/v1/agents/{did}/explanation", get(agents::explanation))
         .route("/v1/agents/{did}/history", get(agents::history))
-        .route("/v1/epochs", get(epochs::list).post(epochs::run))
-        .route("/v1/epochs/{number}", get(epochs::show))
         .route("/v1/epochs/{number}/statements", get(epochs::statements))
         .route("/v1/epochs/{number}/salt-key", get(epochs::salt_key))
         .route("/v1/log/bodies", get(log::bodies))
+        .route_layer(middleware::from_fn_with_state(api.clone(), visible::guard));
+    Router::new()
+        .merge(guarded)
+        .route("/v1/reports/{id}/receipt", get(reports::receipt))
+        .route("/v1/reports/{id}/erasure", post(erasure::erase))
+        .route("/v1/aliases", get(aliases::list).post(aliases::name))
+        .route("/v1/epochs", get(epochs::list).post(epochs::run))
+        .route("/v1/epochs/{number}", get(epochs::show))
         .route("/v1/log/checkpoints", get(log::checkpoints))
         .route("/v1/log/successor", get(keys::successor))
         .route("/v1/keys", get(keys::list).post(keys::change))
@@ -134,13 +144,25 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(RequestBodyTimeoutLayer::new(BODY_SILENCE))
         // Everything here is public and without cookies: verifiers in browsers may read it.
         .layer(cors())
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new_for_http().on_failure(failed))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
         .layer(CatchPanicLayer::custom(|_| {
             Failed::from(Fault::new(Code::Internal, "a handler panicked")).into_response()
         }))
         .with_state(api)
+}
+
+/// Logs a request that the service could not serve. A 503 asks for patience (a full queue, witnesses that are missing): nobody has to act,
+/// and what has to be acted on said so itself.
+fn failed(class: ServerErrorsFailureClass, latency: Duration, _: &tracing::Span) {
+    let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+    match class {
+        ServerErrorsFailureClass::StatusCode(StatusCode::SERVICE_UNAVAILABLE) => {
+            tracing::warn!(status = 503, latency_ms, "not now");
+        }
+        class => tracing::error!(%class, latency_ms, "response failed"),
+    }
 }
 
 /// Any origin, with the headers that our operations take: the wildcard would not cover `Authorization` (Fetch standard).
@@ -208,6 +230,7 @@ pub async fn serve(
         token_quota: Quota::per_minute(TOKENS_PER_ADDRESS),
         agent_quota: Quota::per_minute(TOKENS_PER_AGENT),
         bulk: Semaphore::new(BULK_AT_A_TIME),
+        visibility: config.visibility,
     });
     let tasks = TaskTracker::new();
     tasks.spawn(tend(api.clone(), stop.clone()));

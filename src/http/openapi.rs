@@ -18,6 +18,8 @@ struct Operation {
     problems: &'static [u16],
     /// Needs a bearer token.
     operator: bool,
+    /// With `visibility = "auditors"`, needs an auditor's bearer token or an agent's proof.
+    guarded: bool,
 }
 
 const JSON: &str = "application/json";
@@ -44,6 +46,7 @@ const fn get(
         gives,
         problems,
         operator: false,
+        guarded: false,
     }
 }
 
@@ -59,6 +62,7 @@ const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
+        guarded: true,
         query: &[
             ("subject", "did:key reported on"),
             ("reporter", "did:key that reports"),
@@ -75,12 +79,15 @@ const OPERATIONS: &[Operation] = &[
             &[400, 503],
         )
     },
-    get(
-        "/v1/reports/{id}",
-        "One report with its signed bytes, or that it was erased",
-        &[(200, JSON, "ReportOrErased")],
-        &[400, 404, 503],
-    ),
+    Operation {
+        guarded: true,
+        ..get(
+            "/v1/reports/{id}",
+            "One report with its signed bytes, or that it was erased",
+            &[(200, JSON, "ReportOrErased")],
+            &[400, 404, 503],
+        )
+    },
     get(
         "/v1/reports/{id}/receipt",
         "tlog-proof under the newest published checkpoint",
@@ -98,25 +105,53 @@ const OPERATIONS: &[Operation] = &[
             &[400, 401, 403, 404, 409, 413, 415, 503],
         )
     },
-    get(
-        "/v1/agents/{did}",
-        "An agent's statement in the newest epoch",
-        &[(200, JSON, "Agent")],
-        &[400, 404, 503],
-    ),
-    get(
-        "/v1/agents/{did}/explanation",
-        "What made the score",
-        &[(200, JSON, "Object")],
-        &[400, 404, 503],
-    ),
     Operation {
+        guarded: true,
+        ..get(
+            "/v1/agents/{did}",
+            "An agent's statement in the newest epoch",
+            &[(200, JSON, "Agent")],
+            &[400, 404, 503],
+        )
+    },
+    Operation {
+        guarded: true,
+        ..get(
+            "/v1/agents/{did}/explanation",
+            "What made the score",
+            &[(200, JSON, "Object")],
+            &[400, 404, 503],
+        )
+    },
+    Operation {
+        guarded: true,
         query: &[PAGE, CURSOR],
         ..get(
             "/v1/agents/{did}/history",
             "An agent's statements, newest epoch first",
             &[(200, JSON, "HistoryPage")],
             &[400, 404, 503],
+        )
+    },
+    Operation {
+        operator: true,
+        query: &[("alias", "exact name"), PAGE, CURSOR],
+        ..get(
+            "/v1/aliases",
+            "The names that imports gave to agents, ascending",
+            &[(200, JSON, "AliasPage")],
+            &[400, 401, 403, 404, 503],
+        )
+    },
+    Operation {
+        method: "post",
+        operator: true,
+        takes: &[JSON],
+        ..get(
+            "/v1/aliases",
+            "Name agents: {\"aliases\": {\"<name>\": \"<did>\", …}}, at most 1 MiB",
+            &[(200, JSON, "Object")],
+            &[400, 401, 403, 409, 413, 415, 503],
         )
     },
     Operation {
@@ -146,6 +181,7 @@ const OPERATIONS: &[Operation] = &[
         &[400, 404, 503],
     ),
     Operation {
+        guarded: true,
         query: &[("from", "first leaf, 0 if absent")],
         ..get(
             "/v1/epochs/{number}/statements",
@@ -154,13 +190,17 @@ const OPERATIONS: &[Operation] = &[
             &[400, 404, 503],
         )
     },
-    get(
-        "/v1/epochs/{number}/salt-key",
-        "K_epoch, which rebuilds every statement",
-        &[(200, JSON, "Object")],
-        &[400, 404, 503],
-    ),
     Operation {
+        guarded: true,
+        ..get(
+            "/v1/epochs/{number}/salt-key",
+            "K_epoch, which rebuilds every statement",
+            &[(200, JSON, "Object")],
+            &[400, 404, 503],
+        )
+    },
+    Operation {
+        guarded: true,
         query: &[
             ("start", "first index, 0 if absent"),
             ("end", "index after the last, the published size if absent"),
@@ -169,7 +209,7 @@ const OPERATIONS: &[Operation] = &[
             "/v1/log/bodies",
             "Signed bytes of entries that have them",
             &[(200, NDJSON, "Object")],
-            &[400, 503],
+            &[400, 404, 503],
         )
     },
     Operation {
@@ -349,7 +389,17 @@ pub fn document() -> Value {
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"operator": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "operator": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "auditor": {
+                    "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                    "description": "Only where the service says `visibility = \"auditors\"`",
+                },
+                "holder": {
+                    "type": "http", "scheme": "Proof", "bearerFormat": "JWT",
+                    "description": "An agent that reads its own: an openid4vci-proof+jwt over a fresh nonce, as for POST /v1/tokens",
+                },
+            },
             "schemas": schemas(),
         },
     })
@@ -378,7 +428,13 @@ fn describe(operation: &Operation) -> Value {
             json!({"description": "Success", "content": content}),
         );
     }
-    for status in operation.problems.iter().chain(&[405, 500]) {
+    let of_guard: &[u16] = if operation.guarded {
+        &[400, 401, 403, 404, 422, 429]
+    } else {
+        &[]
+    };
+    let problems = operation.problems.iter().chain(of_guard);
+    for status in problems.chain(&[405, 500]) {
         let content = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
         responses.insert(
             status.to_string(),
@@ -401,6 +457,10 @@ fn describe(operation: &Operation) -> Value {
     }
     if operation.operator {
         described["security"] = json!([{"operator": []}]);
+    }
+    if operation.guarded {
+        // Nothing where everything is public.
+        described["security"] = json!([{}, {"auditor": []}, {"holder": []}]);
     }
     described
 }
@@ -493,6 +553,12 @@ fn schemas() -> Value {
                 "keys": {"type": "array", "items": {"$ref": "#/components/schemas/Key"}},
             },
         },
+        "Alias": {
+            "type": "object",
+            "required": ["alias", "agent"],
+            "properties": {"alias": {"type": "string"}, "agent": {"type": "string"}},
+        },
+        "AliasPage": page_of("Alias"),
         "Claims": claims,
         "Agent": {
             "type": "object",

@@ -152,6 +152,7 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         | ("status", "list_unknown") => StatusCode::NOT_FOUND,
         ("report", "trade_already_reported" | "jti_conflict" | "supersedes_wrong" | "erased")
         | ("policy", "version_wrong")
+        | ("agent", "alias_taken")
         | ("key", "only_one" | "log_fixed" | "event_invalid")
         | ("log", "ended") => StatusCode::CONFLICT,
         (

@@ -116,7 +116,7 @@ async fn checkpoint_of(app: &App, size: u64, newest: &Published) -> Result<Publi
 }
 
 /// Refuses what needs a tree of `size` entries when only `published` are: for now, if the log has them; else as unknown.
-fn covered(app: &App, size: u64, published: u64) -> Result<(), Fault> {
+pub(super) fn covered(app: &App, size: u64, published: u64) -> Result<(), Fault> {
     if size <= published {
         return Ok(());
     }

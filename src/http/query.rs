@@ -104,13 +104,22 @@ pub(super) async fn json_body<T: serde::de::DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<T, Fault> {
+    json_body_of(headers, body, JSON_BYTES).await
+}
+
+/// The same, of at most so many bytes.
+pub(super) async fn json_body_of<T: serde::de::DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<T, Fault> {
     if media_type(headers) != "application/json" {
         return Err(Fault::new(Code::MediaType, "application/json"));
     }
-    let bytes = axum::body::to_bytes(body, JSON_BYTES).await.map_err(|_| {
+    let bytes = axum::body::to_bytes(body, most).await.map_err(|_| {
         Fault::new(
             Code::BodyTooLarge,
-            format!("at most {JSON_BYTES} bytes belong here"),
+            format!("at most {most} bytes belong here"),
         )
     })?;
     serde_json::from_slice(&bytes).map_err(|e| invalid(&e.to_string()))

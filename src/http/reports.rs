@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::{ConnectInfo, Path, State},
     http::{HeaderMap, StatusCode, header},
@@ -18,6 +18,7 @@ use super::{
     Api, Page,
     problem::{Failed, Problem},
     query::{Parameters, cursor, invalid, media_type, report_id},
+    visible::Asking,
 };
 use crate::{
     app::App,
@@ -172,6 +173,7 @@ pub(super) struct Shown {
 /// `GET /v1/reports?subject=&reporter=&market=&trade_id=&since=&limit=&cursor=`.
 pub(super) async fn list(
     State(api): super::State,
+    Extension(asking): Extension<Asking>,
     parameters: Parameters,
 ) -> Result<Json<Page<Shown>>, Failed> {
     parameters.only(&[
@@ -195,6 +197,7 @@ pub(super) async fn list(
         from_index: parameters.cursor()?.unwrap_or(0).max(since),
         limit: limit + 1,
     };
+    asking.list(&filter)?;
     let mut found = api.app.store.reports(&filter).await?;
     let more = found.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -213,12 +216,15 @@ pub(super) async fn list(
 /// `GET /v1/reports/{id}`: the report, or that it was erased.
 pub(super) async fn show(
     State(api): super::State,
+    Extension(asking): Extension<Asking>,
     Path(id): Path<String>,
 ) -> Result<Response, Failed> {
     let stored = match stored(&api.app, &id).await? {
         Known::Whole(stored) => stored,
+        // That a report was erased, and why, is what the log says to everybody.
         Known::Erased(erased) => return Ok(Json(Erased::of(&erased)?).into_response()),
     };
+    asking.report(&stored.jws)?;
     let scope = Scope::now(&api.app).await?;
     Ok(Json(scope.show(&api.app, stored, true).await?).into_response())
 }

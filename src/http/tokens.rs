@@ -77,7 +77,10 @@ pub(super) async fn nonce(
     Ok(([NO_STORE], Json(json!({"c_nonce": nonce}))).into_response())
 }
 
-fn limit<K: std::hash::Hash + Eq + Clone>(quota: &Quota<K>, key: &K) -> Result<(), Failed> {
+pub(super) fn limit<K: std::hash::Hash + Eq + Clone>(
+    quota: &Quota<K>,
+    key: &K,
+) -> Result<(), Failed> {
     quota.take(key, 1).map_err(|wait| {
         let fault = Fault::new(
             Code::QuotaTokens,

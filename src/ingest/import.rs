@@ -12,11 +12,12 @@ use std::{
     sync::Arc,
 };
 
+use goodstanding_verify::did::Did;
 use rayon::prelude::*;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-pub use row::{Auction, COLUMNS, Row, Rows};
+pub use row::{Auction, COLUMNS, Row, Rows, is_alias};
 pub use sign::{Agents, TERMS_TYP};
 
 use crate::{
@@ -160,14 +161,17 @@ pub async fn chunks<T: Send + 'static>(
     read?
 }
 
-/// Remembers the agents' names in the data directory.
+/// Remembers agents' names in the data directory. Returns how many were new.
 ///
 /// # Errors
-/// `agent.alias_taken` when one of the aliases belongs to another key there.
-pub async fn name_agents(app: &App, agents: &Agents) -> Result<(), Fault> {
+/// `agent.alias_taken` when one of the aliases belongs to another key there; then nothing is remembered.
+pub async fn name_agents<'a>(
+    app: &App,
+    agents: impl Iterator<Item = (&'a str, Did)>,
+) -> Result<usize, Fault> {
     let known: BTreeMap<_, _> = app.store.aliases().await?.into_iter().collect();
     let mut fresh = Vec::new();
-    for (alias, did) in agents.iter() {
+    for (alias, did) in agents {
         match known.get(alias) {
             None => fresh.push((alias.to_owned(), did)),
             Some(have) if *have == did => {}
@@ -180,11 +184,11 @@ pub async fn name_agents(app: &App, agents: &Agents) -> Result<(), Fault> {
         }
     }
     fresh.sort();
-    if fresh.is_empty() {
-        Ok(())
-    } else {
-        app.log.set_aliases(fresh).await
+    let new = fresh.len();
+    if new > 0 {
+        app.log.set_aliases(fresh).await?;
     }
+    Ok(new)
 }
 
 /// Signs every row of a file and puts the reports into an open data directory's log, checked like any that come over

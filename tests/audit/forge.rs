@@ -11,13 +11,12 @@ use goodstanding::{
     audit::{DirSource, Disagreement, Failure, Options, Summary, audit},
     keys::KeyFile,
     log::{
-        sequencer::{Event, Submission},
+        sequencer::Submission,
         sign::LogSigner,
         tree::{Edge, Touched},
     },
 };
-use goodstanding_score::policy::Policy;
-use goodstanding_verify::{entry::Body, merkle::leaf_hash, report::Report};
+use goodstanding_verify::{merkle::leaf_hash, report::Report};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
@@ -37,23 +36,6 @@ pub fn purchase(n: u32, trade: &str, time: u64) -> String {
     sign(&buyer, &payload(&buyer, &seller, trade, time))
 }
 
-/// Logs a policy with these agents as trust roots.
-pub async fn set_seeds(service: &Service, version: u64, seeds: &[u32]) {
-    let mut policy = Policy::preset("agent-market").unwrap();
-    policy.seeds = seeds.iter().map(|n| agent(*n).did()).collect();
-    policy.seeds.sort_unstable();
-    let body = Body::Policy {
-        version,
-        policy: policy.to_value(),
-    };
-    let event = Event {
-        body,
-        at_ms: None,
-        epoch: None,
-    };
-    service.app.log.log(event).await.unwrap();
-}
-
 /// A market with everything in it that an audit has rules for: matched and unilateral reports, a supersession, a historical
 /// import, two policies with seeds, two epochs; more than two full tiles.
 pub async fn market() -> Service {
@@ -69,7 +51,7 @@ pub async fn market() -> Service {
     let answers = service.app.log.submit(vec![submission], false, patience);
     answers.await.unwrap().remove(0).unwrap();
     trade(&service, 0..240).await;
-    set_seeds(&service, 2, &[0, 1]).await;
+    service.set_seeds(&[0, 1]).await;
     goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.clock.set_ms((T0 + 3600) * 1000);
     // A buyer changes its mind.
@@ -83,7 +65,7 @@ pub async fn market() -> Service {
     let (status, _) = service.submit(sign(&buyer, &second)).await;
     assert_eq!(status, 201);
     trade(&service, 240..400).await;
-    set_seeds(&service, 3, &[1, 2]).await;
+    service.set_seeds(&[1, 2]).await;
     goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.app.log.publish().await.unwrap();
     service

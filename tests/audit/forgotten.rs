@@ -10,7 +10,7 @@ use goodstanding_verify::{digest::sha256, entry::ErasureReason, report::ReportId
 use serde_json::json;
 
 use crate::{
-    forge::{Copy, set_seeds},
+    forge::Copy,
     support::{Service, T0, agent, payload, sign},
 };
 
@@ -55,7 +55,7 @@ async fn admitted(service: &Service, jws: &str) {
 #[tokio::test]
 async fn a_jti_and_a_trade_are_free_again_behind_the_erasure() {
     let service = Service::start(T0).await;
-    set_seeds(&service, 2, &[0]).await;
+    service.set_seeds(&[0]).await;
     let memory = tempfile::tempdir().unwrap();
     let options = remembering(memory.path());
     let first = told("jti-of-both", "fulfilled", None);

@@ -6,7 +6,7 @@ use goodstanding::audit::{DirSource, Failure, HttpSource, Options, Source, Summa
 use goodstanding_verify::{bundle::TrustBundle, note::VerifierKey};
 
 use crate::{
-    forge::{Copy, market, set_seeds, trade},
+    forge::{Copy, market, trade},
     support::{T0, agent},
 };
 
@@ -88,7 +88,7 @@ async fn the_next_audit_goes_on_where_the_last_one_ended() {
     assert_eq!((again.first_use, again.checkpoints_seen), (false, 1));
     assert_eq!(again.policies, first.policies);
     trade(&service, 300..340).await;
-    set_seeds(&service, 4, &[0, 3]).await;
+    service.set_seeds(&[0, 3]).await;
     goodstanding::epoch::run(&service.app, None).await.unwrap();
     trade(&service, 340..350).await;
     service.app.log.publish().await.unwrap();

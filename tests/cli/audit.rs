@@ -2,20 +2,7 @@
 
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::support::{Dir, run, six_rows};
-
-const SEED: &str = "a secret of the test";
-
-/// A data directory with six reports and an epoch.
-fn market() -> Dir {
-    let dir = Dir::new();
-    let (file, data) = (dir.csv("trades.csv", &six_rows()), dir.file("data"));
-    let import = ["import", &file, "--historical", "--data", &data];
-    run(import.into_iter().chain(["--key-seed", SEED])).ok();
-    run(["policy", "set", "--seeds", "alice,carol", "--data", &data]).ok();
-    run(["epoch", "--data", &data]).ok();
-    dir
-}
+use crate::support::{Dir, Ran, Serving, bearer, command, market, run, run_with};
 
 /// Changes the database behind the program's back.
 fn sql(dir: &Dir, statement: &'static str) {
@@ -70,7 +57,89 @@ fn an_honest_log_agrees_and_the_next_audit_goes_on() {
             .is_some_and(|moved| !moved.is_empty())
     );
     let shown = run(["audit", &data, "--seeds", "bob"]).ok();
-    assert!(shown.contains("with your 1 trust roots"), "{shown}");
+    assert!(
+        shown.contains("with your 1 trust root (1 trade)"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_full_audit_reads_again_what_the_state_has_and_holds_the_log_to_it() {
+    let dir = market();
+    let (data, state) = (dir.file("data"), dir.file("state.json"));
+    run(["audit", &data, "--full"]).usage();
+    run(["audit", &data, "--state", &state]).ok();
+    let full = ["audit", &data, "--state", &state, "--full"];
+    let again = run(full.into_iter().chain(["--json"])).json();
+    let audit = &again["audit"];
+    assert_eq!(
+        (&audit["resumed_at"], &audit["reports"]),
+        (&0.into(), &6.into())
+    );
+    assert_eq!(
+        (&audit["checkpoints_seen"], &audit["log_key_from"]),
+        (&1.into(), &"the state file".into())
+    );
+    let said = run(full).ok();
+    assert!(
+        said.contains("restarted   from the first entry: as asked for"),
+        "{said}"
+    );
+    // What was taken away behind the state's back is not looked at by the next audit, but by this one.
+    sql(
+        &dir,
+        "UPDATE bodies SET jws = replace(jws, 'e', 'f') WHERE idx = (SELECT min(idx) FROM bodies)",
+    );
+    run(["audit", &data, "--state", &state]).ok();
+    run(full).fails(3, "audit.body_altered");
+    // The lie has been seen: the next audit begins at the first entry as well, and what was remembered still is.
+    run(["audit", &data, "--state", &state]).fails(3, "audit.body_altered");
+    let held: serde_json::Value = serde_json::from_str(&dir.read("state.json")).unwrap();
+    assert_eq!(held["checkpoints"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_full_audit_of_another_history_is_a_fork() {
+    let dir = market();
+    let (data, state, fork) = (dir.file("data"), dir.file("state.json"), dir.file("fork"));
+    let copied = std::process::Command::new("cp")
+        .args(["-r", &data, &fork])
+        .status();
+    assert!(copied.unwrap().success());
+    run(["policy", "set", "--seeds", "bob", "--data", &data]).ok();
+    for seeds in ["mallory", "mallory,bob"] {
+        run(["policy", "set", "--seeds", seeds, "--data", &fork]).ok();
+    }
+    run(["audit", &data, "--state", &state]).ok();
+    run(["audit", &fork, "--state", &state, "--full"]).fails(3, "audit.log_forked");
+    assert!(dir.path().join("state.json.evidence.json").exists());
+}
+
+#[test]
+fn a_log_for_auditors_is_audited_with_a_token_that_is_in_no_command_line() {
+    let dir = market();
+    let data = dir.file("data");
+    let settings = dir.write("settings.toml", "visibility = 'auditors'");
+    let serving = Serving::with(&data, &["--config", &settings]);
+    let url = serving.url.as_str();
+    let why = run(["audit", url]).fails(1, "auth.missing");
+    assert!(
+        why.contains("/v1/log/bodies") && why.contains("--role auditor"),
+        "{why}"
+    );
+    run(["audit", url, "--token", &bearer(&dir, &data, "operator")]).fails(1, "auth.forbidden");
+    let token = bearer(&dir, &data, "auditor");
+    let file = token.trim_start_matches('@');
+    let said = run(["audit", url, "--token", file]).ok();
+    assert!(said.contains("reports     6 verified"), "{said}");
+    let text = std::fs::read_to_string(file).unwrap();
+    run_with(["audit", url, "--token", "-"], &text).ok();
+    let why = run(["audit", url, "--token", text.trim()]).usage();
+    assert!(!why.contains(text.trim()), "{why}");
+    let set = command(["audit", url])
+        .env("GOODSTANDING_TOKEN", text.trim())
+        .output();
+    Ran::of(set.unwrap()).ok();
 }
 
 #[test]

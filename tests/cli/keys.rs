@@ -1,70 +1,8 @@
 //! `keys`, `erase` and `access` on a data directory, and on the service that runs on it.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Stdio},
-};
-
 use serde_json::Value;
 
-use crate::support::{Dir, command, run, six_rows};
-
-/// A data directory with six reports.
-fn imported() -> (Dir, String) {
-    let dir = Dir::new();
-    let (file, data) = (dir.csv("trades.csv", &six_rows()), dir.file("data"));
-    run([
-        "import",
-        &file,
-        "--historical",
-        "--data",
-        &data,
-        "--key-seed",
-        "a secret of the test",
-    ])
-    .ok();
-    (dir, data)
-}
-
-/// A service on a data directory, stopped when dropped.
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-impl Serving {
-    fn on(data: &str) -> Self {
-        let mut child = command(["serve", "--data", data, "--listen", "127.0.0.1:0"])
-            .env("RUST_LOG", "info")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let mut lines = log.lines();
-        let address = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                let rest = line.split("listen=").nth(1)?.to_owned();
-                Some(rest.split_whitespace().next()?.to_owned())
-            })
-            .unwrap();
-        // Somebody has to read on, or the service would wait for its log to be taken.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self {
-            child,
-            url: format!("http://{address}"),
-        }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::{Dir, Serving, imported, run, six_rows};
 
 fn active(data: &str, usage: &str) -> String {
     let listed = run(["keys", "list", "--json", "--data", data]).json();
@@ -93,8 +31,19 @@ fn keys_are_listed_rotated_retired_and_revoked() {
     assert_eq!(active(&data, "token"), first);
     let again = run(["keys", "rotate", "token", "--json", "--data", &data]).json();
     assert_eq!(again["changed"], false);
-    run(["keys", "rotate", "token", "--now", "--data", &data]).ok();
+    // Sooner than bundles are renewed: only who says so gets it.
+    let soon = ["keys", "rotate", "token", "--now", "--data", &data];
+    let why = run(soon).usage();
+    assert!(
+        why.contains("token.key_unknown") && why.contains("--yes"),
+        "{why}"
+    );
+    run(["keys", "rotate", "token", "--from", "1", "--data", &data]).usage();
+    assert_eq!(active(&data, "token"), first);
+    run(soon.into_iter().chain(["--yes"])).ok();
     assert_ne!(active(&data, "token"), first);
+    // Nobody verifies by this one yet.
+    run(["keys", "rotate", "casework", "--now", "--data", &data]).ok();
 
     let only = active(&data, "status");
     run(["keys", "retire", "status", &only, "--data", &data]).fails(1, "key.only_one");

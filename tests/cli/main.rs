@@ -7,10 +7,13 @@
 mod audit;
 mod bench;
 mod demo;
+mod errors;
 mod import;
 mod keys;
 mod readme;
 mod safe;
+mod service;
 mod sign;
 mod story;
 mod support;
+mod trust;

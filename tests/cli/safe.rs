@@ -2,26 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Dir, Ran, run, six_rows};
-
-/// A data directory with six reports, seeds and an epoch.
-fn market() -> Dir {
-    let dir = Dir::new();
-    let (file, data) = (dir.csv("trades.csv", &six_rows()), dir.file("data"));
-    run([
-        "import",
-        &file,
-        "--historical",
-        "--data",
-        &data,
-        "--key-seed",
-        "s",
-    ])
-    .ok();
-    run(["policy", "set", "--seeds", "alice,carol", "--data", &data]).ok();
-    run(["epoch", "--data", &data]).ok();
-    dir
-}
+use crate::support::{Ran, market, run};
 
 fn json_of(ran: &Ran) -> Value {
     serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"))
@@ -71,6 +52,14 @@ fn a_directory_is_checked_copied_and_brought_back() {
         (&before["root"], &"newest".into())
     );
     assert_eq!(
+        (
+            &restored["held_against"][0]["from"],
+            &restored["held_against"][0]["root"]
+        ),
+        (&bundle.as_str().into(), &before["root"])
+    );
+    assert!(restored["bytes"].as_u64() > Some(4096), "{restored}");
+    assert_eq!(
         run(["fsck", "--data", &target, "--json"]).json()["root"],
         before["root"]
     );
@@ -87,6 +76,72 @@ fn a_directory_is_checked_copied_and_brought_back() {
         "--nothing-newer",
     ])
     .fails(1, "backup.invalid");
+}
+
+#[test]
+fn a_restore_says_what_it_was_held_against_and_what_to_do_next() {
+    let dir = market();
+    let (data, out) = (dir.file("data"), dir.file("backup"));
+    run(["backup", "--out", &out, "--data", &data]).ok();
+    // In place, after a clean stop: the guard that stayed vouches for it.
+    for name in [
+        "goodstanding.sqlite",
+        "goodstanding.sqlite-wal",
+        "goodstanding.sqlite-shm",
+    ] {
+        let _ = std::fs::remove_file(dir.path().join("data").join(name));
+    }
+    let said = run(["restore", &out, "--data", &data]).ok();
+    for part in [
+        "held against head.guard: ",
+        "; the backup has it, and 0 more",
+        "by head.guard and a clean stop",
+        "goodstanding doctor --data",
+        "access grant",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = run([
+        "restore",
+        &out,
+        "--data",
+        &dir.file("new"),
+        "--nothing-newer",
+    ])
+    .ok();
+    assert!(
+        said.contains("held against nothing") && said.contains("by your word alone"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_doctor_holds_the_published_checkpoint_to_the_quorum() {
+    let dir = market();
+    let data = dir.file("data");
+    let check = || {
+        let all = json_of(&run(["doctor", "--data", &data, "--json"]));
+        let checks = all["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|c| c["name"] == "published")
+    };
+    // Nobody is asked for: nothing to compare with.
+    assert_eq!(check(), None);
+    let witness = "witness.example/w1+df1c0a35+BIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU";
+    let settings = |missed: &str| {
+        format!(
+            "when_missed = '{missed}'\npolicy = '''\nwitness w1 {witness} http://127.0.0.1:9/\nquorum w1\n'''\n"
+        )
+    };
+    dir.write("data/witnesses.toml", settings("wait"));
+    let found = check().unwrap();
+    let detail = found["detail"].as_str().unwrap();
+    assert_eq!(found["state"], "problem");
+    assert!(
+        detail.contains("lacks the quorum") && detail.contains("none of the newest has one"),
+        "{detail}"
+    );
+    dir.write("data/witnesses.toml", settings("publish"));
+    assert_eq!(check().unwrap()["state"], "warning");
 }
 
 #[test]

@@ -2,45 +2,15 @@
 
 use serde_json::Value;
 
-use crate::support::{Dir, Ran, run, run_with, six_rows};
+use crate::support::{Dir, Ran, SEED, run, run_with, six_rows};
 
-const SEED: &str = "a secret of the test";
-
-/// A data directory with six reports, seeds, an epoch, a token of bob's and the trust bundle.
+/// A market with an epoch, a token of bob's and the trust bundle.
 fn market() -> Dir {
-    let dir = Dir::new();
-    let (file, data) = (dir.csv("trades.csv", &six_rows()), dir.file("data"));
-    run([
-        "import",
-        &file,
-        "--historical",
-        "--data",
-        &data,
-        "--key-seed",
-        SEED,
-    ])
-    .ok();
-    run(["policy", "set", "--seeds", "alice,carol", "--data", &data]).ok();
-    run(["epoch", "--data", &data]).ok();
-    run([
-        "token",
-        "request",
-        "--data",
-        &data,
-        "--alias",
-        "bob",
-        "--out",
-        &dir.file("token"),
-    ])
-    .ok();
-    run([
-        "trust-bundle",
-        "--data",
-        &data,
-        "--out",
-        &dir.file("bundle"),
-    ])
-    .ok();
+    let dir = crate::support::market();
+    let (data, token, bundle) = (dir.file("data"), dir.file("token"), dir.file("bundle"));
+    let request = ["token", "request", "--alias", "bob", "--out", &token];
+    run(request.into_iter().chain(["--data", &data])).ok();
+    run(["trust-bundle", "--data", &data, "--out", &bundle]).ok();
     dir
 }
 
@@ -86,9 +56,18 @@ fn from_trades_to_a_verified_token() {
     ] {
         assert!(said.lines().any(|l| l == line), "{line}: {said}");
     }
+    // The trades are of September 2026, and so is the score, whenever it was logged.
+    assert!(said.contains("score of:  2026-09-2"), "{said}");
     let mut json = vec!["--json"];
     json.extend(SHOP);
     let verdict = verify(&dir, &presentation, &json).json();
+    let as_of = verdict["as_of"].as_u64().unwrap();
+    assert!((1_790_000_000..1_790_001_000).contains(&as_of), "{as_of}");
+    let logged_after = verdict["entry_at"].as_u64().unwrap() / 1000 - as_of;
+    assert!(
+        verdict["score_age_s"].as_u64() >= Some(logged_after),
+        "{verdict}"
+    );
     let claims = verdict["claims"].as_object().unwrap();
     assert_eq!(
         claims.keys().collect::<Vec<_>>(),

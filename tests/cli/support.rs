@@ -1,9 +1,10 @@
 //! Running the program and looking at what it did.
 
 use std::{
-    io::Write as _,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use serde_json::Value;
@@ -119,6 +120,99 @@ impl Dir {
         write!(out, "{HEADER}\n{}\n", rows.join("\n")).unwrap();
         self.write(name, out.finish().unwrap())
     }
+}
+
+/// The seed of the agents' keys in [`imported`] and [`market`].
+pub(crate) const SEED: &str = "a secret of the test";
+
+/// A data directory with [`six_rows`].
+pub(crate) fn imported() -> (Dir, String) {
+    let dir = Dir::new();
+    let (file, data) = (dir.csv("trades.csv", &six_rows()), dir.file("data"));
+    let import = ["import", &file, "--historical", "--data", &data];
+    run(import.into_iter().chain(["--key-seed", SEED])).ok();
+    (dir, data)
+}
+
+/// The same with trust roots and an epoch.
+pub(crate) fn market() -> Dir {
+    let (dir, data) = imported();
+    run(["policy", "set", "--seeds", "alice,carol", "--data", &data]).ok();
+    run(["epoch", "--data", &data]).ok();
+    dir
+}
+
+/// A service on a data directory, killed when dropped.
+pub(crate) struct Serving {
+    child: Child,
+    pub(crate) url: String,
+    /// What it said of itself when it was ready.
+    pub(crate) ready: Value,
+    log: Arc<Mutex<String>>,
+}
+
+impl Serving {
+    pub(crate) fn on(data: &str) -> Self {
+        Self::with(data, &[])
+    }
+
+    pub(crate) fn with(data: &str, more: &[&str]) -> Self {
+        let args = ["serve", "--json", "--data", data, "--listen", "127.0.0.1:0"];
+        let mut child = command(args.into_iter().chain(more.iter().copied()))
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (mut lines, kept) = (child.stderr.take().unwrap(), log.clone());
+        // Somebody has to read on, or the service would wait for its log to be taken.
+        std::thread::spawn(move || {
+            let mut some = [0; 4096];
+            while let Ok(n @ 1..) = lines.read(&mut some) {
+                kept.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&some[..n]));
+            }
+        });
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|e| panic!("{e}: {line:?} {}", log.lock().unwrap()));
+        let url = format!("http://{}", ready["address"].as_str().unwrap());
+        Self {
+            child,
+            url,
+            ready,
+            log,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file with a fresh bearer token of this role, as `@FILE`.
+pub(crate) fn bearer(dir: &Dir, data: &str, role: &str) -> String {
+    let grant = ["access", "grant", "--role", role, "--json", "--data", data];
+    let granted = run(grant).json();
+    let file = dir.write(&format!("{role}.token"), granted["token"].as_str().unwrap());
+    format!("@{file}")
 }
 
 /// The folder of evaluation data; absent data is a failure, not a skipped test.

@@ -1,10 +1,6 @@
 //! Erasure: the tree stays, the bytes go, later epochs do without them, and only an operator may.
 
-use goodstanding::{
-    log::sequencer::Event,
-    token::access::{self, Role},
-};
-use goodstanding_score::policy::Policy;
+use goodstanding::token::access::{self, Role};
 use goodstanding_verify::{
     entry::{Body, Entry, ErasureReason},
     report::ReportId,
@@ -14,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{Service, T0, agent, payload, report, sign};
 
 fn operator(service: &Service) -> String {
-    access::grant(&service.app, "ops", &[Role::Operator], 3600).unwrap()
+    service.bearer(Role::Operator)
 }
 
 async fn erase(service: &Service, token: &str, id: &str, reason: &str) -> (u16, Value) {
@@ -27,22 +23,6 @@ async fn erase(service: &Service, token: &str, id: &str, reason: &str) -> (u16, 
         .await
         .unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
-}
-
-/// Trust roots, so that there can be epochs.
-async fn with_roots(service: &Service) {
-    let mut policy = Policy::preset("agent-market").unwrap();
-    policy.seeds = vec![agent(1).did()];
-    let body = Body::Policy {
-        version: 2,
-        policy: policy.to_value(),
-    };
-    let event = Event {
-        body,
-        at_ms: None,
-        epoch: None,
-    };
-    service.app.log.log(event).await.unwrap();
 }
 
 async fn bodies(service: &Service) -> Vec<Value> {
@@ -62,7 +42,7 @@ async fn claims_of(service: &Service, n: u32) -> Value {
 #[tokio::test]
 async fn the_tree_stays_and_later_epochs_do_without_the_report() {
     let service = Service::start(T0).await;
-    with_roots(&service).await;
+    service.set_seeds(&[1]).await;
     let token = operator(&service);
     let jws = report(&agent(1), &agent(2), "to-be-erased", T0 - 60);
     let (_, first) = service.submit(&jws).await;

@@ -4,7 +4,6 @@ use goodstanding::{
     log::sequencer::Event,
     token::access::{self, Role},
 };
-use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     bundle::TrustBundle,
     entry::{Body, KeyUse},
@@ -26,24 +25,14 @@ async fn market() -> Service {
         let body = payload(&buyer, &seller, &format!("t-{n}"), T0 - 60);
         assert_eq!(service.submit(sign(&buyer, &body)).await.0, 201);
     }
-    let mut policy = Policy::preset("agent-market").unwrap();
-    policy.seeds = vec![agent(0).did()];
-    let event = Event {
-        body: Body::Policy {
-            version: 2,
-            policy: policy.to_value(),
-        },
-        at_ms: None,
-        epoch: None,
-    };
-    service.app.log.log(event).await.unwrap();
+    service.set_seeds(&[0]).await;
     goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.app.log.publish().await.unwrap();
     service
 }
 
 fn operator(service: &Service) -> String {
-    access::grant(&service.app, "ops", &[Role::Operator], 3650 * DAY).unwrap()
+    service.bearer(Role::Operator)
 }
 
 async fn change(service: &Service, token: &str, body: Value) -> (u16, Value) {

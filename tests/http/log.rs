@@ -115,6 +115,42 @@ async fn only_what_is_published_is_served() {
 }
 
 #[tokio::test]
+async fn a_range_that_ends_before_it_begins_is_refused() {
+    let service = Service::start(T0).await;
+    service.app.log.publish().await.unwrap();
+    let size = service.log_size();
+    for (path, status, code) in [
+        (
+            "/v1/log/bodies?start=2&end=1".to_owned(),
+            400,
+            "request.parameter_invalid",
+        ),
+        (
+            "/v1/log/consistency?from=2&to=1".to_owned(),
+            400,
+            "request.parameter_invalid",
+        ),
+        (
+            format!("/v1/log/bodies?start={}", size + 1),
+            404,
+            "log.leaf_unknown",
+        ),
+    ] {
+        let response = service.get(&path).await;
+        assert_eq!(response.status(), status, "{path}");
+        let problem: serde_json::Value = response.json().await.unwrap();
+        assert_eq!(problem["code"], code, "{path}");
+    }
+    // An empty range is one, also at the very end: who polls for more has reached it.
+    for path in ["?start=1&end=1".to_owned(), format!("?start={size}")] {
+        let response = service.get(&format!("/v1/log/bodies{path}")).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.text().await.unwrap(), "", "{path}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn publishing_is_at_most_once_a_second_and_receipts_wait_for_it() {
     let service = Service::start(T0).await;
     service.app.log.publish().await.unwrap();

@@ -11,12 +11,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aliases;
 mod api;
 mod erasure;
 mod keys;
 mod log;
+mod metrics;
 mod reports;
 mod successor;
 mod tlog;
 mod tokens;
+mod visible;
 mod witnesses;

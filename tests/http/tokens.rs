@@ -1,11 +1,10 @@
 //! Tokens end to end: over HTTP to the holder, offline at the verifier, and every part of them changed by one byte.
 
-use goodstanding::{keys::SecretKey, log::sequencer::Event};
-use goodstanding_score::policy::Policy;
+use goodstanding::keys::SecretKey;
 use goodstanding_verify::{
     b64,
     bundle::TrustBundle,
-    entry::{Body, KeyUse},
+    entry::KeyUse,
     sdjwt,
     token::{HolderCheck, Requirement, Requirements, verify},
 };
@@ -35,23 +34,7 @@ async fn market() -> Service {
             .iter()
             .all(|a| a["leaf_index"].is_u64())
     );
-    let mut policy = Policy::preset("agent-market").unwrap();
-    policy.seeds = vec![agent(0).did(), agent(1).did()];
-    policy.seeds.sort_unstable();
-    let body = Body::Policy {
-        version: 2,
-        policy: policy.to_value(),
-    };
-    service
-        .app
-        .log
-        .log(Event {
-            body,
-            at_ms: None,
-            epoch: None,
-        })
-        .await
-        .unwrap();
+    service.set_seeds(&[0, 1]).await;
     goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.app.log.publish().await.unwrap();
     service

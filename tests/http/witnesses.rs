@@ -8,11 +8,9 @@ use goodstanding::{
     keys::{KeyFile, SecretKey},
     log::sign::LogSigner,
 };
-use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     bundle::TrustBundle,
     checkpoint::SignedCheckpoint,
-    entry::Body,
     note::VerifierKey,
     proof::TlogProof,
     token::{HolderCheck, Requirements, Witnessed, verify},
@@ -101,19 +99,7 @@ async fn a_quorum_makes_a_witnessed_checkpoint_and_everything_carries_it() {
     }
     let answers = service.submit_lines(&lines).await;
     let first = answers[0].clone();
-    let mut policy = Policy::preset("agent-market").unwrap();
-    policy.seeds = vec![agent(0).did(), agent(1).did()];
-    policy.seeds.sort_unstable();
-    let body = Body::Policy {
-        version: 2,
-        policy: policy.to_value(),
-    };
-    let event = goodstanding::log::sequencer::Event {
-        body,
-        at_ms: None,
-        epoch: None,
-    };
-    service.app.log.log(event).await.unwrap();
+    service.set_seeds(&[0, 1]).await;
     goodstanding::epoch::run(&service.app, None).await.unwrap();
     service.app.log.publish().await.unwrap();
 

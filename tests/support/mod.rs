@@ -19,8 +19,12 @@ use goodstanding::{
     config::Config,
     http,
     keys::SecretKey,
+    log::sequencer::Event,
+    token::access::{self, Role},
 };
-use goodstanding_verify::{note::VerifierKey, proof::TlogProof, witness_policy::WitnessPolicy};
+use goodstanding_verify::{
+    entry::Body, note::VerifierKey, proof::TlogProof, witness_policy::WitnessPolicy,
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -189,6 +193,28 @@ impl Service {
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// Logs the policy in force with these agents as trust roots.
+    pub async fn set_seeds(&self, seeds: &[u32]) {
+        let before = self.app.log.shared().policy().unwrap();
+        let mut policy = before.policy.clone();
+        policy.seeds = seeds.iter().map(|n| agent(*n).did()).collect();
+        policy.seeds.sort_unstable();
+        let event = Event {
+            body: Body::Policy {
+                version: before.version + 1,
+                policy: policy.to_value(),
+            },
+            at_ms: None,
+            epoch: None,
+        };
+        self.app.log.log(event).await.unwrap();
+    }
+
+    /// A bearer token that outlives every clock of the tests.
+    pub fn bearer(&self, role: Role) -> String {
+        access::grant(&self.app, "tests", &[role], 100 * 365 * 86_400).unwrap()
     }
 
     pub fn log_size(&self) -> u64 {

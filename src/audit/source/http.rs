@@ -47,6 +47,17 @@ const SMALL: usize = 65_536;
 pub struct HttpSource {
     base: String,
     http: reqwest::Client,
+    bearer: Option<Bearer>,
+}
+
+/// A bearer token, which its debug form leaves out.
+#[derive(Clone)]
+struct Bearer(String);
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bearer")
+    }
 }
 
 #[derive(Deserialize)]
@@ -109,7 +120,18 @@ impl HttpSource {
         Ok(Self {
             base: url.trim_end_matches('/').to_owned(),
             http: builder.build().map_err(|e| bad(&e.to_string()))?,
+            bearer: None,
         })
+    }
+
+    /// The same, with an auditor's bearer token in every request: for a log whose reports are for auditors alone. Where a
+    /// redirect leads to another host, the token does not go along.
+    #[must_use]
+    pub fn with_bearer(self, token: &str) -> Self {
+        Self {
+            bearer: Some(Bearer(token.to_owned())),
+            ..self
+        }
     }
 
     fn odd(&self, path: &str, why: &str) -> Fault {
@@ -134,7 +156,10 @@ impl HttpSource {
         deadline: Duration,
     ) -> Result<Option<Response>, (Fault, Option<Duration>)> {
         let moment = Some(Duration::from_millis(500));
-        let request = self.http.get(format!("{}{path}", self.base));
+        let mut request = self.http.get(format!("{}{path}", self.base));
+        if let Some(Bearer(token)) = &self.bearer {
+            request = request.bearer_auth(token);
+        }
         let response = request.timeout(deadline).send().await;
         let response = response.map_err(|e| (self.lost(path, &e), moment))?;
         let status = response.status();
@@ -154,6 +179,13 @@ impl HttpSource {
         let body = self.read(path, response, SMALL).await.unwrap_or_default();
         let value: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name| value.get(name).and_then(Value::as_str).unwrap_or_default();
+        // Who asks has to do something about these: they keep their own code.
+        for code in [Code::AuthMissing, Code::AuthInvalid, Code::AuthForbidden] {
+            if text("code") == code.as_str() {
+                let detail = format!("{}{path}: {}", self.base, text("detail"));
+                return Err((Fault::new(code, detail), None));
+            }
+        }
         let why = format!("HTTP {status} {} {}", text("code"), text("detail"));
         let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
         let fault = self.odd(path, why.trim_end());

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Ctx,
     client::Client,
-    output::{self, Usage, say, unreadable},
+    output::{self, Usage, say, unreadable, unwritable},
     serve::{default_issuer, listen, stop_on_signal},
 };
 use crate::{
@@ -124,7 +124,7 @@ fn empty(data: &Path) -> anyhow::Result<PathBuf> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(unreadable(data.display(), &error).into()),
     }
-    std::fs::create_dir_all(data).map_err(|e| unreadable(data.display(), &e))?;
+    std::fs::create_dir_all(data).map_err(|e| unwritable(data.display(), &e))?;
     Ok(std::path::absolute(data)?)
 }
 
@@ -143,7 +143,7 @@ fn fresh() -> anyhow::Result<PathBuf> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
         .create(&path)
-        .map_err(|e| unreadable(path.display(), &e))?;
+        .map_err(|e| unwritable(path.display(), &e))?;
     Ok(path)
 }
 

@@ -141,7 +141,7 @@ impl<'a> Story<'a> {
         let market = Market::generate(MARKET_SEED, self.app.clock.now_s());
         self.show_market(&market)?;
         let agents = Arc::new(derive_agents(&market)?);
-        name_agents(self.app, &agents).await?;
+        name_agents(self.app, agents.iter()).await?;
         self.submit(&market, agents.clone()).await?;
         let seeds = SEEDS.iter().filter_map(|name| agents.did(name)).collect();
         let entry = set_seeds(self.app, seeds).await?;

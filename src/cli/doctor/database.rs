@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     app,
-    cli::output::utc,
+    cli::output::{count, utc},
     log::{
         guard::HeadGuard,
         sequencer::MOST_AHEAD_MS,
@@ -191,9 +191,9 @@ pub(super) fn policy(facts: &Facts) -> Vec<Check> {
         ),
         Some(Ok(policy)) if db.epoch.is_some() && reaches_only_roots(db.reached, policy) => {
             let detail = format!(
-                "{} trust roots, and in the newest epoch flow reached {} agents",
-                policy.seeds.len(),
-                db.reached
+                "{}, and in the newest epoch flow reached {}",
+                count(policy.seeds.len(), "trust root"),
+                count(db.reached, "agent")
             );
             Check::warning(
                 NAME,
@@ -204,9 +204,9 @@ pub(super) fn policy(facts: &Facts) -> Vec<Check> {
         Some(Ok(policy)) => Check::ok(
             NAME,
             format!(
-                "{} trust roots, flow reached {} agents",
-                policy.seeds.len(),
-                db.reached
+                "{}, flow reached {}",
+                count(policy.seeds.len(), "trust root"),
+                count(db.reached, "agent")
             ),
         ),
     }]
@@ -225,9 +225,9 @@ pub(super) fn epoch(facts: &Facts) -> Vec<Check> {
     };
     let age_s = facts.now_s().saturating_sub(at_ms / 1000);
     let detail = format!(
-        "the newest is of {}, {} entries ago",
+        "the newest is of {}, {} ago",
         utc(at_ms / 1000),
-        size.saturating_sub(index + 1)
+        count(size.saturating_sub(index + 1), "entry")
     );
     vec![if index + 1 < size && age_s > 2 * HOUR_S {
         Check::warning(

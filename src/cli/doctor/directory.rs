@@ -6,7 +6,7 @@ use super::{Check, facts::Facts};
 use crate::{
     app,
     backup::Last,
-    cli::output::utc,
+    cli::output::{count, utc},
     code::Code,
     fsck::files::{key_files, key_problems, mode},
     log::witness::Witnesses,
@@ -94,7 +94,7 @@ pub(super) fn lock(facts: &Facts) -> Vec<Check> {
     }
     vec![match app::lock(&facts.data) {
         Ok(_) => Check::ok(NAME, "nobody has the directory open"),
-        Err(fault) if fault.is(Code::DataLocked) => match holder(&path) {
+        Err(fault) if fault.is(Code::DataLocked) => match app::holder(&path) {
             Some(pid) => Check::ok(NAME, format!("process {pid} has the directory open")),
             None => Check::ok(NAME, "another process has the directory open"),
         },
@@ -104,24 +104,6 @@ pub(super) fn lock(facts: &Facts) -> Vec<Check> {
             "run as the user that the service runs as",
         ),
     }]
-}
-
-/// The process that holds the lock, where `/proc/locks` tells.
-#[cfg(unix)]
-fn holder(path: &Path) -> Option<u32> {
-    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).ok()?).to_string();
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let at = fields.iter().position(|field| *field == "FLOCK")?;
-        let held = fields.get(at + 4)?.rsplit(':').next() == Some(inode.as_str());
-        fields.get(at + 3).filter(|_| held)?.parse().ok()
-    })
-}
-
-#[cfg(not(unix))]
-fn holder(_: &Path) -> Option<u32> {
-    None
 }
 
 pub(super) fn space(facts: &Facts) -> Vec<Check> {
@@ -171,8 +153,9 @@ pub(super) fn backup(facts: &Facts) -> Vec<Check> {
         Some(last) => {
             let behind = facts.size().unwrap_or(0).saturating_sub(last.size);
             let detail = format!(
-                "the last one is of {}, {behind} entries ago",
-                utc(last.made_at)
+                "the last one is of {}, {} ago",
+                utc(last.made_at),
+                count(behind, "entry")
             );
             if behind > 0 && facts.now_s().saturating_sub(last.made_at) > DAY_S {
                 Check::warning(NAME, detail, MAKE)

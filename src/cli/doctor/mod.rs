@@ -8,6 +8,7 @@ mod database;
 mod directory;
 mod facts;
 mod remote;
+mod witnessed;
 
 use std::path::PathBuf;
 
@@ -93,6 +94,7 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let data: PathBuf = ctx.data();
     let facts = Facts::gather(&data, Clock::System.now_ms()).await;
     let mut checks: Vec<Check> = LOCAL.iter().flat_map(|check| check(&facts)).collect();
+    checks.extend(witnessed::checks(&data, &facts).await);
     if let Some(url) = &args.url {
         checks.extend(remote::checks(url, &facts).await);
     }

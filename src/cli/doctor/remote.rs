@@ -6,6 +6,7 @@ use goodstanding_verify::checkpoint::SignedCheckpoint;
 use serde_json::Value;
 
 use super::{Check, facts::Facts};
+use crate::cli::output::{count, count_of};
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,7 +109,7 @@ fn witnesses(ready: &Value) -> Vec<Check> {
     let waits = report["when_missed"] == "wait";
     let size = ready["witnessed_size"].as_u64().unwrap_or(0);
     let mut found = vec![match report["met"].as_bool() {
-        Some(true) => Check::ok(NAME, format!("met; {size} entries witnessed")),
+        Some(true) => Check::ok(NAME, format!("met; {} witnessed", count(size, "entry"))),
         None => Check::warning(
             NAME,
             "no witness was asked yet",
@@ -116,12 +117,15 @@ fn witnesses(ready: &Value) -> Vec<Check> {
         ),
         Some(false) if waits => Check::problem(
             NAME,
-            format!("missed: nothing beyond {size} entries is published"),
+            format!(
+                "missed: nothing beyond {} is published",
+                count(size, "entry")
+            ),
             "ask the operators of the witnesses below; docs/WITNESSES.md",
         ),
         Some(false) => Check::problem(
             NAME,
-            format!("missed: tokens stay at {size} entries"),
+            format!("missed: tokens stay at {}", count(size, "entry")),
             "ask the operators of the witnesses below; docs/WITNESSES.md",
         ),
     }];
@@ -131,7 +135,10 @@ fn witnesses(ready: &Value) -> Vec<Check> {
         match witness["last"].as_str().unwrap_or_default() {
             "ok" => found.push(Check::ok(
                 "witness",
-                format!("{name} cosigned {} entries", witness["cosigned_size"]),
+                format!(
+                    "{name} cosigned {}",
+                    count_of(&witness["cosigned_size"], "entry")
+                ),
             )),
             "ahead" => found.push(Check::problem(
                 "witness",
@@ -164,7 +171,7 @@ fn checkpoint(note: &str, log_size: Option<u64>, facts: &Facts) -> Check {
     let Some(key) = &facts.log_key else {
         return Check::warning(
             NAME,
-            format!("{size} entries; its signature was not checked"),
+            format!("{}; its signature was not checked", count(size, "entry")),
             "name the service's data directory with --data",
         );
     };
@@ -177,11 +184,14 @@ fn checkpoint(note: &str, log_size: Option<u64>, facts: &Facts) -> Check {
     }
     let lag = log_size.unwrap_or(size).saturating_sub(size);
     if lag > LAG {
-        let detail = format!("{size} entries published, {lag} are waiting");
+        let detail = format!("{} published, {lag} waiting", count(size, "entry"));
         return Check::problem(NAME, detail, "the service's log says why publishing fails");
     }
     Check::ok(
         NAME,
-        format!("{size} entries published, signed by this log's key, {lag} waiting"),
+        format!(
+            "{} published, signed by this log's key, {lag} waiting",
+            count(size, "entry")
+        ),
     )
 }

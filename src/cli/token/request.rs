@@ -49,7 +49,7 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
             let alias = alias.as_deref().unwrap_or_default();
             let issued = ctx
                 .with_app(async |app| {
-                    let agent = agent_named(app, alias).await?;
+                    let agent = agent_named(app.store.as_ref(), alias).await?;
                     app.log.publish().await?;
                     Ok(issue::issue(app, &agent).await?)
                 })

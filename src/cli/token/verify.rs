@@ -97,6 +97,8 @@ pub(super) fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
         let mut shown = serde_json::to_value(&verdict)?;
         if let Some(members) = shown.as_object_mut() {
             members.insert("valid".into(), true.into());
+            let age_s = now.saturating_sub(verdict.as_of);
+            members.insert("score_age_s".into(), age_s.into());
         }
         output::json(&shown)
     } else {
@@ -125,11 +127,17 @@ fn show(verdict: &Verdict, now: u64) -> anyhow::Result<()> {
     say!("agent:     {}", verdict.subject);
     say!("issuer:    {}", verdict.issuer);
     let logged = verdict.entry_at / 1000;
+    let age = |then: u64| output::age(now.saturating_sub(then));
     say!(
-        "epoch:     {}, logged {} ({} s ago)",
+        "score of:  {} ({} old)",
+        utc(verdict.as_of),
+        age(verdict.as_of)
+    );
+    say!(
+        "epoch:     {}, logged {} ({} ago)",
         verdict.epoch,
         utc(logged),
-        now.saturating_sub(logged)
+        age(logged)
     );
     say!("expires:   {}", utc(verdict.exp));
     let holder = match verdict.holder {

@@ -475,7 +475,7 @@ fn digits<T: FromStr>(cell: &str) -> Option<T> {
 }
 
 /// A name that is not mistaken for a DID: the importer has to have its key.
-fn is_alias(cell: &str) -> bool {
+pub fn is_alias(cell: &str) -> bool {
     (1..=MAX_ALIAS).contains(&cell.chars().count())
         && !cell.starts_with("did:key:")
         && cell.trim() == cell

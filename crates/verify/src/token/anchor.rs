@@ -18,6 +18,8 @@ const MAX_PATH: usize = 64;
 pub(super) struct Anchored {
     /// Log time of the epoch entry, Unix milliseconds.
     pub(super) at: u64,
+    /// The epoch's `as_of`, Unix seconds.
+    pub(super) as_of: u64,
     pub(super) quorum: Quorum,
 }
 
@@ -78,6 +80,7 @@ pub(super) fn check(payload: &TokenPayload<'_>, policy: &WitnessPolicy) -> Resul
     let quorum = policy.evaluate(&signed)?;
     Ok(Anchored {
         at: entry.at,
+        as_of: epoch.as_of,
         quorum,
     })
 }

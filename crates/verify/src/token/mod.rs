@@ -137,6 +137,8 @@ pub struct Verdict {
     pub status: Status,
     /// Log time of the epoch entry, Unix milliseconds.
     pub entry_at: u64,
+    /// What time the score is of, Unix seconds: the epoch's `as_of`. Before `entry_at`, and by much where old trades were imported.
+    pub as_of: u64,
     /// Issue time, Unix seconds.
     pub iat: u64,
     /// Expiry, Unix seconds.
@@ -234,6 +236,7 @@ pub fn verify(
         witnessed,
         status,
         entry_at: anchored.at,
+        as_of: anchored.as_of,
         iat: payload.iat,
         exp: payload.exp,
         claims,
