@@ -24,7 +24,7 @@ use crate::{
         end::{self, META},
         guard::{DiskFile, GuardFile, HeadGuard},
         sequencer::{self, Event, Handle},
-        sign::LogSigner,
+        sign::{LOG_VKEY, LogSigner},
         tenure::{self, Left, Tenure},
         tiles::Tiles,
         witness::Witnesses,
@@ -36,9 +36,6 @@ use crate::{
     },
     token::{self, access_book::AccessBook, nonce::Nonces},
 };
-
-/// Name of the setting that keeps the log's verifier key: who has lost the secret one can still say whose log it was.
-pub const LOG_VKEY: &str = "log_vkey";
 
 /// The head guard's file.
 const HEAD_GUARD: &str = "head.guard";

@@ -311,7 +311,7 @@ async fn stored(store: &dyn crate::store::Store) -> anyhow::Result<Value> {
     Ok(json!({
         "items": keys::list(&events, published, Clock::System.now_s())?,
         "next_cursor": null,
-        "log": store.meta(crate::app::LOG_VKEY).await?,
+        "log": store.meta(crate::log::sign::LOG_VKEY).await?,
     }))
 }
 

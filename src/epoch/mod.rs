@@ -87,13 +87,7 @@ async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, 
         Some(epoch) => (epoch.number, entry_of(&epoch)?.as_of),
     };
     let as_of = check_as_of(app, as_of, previous.1).await?;
-    let log_size = app
-        .log
-        .shared()
-        .head
-        .borrow()
-        .as_ref()
-        .map_or(0, |head| head.size);
+    let log_size = app.log.shared().size();
     let (policy_index, policy) = evidence::policy_at(app.store.as_ref(), log_size).await?;
     let number = previous.0 + 1;
     let mut salt_key = [0; 32];
@@ -166,13 +160,7 @@ async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, 
 /// # Errors
 /// `epoch.unchanged`, and those of [`run`].
 pub async fn run_if_changed(app: &Arc<App>) -> Result<Summary, Fault> {
-    let size = app
-        .log
-        .shared()
-        .head
-        .borrow()
-        .as_ref()
-        .map_or(0, |head| head.size);
+    let size = app.log.shared().size();
     if app
         .store
         .epoch(None)

@@ -27,7 +27,7 @@ use crate::{
     log::{
         end,
         guard::{DiskFile, GuardFile as _, HeadGuard},
-        sign::LogSigner,
+        sign::{LOG_VKEY, LogSigner},
         tenure,
     },
     store::{
@@ -318,7 +318,7 @@ async fn log_key(
     let place = "keys/log.json";
     // A log that ended because its key was lost, or a backup without keys: the database remembers which one it was.
     if !data.join(place).exists()
-        && let Some(remembered) = snapshot.meta(crate::app::LOG_VKEY).await?
+        && let Some(remembered) = snapshot.meta(LOG_VKEY).await?
     {
         let may_lack = snapshot.meta(tenure::COPY).await?.is_some()
             || snapshot.meta(end::META).await?.is_some();

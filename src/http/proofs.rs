@@ -120,13 +120,7 @@ pub(super) fn covered(app: &App, size: u64, published: u64) -> Result<(), Fault>
     if size <= published {
         return Ok(());
     }
-    let signed = app
-        .log
-        .shared()
-        .head
-        .borrow()
-        .as_ref()
-        .map_or(0, |h| h.size);
+    let signed = app.log.shared().size();
     if size <= signed {
         let detail = format!("{published} of {signed} entries are published so far");
         return Err(Fault::new(Code::NotPublished, detail));

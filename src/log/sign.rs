@@ -10,6 +10,9 @@ use goodstanding_verify::{
 
 use crate::keys::SecretKey;
 
+/// Name of the setting that keeps the log's verifier key: who has lost the secret one can still say whose log it was.
+pub const LOG_VKEY: &str = "log_vkey";
+
 /// The log's signing key under the log's name. The origin is the key's name.
 #[derive(Clone, Debug)]
 pub struct LogSigner {

@@ -12,12 +12,12 @@ use goodstanding_verify::{
 
 use super::{Introduction, ServedBody, ServedPolicy, ServedStatement, Source};
 use crate::{
-    app::{LOG_VKEY, Reader},
+    app::Reader,
     audit::finding::{Failure, Place},
     code::{Code, Fault},
     keys::KeyFile,
     log::{
-        sign::LogSigner,
+        sign::{LOG_VKEY, LogSigner},
         witness::{WhenMissed, Witnesses},
     },
     store::{Store, Tree},

@@ -139,6 +139,11 @@ impl Shared {
 }
 
 impl Shared {
+    /// Entries under the newest signed head.
+    pub fn size(&self) -> u64 {
+        self.head.borrow().as_ref().map_or(0, |head| head.size)
+    }
+
     /// Reads from the store what the first `size` entries, those of the head, say.
     pub(in crate::log) async fn load(&self, store: &dyn Store, size: u64) -> Result<(), Fault> {
         self.load_end(store).await?;

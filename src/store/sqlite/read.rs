@@ -74,14 +74,7 @@ impl SqliteStore {
         .fetch_optional(&self.readers)
         .await
         .map_err(unavailable)?;
-        row.map(|row| {
-            Ok(Published {
-                size: to_u64(row.get(0))?,
-                published_ms: to_u64(row.get(1))?,
-                note: row.get(2),
-            })
-        })
-        .transpose()
+        row.as_ref().map(super::published_row).transpose()
     }
 
     pub(super) async fn read_admission_facts(
