@@ -144,9 +144,11 @@ impl Stage {
 
 /// All places that write, and some that read, spread over the whole run.
 fn sample(found: Vec<Site>) -> Vec<Site> {
-    let (writing, reading): (Vec<_>, Vec<_>) = found
+    let (writing, mut reading): (Vec<_>, Vec<_>) = found
         .into_iter()
         .partition(|site| WRITING.contains(&site.call.as_str()));
+    // How often a page is read or a file looked at depends on who comes first.
+    reading.retain(|site| site.nth <= 8);
     let spread = |sites: Vec<Site>| {
         let step = sites.len().div_ceil(MOST).max(1);
         sites.into_iter().step_by(step)
