@@ -3,6 +3,8 @@
 //! The log is the truth; the database is its working copy. Every write goes through one task
 //! ([`crate::log::sequencer`]), which is never cancelled; reads may come from anywhere.
 
+mod convert;
+pub mod postgres;
 pub mod sqlite;
 mod types;
 
