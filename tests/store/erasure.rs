@@ -13,7 +13,7 @@ async fn some(store: &dyn Store) -> (Log, Vec<NewReport>) {
     let mut log = Log::default();
     let mut reports = vec![report(1, 2, "t"), report(2, 1, "t"), report(1, 3, "u")];
     reports[2].documents = vec![hash("document")];
-    reports[2].market = "https://other.example".to_owned();
+    "https://other.example".clone_into(&mut reports[2].market);
     log.reports(store, 1, reports.clone()).await;
     (log, reports)
 }

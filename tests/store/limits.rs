@@ -11,7 +11,7 @@ use crate::fixture::{Log, did, hash, report};
 
 const LARGEST: u64 = i64::MAX as u64;
 
-fn is_refused<T: std::fmt::Debug>(answer: Result<T, Error>) {
+fn is_refused<T: std::fmt::Debug>(answer: &Result<T, Error>) {
     assert!(matches!(answer, Err(Error::Unsupported(_))), "{answer:?}");
 }
 
@@ -19,40 +19,40 @@ pub(crate) async fn numbers_beyond_the_database_are_refused(store: Arc<dyn Store
     let mut log = Log::default();
     log.reports(&*store, 1, vec![report(1, 2, "t")]).await;
     let much = LARGEST + 1;
-    is_refused(store.checkpoints(much, 1).await);
-    is_refused(store.newest_checkpoints(u64::MAX, 1).await);
-    is_refused(store.published_of(much).await);
-    is_refused(store.entries(0, much).await);
-    is_refused(store.events("policy", much).await);
-    is_refused(store.bodies(much, much, 1).await);
-    is_refused(store.log_bodies(0, much, 1).await);
-    is_refused(store.erased_since(much).await);
-    is_refused(store.index_at(much).await);
-    is_refused(store.epoch(Some(much)).await);
-    is_refused(store.epochs(much, 1).await);
-    is_refused(store.statements(much, 0, 1).await);
-    is_refused(store.statements(0, much, 1).await);
-    is_refused(store.statements_of(&did(1), much, 1).await);
-    is_refused(store.status_list(much).await);
-    is_refused(store.tile(Tree::Log, TileId { level: 0, n: much }).await);
+    is_refused(&store.checkpoints(much, 1).await);
+    is_refused(&store.newest_checkpoints(u64::MAX, 1).await);
+    is_refused(&store.published_of(much).await);
+    is_refused(&store.entries(0, much).await);
+    is_refused(&store.events("policy", much).await);
+    is_refused(&store.bodies(much, much, 1).await);
+    is_refused(&store.log_bodies(0, much, 1).await);
+    is_refused(&store.erased_since(much).await);
+    is_refused(&store.index_at(much).await);
+    is_refused(&store.epoch(Some(much)).await);
+    is_refused(&store.epochs(much, 1).await);
+    is_refused(&store.statements(much, 0, 1).await);
+    is_refused(&store.statements(0, much, 1).await);
+    is_refused(&store.statements_of(&did(1), much, 1).await);
+    is_refused(&store.status_list(much).await);
+    is_refused(&store.tile(Tree::Log, TileId { level: 0, n: much }).await);
     let beyond = ReportFilter {
         from_index: much,
         limit: 1,
         ..ReportFilter::default()
     };
-    is_refused(store.reports(&beyond).await);
+    is_refused(&store.reports(&beyond).await);
     let published = Published {
         size: much,
         published_ms: 0,
         note: String::new(),
     };
-    is_refused(store.publish(&published).await);
+    is_refused(&store.publish(&published).await);
     let mut commit = log.plan(2, vec![report(3, 4, "u")], None);
     commit.reports[0].at_ms = much;
-    is_refused(store.commit(&commit).await);
+    is_refused(&store.commit(&commit).await);
     let mut commit = log.plan(2, Vec::new(), Some("policy"));
     commit.head.size = much;
-    is_refused(store.commit(&commit).await);
+    is_refused(&store.commit(&commit).await);
     assert_eq!(store.head().await.unwrap(), log.head);
     assert_eq!(store.entries(0, 9).await.unwrap().len(), 1);
 }

@@ -31,7 +31,8 @@ fn files(database: &str) -> BTreeMap<String, String> {
     let files = std::fs::read_dir(dir.join(database)).unwrap();
     let hash = |path: &Path| {
         let digest = Sha256::digest(std::fs::read(path).unwrap());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        let hex: Vec<_> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        hex.concat()
     };
     files
         .map(|file| file.unwrap())

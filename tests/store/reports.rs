@@ -54,7 +54,7 @@ async fn several(store: &dyn Store) -> Log {
         report(3, 1, "a"),
         report(3, 2, "c"),
     ];
-    reports[5].market = "https://other.example".to_owned();
+    "https://other.example".clone_into(&mut reports[5].market);
     log.reports(store, 2, reports).await;
     log
 }
@@ -346,7 +346,7 @@ pub(crate) async fn a_full_batch_is_stored(store: Arc<dyn Store>) {
     let mut log = Log::default();
     for batch in 0..3_u32 {
         let new = |n: u32| NewReport {
-            role: if n % 2 == 0 {
+            role: if n.is_multiple_of(2) {
                 Role::Buyer
             } else {
                 Role::Seller

@@ -87,9 +87,8 @@ impl Drop for Database {
                 .unwrap();
             runtime.block_on(execute(&server, &drop));
         });
-        if dropped.join().is_err() && !std::thread::panicking() {
-            panic!("{} could not be dropped", self.name);
-        }
+        let done = dropped.join().is_ok() || std::thread::panicking();
+        assert!(done, "{} could not be dropped", self.name);
     }
 }
 
@@ -178,7 +177,7 @@ impl Cluster {
             .unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.server = Some(command.spawn().unwrap());
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_mins(1);
         let ready = || {
             let mut ready = Command::new(self.bin.join("pg_isready"));
             ready.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);

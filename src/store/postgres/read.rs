@@ -6,7 +6,7 @@ use sqlx::{Row as _, postgres::PgRow};
 use super::{
     PostgresStore,
     session::{all, one, optional},
-    sql::{self, Filtered},
+    sql,
 };
 use crate::{
     log::tree::{Tile, TileId, Touched},
@@ -266,12 +266,12 @@ impl PostgresStore {
         &self,
         filter: &ReportFilter,
     ) -> Result<Vec<StoredReport>, Error> {
-        let sql = sql::reports(Filtered {
-            subject: filter.subject.is_some(),
-            reporter: filter.reporter.is_some(),
-            market: filter.market.is_some(),
-            trade_id: filter.trade_id.is_some(),
-        });
+        let sql = sql::reports([
+            filter.subject.is_some(),
+            filter.reporter.is_some(),
+            filter.market.is_some(),
+            filter.trade_id.is_some(),
+        ]);
         // Made of constants only.
         let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(to_i64(filter.from_index)?)

@@ -183,40 +183,25 @@ statements! {
     REPLACE_META = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 }
 
-/// Which conditions a list of reports has besides the smallest index. Each combination is a statement of its own, so that
-/// none is planned for conditions that it does not have.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Filtered {
-    pub(super) subject: bool,
-    pub(super) reporter: bool,
-    pub(super) market: bool,
-    pub(super) trade_id: bool,
-}
+/// Which conditions a list of reports has besides the smallest index: on subject, reporter, market, trade id. Each combination is
+/// a statement of its own, so that none is planned for conditions that it does not have.
+pub(super) type Filtered = [bool; 4];
 
 /// `$1` is the smallest index and `$2` the limit; then subject, reporter, market and trade id, those that there are.
 pub(super) fn reports(filtered: Filtered) -> String {
     let conditions = [
-        (
-            filtered.subject,
-            "r.subject = (SELECT id FROM agents WHERE key = ",
-            ")",
-        ),
-        (
-            filtered.reporter,
-            "r.reporter = (SELECT id FROM agents WHERE key = ",
-            ")",
-        ),
-        (
-            filtered.market,
-            "r.market = (SELECT id FROM markets WHERE name = ",
-            ")",
-        ),
-        (filtered.trade_id, "r.trade_id = ", ""),
+        ("r.subject = (SELECT id FROM agents WHERE key = ", ")"),
+        ("r.reporter = (SELECT id FROM agents WHERE key = ", ")"),
+        ("r.market = (SELECT id FROM markets WHERE name = ", ")"),
+        ("r.trade_id = ", ""),
     ];
+    let present = conditions
+        .iter()
+        .zip(filtered)
+        .filter(|(_, wanted)| *wanted);
     let mut sql = String::from(concat!(report!(), "WHERE r.idx >= $1"));
-    let present = conditions.iter().filter(|(present, ..)| *present);
-    for (place, (_, before, after)) in (3..).zip(present) {
-        sql.push_str(&format!(" AND {before}${place}{after}"));
+    for (place, ((before, after), _)) in (3..).zip(present) {
+        sql.extend([" AND ", before, &format!("${place}"), after]);
     }
     sql.push_str(" ORDER BY r.idx LIMIT $2");
     sql
@@ -229,12 +214,7 @@ pub fn all() -> Vec<(String, String)> {
         .map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned()))
         .collect();
     for bits in 0..16_u8 {
-        let filtered = Filtered {
-            subject: bits & 1 != 0,
-            reporter: bits & 2 != 0,
-            market: bits & 4 != 0,
-            trade_id: bits & 8 != 0,
-        };
+        let filtered = [1, 2, 4, 8].map(|bit| bits & bit != 0);
         all.push((format!("REPORTS {filtered:?}"), reports(filtered)));
     }
     all
