@@ -6,7 +6,7 @@ use goodstanding::store::{
     Error, Store as _,
     postgres::{Options, PostgresStore, Purpose, pool},
 };
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::{
     fixture::{Log, report},
@@ -137,6 +137,15 @@ async fn open_transactions(connection: &mut PgConnection) -> i64 {
         .unwrap()
 }
 
+/// With all four connections taken at once, so that each has come back before: no transaction is open.
+async fn none_open(pool: &PgPool, watch: &mut PgConnection) {
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(pool.acquire().await.unwrap());
+    }
+    assert_eq!(open_transactions(watch).await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_left_open_ends_when_its_connection_comes_back() {
     let database = Database::new().await;
@@ -156,18 +165,13 @@ async fn a_transaction_left_open_ends_when_its_connection_comes_back() {
         let _ = sqlx::query(statement).execute(&mut *connection).await;
         drop(connection);
     }
+    none_open(&pool, &mut watch).await;
     // And what dropping the future of `begin` leaves, wherever it was.
-    for n in 0..200_u32 {
-        let begun = tokio::time::timeout(Duration::from_micros(u64::from(n) * 10), pool.begin());
+    for n in 0..60_u32 {
+        let begun = tokio::time::timeout(Duration::from_micros(u64::from(n) * 20), pool.begin());
         drop(begun.await);
+        none_open(&pool, &mut watch).await;
     }
-    // All four at once: whatever comes back from the pool has no open transaction.
-    let mut held = Vec::new();
-    for _ in 0..4 {
-        held.push(pool.acquire().await.unwrap());
-    }
-    assert_eq!(open_transactions(&mut watch).await, 0);
-    drop(held);
     pool.close().await;
 }
 
