@@ -53,8 +53,9 @@ vectors: $(VENV)/ready
 clippy:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
+# With a PostgreSQL server of its own, or the one that GOODSTANDING_TEST_POSTGRES names.
 unit:
-	$(CARGO) test --workspace
+	.ci/with-postgres $(CARGO) test --workspace
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items

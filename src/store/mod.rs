@@ -4,7 +4,9 @@
 //! ([`crate::log::sequencer`]), which is never cancelled; reads may come from anywhere.
 
 pub mod cluster;
+mod convert;
 pub mod load;
+pub mod postgres;
 pub mod snapshot;
 pub mod sqlite;
 mod types;
@@ -51,7 +53,10 @@ pub enum Error {
 
 /// Everything the service asks of a database.
 ///
-/// Reads see committed state only. Methods that write are called by the writer task alone and are marked so.
+/// Reads see committed state only. Methods that write are called by the writer task alone and are marked so. Every
+/// implementation behaves alike, which `tests/store` holds against each: a number above `i64::MAX` is [`Error::Unsupported`]
+/// wherever it comes, and so is text with U+0000 that is to be written; asked for, such text is not found. A write that would break
+/// a rule of the tables (an index, id or name taken twice) is [`Error::Unavailable`] and leaves nothing.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The newest signed head, `None` before the first commit.
@@ -119,8 +124,8 @@ pub trait Store: Send + Sync + 'static {
     /// may have used and nobody can read any more.
     async fn erased_since(&self, log_size: u64) -> Result<u64, Error>;
 
-    /// Writer only. Takes what was deleted out of the database's files; `false` when a reader still holds on to it, and it
-    /// has to be tried again.
+    /// Writer only. Takes what was deleted out of the database's files, as far as that database can (docs/OPERATIONS.md says
+    /// what remains); `false` when a reader still holds on to it or the work still goes on, and it has to be asked again.
     async fn scrub(&self) -> Result<bool, Error>;
 
     /// One report by its id.

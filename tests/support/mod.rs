@@ -6,6 +6,8 @@
     reason = "each test binary uses its own part of this"
 )]
 
+pub mod memory;
+pub mod postgres;
 pub mod witness;
 
 use std::{

@@ -13,10 +13,7 @@ mod write;
 use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
-use goodstanding_verify::{
-    did::Did,
-    report::{ReportId, Role},
-};
+use goodstanding_verify::{did::Did, report::ReportId};
 use sqlx::{
     Row as _, SqlitePool,
     migrate::Migrator,
@@ -26,6 +23,7 @@ use sqlx::{
 use super::{
     AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
     Store, StoredBody, StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
+    convert::{bytes32, did, report_id, role_number, storable, to_i64, to_u64, tree_number},
 };
 use crate::log::tree::{Tile, TileId, Touched};
 
@@ -166,44 +164,6 @@ async fn assert_settings(pool: &SqlitePool) -> Result<(), Error> {
     Ok(())
 }
 
-/// The one conversion of a count or index into what SQLite can hold.
-fn to_i64(n: u64) -> Result<i64, Error> {
-    i64::try_from(n).map_err(|_| Error::Unsupported(format!("{n} does not fit the database")))
-}
-
-/// The one conversion back.
-fn to_u64(n: i64) -> Result<u64, Error> {
-    u64::try_from(n).map_err(|_| Error::Corrupt(format!("negative number {n}")))
-}
-
-fn bytes32(bytes: &[u8]) -> Result<[u8; 32], Error> {
-    bytes
-        .try_into()
-        .map_err(|_| Error::Corrupt(format!("{} bytes where 32 belong", bytes.len())))
-}
-
-fn did(bytes: &[u8]) -> Result<Did, Error> {
-    Did::from_key_bytes(&bytes32(bytes)?).map_err(|e| Error::Corrupt(e.to_string()))
-}
-
-fn report_id(bytes: &[u8]) -> Result<ReportId, Error> {
-    bytes32(bytes).map(ReportId)
-}
-
-fn tree_number(tree: Tree) -> Result<i64, Error> {
-    match tree {
-        Tree::Log => Ok(0),
-        Tree::Epoch(n) => to_i64(n),
-    }
-}
-
-fn role_number(role: Role) -> i64 {
-    match role {
-        Role::Buyer => 0,
-        Role::Seller => 1,
-    }
-}
-
 fn published_row(row: &sqlx::sqlite::SqliteRow) -> Result<Published, Error> {
     Ok(Published {
         size: to_u64(row.get(0))?,
@@ -253,7 +213,7 @@ impl Store for SqliteStore {
         sqlx::query("INSERT INTO checkpoints (size, published_ms, note) VALUES (?, ?, ?) ON CONFLICT (size) DO UPDATE SET note = excluded.note")
             .bind(to_i64(checkpoint.size)?)
             .bind(to_i64(checkpoint.published_ms)?)
-            .bind(&checkpoint.note)
+            .bind(storable(&checkpoint.note)?)
             .execute(&self.writer)
             .await
             .map_err(unavailable)?;
@@ -490,8 +450,8 @@ impl Store for SqliteStore {
 
     async fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
         sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)")
-            .bind(key)
-            .bind(value)
+            .bind(storable(key)?)
+            .bind(storable(value)?)
             .execute(&self.writer)
             .await
             .map_err(unavailable)?;
@@ -500,8 +460,8 @@ impl Store for SqliteStore {
 
     async fn replace_meta(&self, key: &str, value: &str) -> Result<(), Error> {
         sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
-            .bind(key)
-            .bind(value)
+            .bind(storable(key)?)
+            .bind(storable(value)?)
             .execute(&self.writer)
             .await
             .map_err(unavailable)?;

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use goodstanding_verify::did::Did;
 use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
-use super::{SqliteStore, erase::erase, to_i64, tree_number, unavailable};
-use crate::store::{Commit, Error, IssuedToken, NewEpoch, NewReport};
+use super::{SqliteStore, erase::erase, storable, to_i64, tree_number, unavailable};
+use crate::store::{Commit, Error, IssuedToken, NewEpoch, NewReport, convert::storable_commit};
 
 /// Rows of one multi-row statement; with at most ten bindings a row this stays far below SQLite's 32,766.
 const ROWS: usize = 1000;
@@ -38,6 +38,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn write_commit(&self, commit: &Commit) -> Result<(), Error> {
+        storable_commit(commit)?;
         self.transaction(async |tx| apply(tx, commit).await).await
     }
 
@@ -46,7 +47,7 @@ impl SqliteStore {
             intern_agents(tx, &aliases.iter().map(|(_, did)| *did).collect()).await?;
             for (alias, did) in aliases {
                 sqlx::query("UPDATE agents SET alias = ? WHERE key = ? AND alias IS NOT ?")
-                    .bind(alias)
+                    .bind(storable(alias)?)
                     .bind(did.key_bytes().as_slice())
                     .bind(alias)
                     .execute(&mut *tx)

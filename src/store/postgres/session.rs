@@ -1,0 +1,393 @@
+//! Connections: what each is set to and must find, how long it is waited for, and what its errors mean.
+
+use std::time::Duration;
+
+use sqlx::{
+    Connection as _, PgPool, Row as _,
+    pool::PoolConnection,
+    postgres::{
+        PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgQueryResult, PgRow, Postgres,
+    },
+    query::Query,
+};
+
+use super::sql;
+use crate::store::Error;
+
+/// Connecting, and waiting for a connection to come free.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// What one statement may take before the server ends it.
+const STATEMENT: Duration = Duration::from_secs(30);
+/// What a statement may wait for a lock: there is one writer, so who holds one is a maintenance command or another program.
+const LOCK: Duration = Duration::from_secs(10);
+/// What may pass between two statements of one transaction before the server ends it. Ours follow each other at once.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
+/// What is waited for an answer: the server's own limit comes first, unless it or the network is gone. sqlx 0.9.0 sets no
+/// keepalive on its sockets, and a connection that is cut silently would be waited for without end.
+const ANSWER: Duration = Duration::from_secs(40);
+/// The oldest that was thought of: 13 had its last release in 2025.
+const OLDEST_SERVER: u32 = 130_000;
+
+pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
+
+/// What went wrong, while it still matters what it was.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// By the database.
+    Sql(sqlx::Error),
+    /// No answer in time.
+    Late,
+    /// Decided already.
+    Store(Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Failure {
+    /// Whether nothing of the transaction was kept and the same again may well succeed: serialization failures (40001) and
+    /// deadlocks (40P01). Both are the server's word that it rolled back, also as the answer to a COMMIT.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self.sqlstate().as_deref(), Some("40001" | "40P01"))
+    }
+
+    /// Whether the session is as it was: the server answered, or was not asked.
+    fn leaves_session(&self) -> bool {
+        match self {
+            Self::Sql(error) => matches!(error, sqlx::Error::Database(_)),
+            Self::Store(_) => true,
+            Self::Late => false,
+        }
+    }
+
+    /// PostgreSQL documentation, appendix A.
+    fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => error.code().map(Into::into),
+            _ => None,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let state = failure.sqlstate();
+        let error = match failure {
+            Failure::Store(error) => return error,
+            Failure::Late => {
+                return Self::Unavailable(format!("no answer in {} s", ANSWER.as_secs()));
+            }
+            Failure::Sql(error) => error,
+        };
+        match (state.as_deref(), &error) {
+            (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+                Self::Corrupt(error.to_string())
+            }
+            // data_corrupted, index_corrupted
+            (Some("XX001" | "XX002"), _) => Self::Corrupt(error.to_string()),
+            // insufficient_privilege, undefined_table, undefined_column: a role or a schema that is not ours.
+            (Some("42501" | "42P01" | "42703"), _) => Self::Unsupported(error.to_string()),
+            (Some(state), _) => Self::Unavailable(format!("{error} ({state})")),
+            (None, _) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Its transactions are read-only, and the server may be a standby.
+    Reading,
+    /// What it commits has to be durable.
+    Writing,
+}
+
+/// Connects once, sets the session up and looks at the server.
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    let connected = tokio::time::timeout(CONNECT, PgConnection::connect_with(options)).await;
+    let late = |_| Error::Unavailable(format!("no connection in {} s", CONNECT.as_secs()));
+    let mut connection = connected.map_err(late)?.map_err(Failure::from)?;
+    prepare(&mut connection, Purpose::Writing).await?;
+    Ok(connection)
+}
+
+async fn prepare(connection: &mut PgConnection, purpose: Purpose) -> Result<(), Failure> {
+    let ms = |time: Duration| time.as_millis().to_string();
+    let read_only = match purpose {
+        Purpose::Reading => "on",
+        Purpose::Writing => "off",
+    };
+    let session = sqlx::query(sql::SESSION)
+        .bind(ms(STATEMENT))
+        .bind(ms(LOCK))
+        .bind(ms(IDLE_IN_TRANSACTION))
+        .bind(read_only);
+    in_time(session.execute(&mut *connection)).await?;
+    let row = in_time(sqlx::query(sql::SETTINGS).fetch_one(&mut *connection)).await?;
+    let found = Server {
+        version: row.get(0),
+        encoding: row.get(1),
+        durability: Durability {
+            fsync: row.get(2),
+            full_page_writes: row.get(3),
+            synchronous_commit: row.get(4),
+        },
+        standby: row.get(5),
+    };
+    found.check(purpose)?;
+    Ok(())
+}
+
+/// What a server says of itself.
+#[derive(Clone, Debug)]
+struct Server {
+    version: String,
+    encoding: String,
+    durability: Durability,
+    standby: bool,
+}
+
+impl Server {
+    fn check(&self, purpose: Purpose) -> Result<(), Error> {
+        if !self
+            .version
+            .parse::<u32>()
+            .is_ok_and(|v| v >= OLDEST_SERVER)
+        {
+            return Err(Error::Unsupported(format!(
+                "PostgreSQL {} is older than 13",
+                self.version
+            )));
+        }
+        if self.encoding != "UTF8" {
+            return Err(Error::Unsupported(format!(
+                "server_encoding is {}; UTF8 is needed",
+                self.encoding
+            )));
+        }
+        if purpose == Purpose::Reading {
+            return Ok(());
+        }
+        if self.standby {
+            // It may become the primary.
+            return Err(Error::Unavailable("the server is a standby".to_owned()));
+        }
+        self.durability.check()
+    }
+}
+
+/// The settings on which it depends whether what was acknowledged is still there after a crash.
+#[derive(Clone, Debug)]
+pub(super) struct Durability {
+    pub(super) fsync: String,
+    pub(super) full_page_writes: String,
+    pub(super) synchronous_commit: String,
+}
+
+impl Durability {
+    /// Refuses whatever lets a commit return before it is durable. `on` and `remote_apply` only: with a synchronous standby `local` and
+    /// `remote_write` return before the standby has synced, and a failover could then lose what was acknowledged, which is a
+    /// fork. Without such a standby they are no faster than `on`.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let durable = self.fsync == "on"
+            && self.full_page_writes == "on"
+            && matches!(&*self.synchronous_commit, "on" | "remote_apply");
+        if durable {
+            return Ok(());
+        }
+        Err(Error::Unsupported(format!(
+            "fsync={}, full_page_writes={}, synchronous_commit={}; on, on, and on or remote_apply are needed",
+            self.fsync, self.full_page_writes, self.synchronous_commit
+        )))
+    }
+}
+
+/// A pool whose connections are set up and looked at, and never come back to it inside a transaction.
+///
+/// Dropping the future of `Pool::begin` can leave a transaction open on a connection that goes back to the pool (sqlx 0.9.0,
+/// transact-rs/sqlx#4385). The store begins on its writer only, in a task that is not cancelled, and closes the connection
+/// if it is; the check after each release is for whatever comes to begin elsewhere.
+pub fn pool(connections: u32, purpose: Purpose) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(CONNECT)
+        // Without time limits sqlx starts no maintenance task, which in 0.9.0 can spin for ever while the process ends
+        // (transact-rs/sqlx#3645). Connections that died are found when they are taken.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                let prepared = prepare(connection, purpose).await;
+                prepared
+                    .map_err(|failure| sqlx::Error::Configuration(Box::new(Error::from(failure))))
+            })
+        })
+        .after_release(|connection, _| Box::pin(left_clean(connection)))
+}
+
+/// Ends a transaction that was left open; `false` when the connection has to be closed.
+async fn left_clean(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let asked = tokio::time::timeout(ANSWER, async {
+        let open: bool = sqlx::query_scalar(sql::LEFT_OPEN)
+            .fetch_one(&mut *connection)
+            .await?;
+        if open {
+            tracing::error!("a connection came back inside a transaction");
+            sqlx::query("ROLLBACK").execute(&mut *connection).await?;
+        }
+        Ok(true)
+    });
+    asked.await.unwrap_or(Ok(false))
+}
+
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(ANSWER, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failure::Late),
+    }
+}
+
+/// A connection that goes back to its pool only when it is said to be fit for that, also when whoever holds it is dropped.
+pub(super) struct Held {
+    connection: PoolConnection<Postgres>,
+    fit: bool,
+}
+
+impl Held {
+    pub(super) async fn from(pool: &PgPool) -> Result<Self, Failure> {
+        Ok(Self {
+            connection: pool.acquire().await?,
+            fit: false,
+        })
+    }
+
+    /// After this, back to the pool.
+    pub(super) fn release(mut self) {
+        self.fit = true;
+    }
+
+    /// Ends the transaction after a failure, so that it holds no lock when this returns; closes the connection if its state is
+    /// not known.
+    pub(super) async fn abandon(mut self, failure: &Failure) {
+        if failure.leaves_session() && self.execute(sqlx::query("ROLLBACK")).await.is_ok() {
+            self.release();
+        }
+    }
+
+    pub(super) async fn execute(&mut self, query: PgQuery<'_>) -> Result<PgQueryResult, Failure> {
+        in_time(query.execute(&mut *self.connection)).await
+    }
+
+    pub(super) async fn all(&mut self, query: PgQuery<'_>) -> Result<Vec<PgRow>, Failure> {
+        in_time(query.fetch_all(&mut *self.connection)).await
+    }
+
+    pub(super) async fn optional(&mut self, query: PgQuery<'_>) -> Result<Option<PgRow>, Failure> {
+        in_time(query.fetch_optional(&mut *self.connection)).await
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.fit {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// All rows of one statement, outside any transaction.
+pub(super) async fn all(pool: &PgPool, query: PgQuery<'_>) -> Result<Vec<PgRow>, Error> {
+    let mut held = Held::from(pool).await?;
+    let answer = held.all(query).await;
+    settle(held, answer)
+}
+
+/// The row of one statement, if there is one.
+pub(super) async fn optional(pool: &PgPool, query: PgQuery<'_>) -> Result<Option<PgRow>, Error> {
+    let mut held = Held::from(pool).await?;
+    let answer = held.optional(query).await;
+    settle(held, answer)
+}
+
+/// The row of a statement that always has one.
+pub(super) async fn one(pool: &PgPool, query: PgQuery<'_>) -> Result<PgRow, Error> {
+    optional(pool, query)
+        .await?
+        .ok_or_else(|| Error::Corrupt("no row where there is always one".to_owned()))
+}
+
+fn settle<T>(held: Held, answer: Result<T, Failure>) -> Result<T, Error> {
+    if answer
+        .as_ref()
+        .map_or_else(Failure::leaves_session, |_| true)
+    {
+        held.release();
+    }
+    Ok(answer?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> Server {
+        Server {
+            version: "150018".to_owned(),
+            encoding: "UTF8".to_owned(),
+            durability: Durability {
+                fsync: "on".to_owned(),
+                full_page_writes: "on".to_owned(),
+                synchronous_commit: "on".to_owned(),
+            },
+            standby: false,
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Server)) -> Error {
+        let mut server = server();
+        change(&mut server);
+        server.check(Purpose::Writing).unwrap_err()
+    }
+
+    #[test]
+    fn a_server_that_may_lose_commits_is_refused() {
+        server().check(Purpose::Writing).unwrap();
+        let mut applied = server();
+        applied.durability.synchronous_commit = "remote_apply".to_owned();
+        applied.check(Purpose::Writing).unwrap();
+        for weak in ["off", "local", "remote_write"] {
+            let error = refused(|s| s.durability.synchronous_commit = weak.to_owned());
+            assert!(error.to_string().contains(weak), "{error}");
+        }
+        for error in [
+            refused(|s| s.durability.fsync = "off".to_owned()),
+            refused(|s| s.durability.full_page_writes = "off".to_owned()),
+            refused(|s| s.version = "120022".to_owned()),
+            refused(|s| s.encoding = "SQL_ASCII".to_owned()),
+        ] {
+            assert!(matches!(error, Error::Unsupported(_)), "{error}");
+        }
+        assert!(matches!(
+            refused(|s| s.standby = true),
+            Error::Unavailable(_)
+        ));
+    }
+
+    #[test]
+    fn a_standby_can_be_read() {
+        let mut standby = server();
+        standby.standby = true;
+        standby.check(Purpose::Reading).unwrap();
+    }
+}

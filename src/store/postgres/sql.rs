@@ -1,0 +1,256 @@
+//! Every statement that the store uses, by name. A test prepares each of them on a migrated database.
+//!
+//! Sets go in and out as arrays: the text of a statement, and with it its plan, does not depend on how many there are.
+
+/// The columns that make a `StoredReport`.
+macro_rules! report {
+    () => {
+        "SELECT r.idx, r.at_ms, r.id, r.historical, r.superseded_by, b.jws FROM reports r JOIN bodies b ON b.idx = r.idx "
+    };
+}
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* pub(super) const $name: &str = $sql;)*
+
+        /// Name and text of every fixed statement.
+        const FIXED: &[(&str, &str)] = &[$((stringify!($name), $sql)),*];
+    };
+}
+
+/// Where processes call each other.
+pub(super) const CHANNEL: &str = "goodstanding";
+
+statements! {
+    // Sessions.
+
+    /// Pins what the service relies on, whatever role, database or server have as defaults. Values are milliseconds but
+    /// for the keepalives, which are seconds; the server uses those to notice a service that is gone.
+    SESSION = "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), \
+        set_config('idle_in_transaction_session_timeout', $3, false), set_config('default_transaction_isolation', 'read committed', false), \
+        set_config('default_transaction_read_only', $4, false), set_config('jit', 'off', false), \
+        set_config('tcp_keepalives_idle', '60', false), set_config('tcp_keepalives_interval', '10', false), \
+        set_config('tcp_keepalives_count', '3', false)";
+    SETTINGS = "SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'), \
+        current_setting('full_page_writes'), current_setting('synchronous_commit'), pg_is_in_recovery()";
+    /// True when a transaction was left open: its time is that of its first statement, not of this one.
+    LEFT_OPEN = "SELECT transaction_timestamp() < statement_timestamp()";
+    HAS_MIGRATIONS = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+    APPLIED = "SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version";
+
+    // Heads and checkpoints.
+
+    HEAD = "SELECT size, root, at_ms, note FROM head";
+    /// Waits for another first commit that is still under way, and then inserts nothing.
+    FIRST_HEAD = "INSERT INTO head (one, size, root, at_ms, note) VALUES (1, $1, $2, $3, $4) ON CONFLICT DO NOTHING \
+        RETURNING current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')";
+    /// Waits for another commit that is still under way, looks at the row that it left, and then updates nothing.
+    SWAP_HEAD = "UPDATE head SET size = $1, root = $2, at_ms = $3, note = $4 WHERE one = 1 AND size = $5 AND root = $6 \
+        RETURNING current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')";
+    /// Again after an interruption, or with more cosignatures: the time of the first publishing stays.
+    PUBLISH = "INSERT INTO checkpoints (size, published_ms, note) VALUES ($1, $2, $3) \
+        ON CONFLICT (size) DO UPDATE SET note = excluded.note";
+    CHECKPOINTS = "SELECT size, published_ms, note FROM checkpoints WHERE size >= $1 ORDER BY size LIMIT $2";
+    NEWEST_CHECKPOINTS = "SELECT size, published_ms, note FROM checkpoints WHERE size < $1 ORDER BY size DESC LIMIT $2";
+    PUBLISHED = "SELECT size, published_ms, note FROM checkpoints WHERE size = coalesce($1, (SELECT max(size) FROM checkpoints))";
+
+    // Entries and tiles.
+
+    INSERT_ENTRIES = "INSERT INTO entries (idx, at_ms, kind, bytes) \
+        SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::bytea[])";
+    ENTRIES = "SELECT bytes FROM entries WHERE idx >= $1 AND idx < $2 ORDER BY idx";
+    EVENTS = "SELECT idx, bytes FROM entries WHERE kind = $1 AND kind <> 'report' AND idx < $2 ORDER BY idx";
+    /// A binary search: log time never decreases with the index. Ends with `low = high` unless an entry is missing.
+    INDEX_AT = "WITH RECURSIVE search (step, low, high) AS ( \
+            SELECT 0, 0::int8, coalesce((SELECT size FROM head), 0) \
+          UNION ALL \
+            SELECT s.step + 1, CASE WHEN e.at_ms < $1 THEN e.idx + 1 ELSE s.low END, CASE WHEN e.at_ms < $1 THEN s.high ELSE e.idx END \
+            FROM search s JOIN entries e ON e.idx = s.low + (s.high - s.low) / 2 WHERE s.low < s.high \
+        ) SELECT low, high FROM search ORDER BY step DESC LIMIT 1";
+    WRITE_TILES = "INSERT INTO tiles (tree, level, n, hashes) \
+        SELECT * FROM unnest($1::int8[], $2::int2[], $3::int8[], $4::bytea[]) \
+        ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes";
+    TILES = "SELECT t.level, t.n, t.hashes FROM unnest($2::int2[], $3::int8[]) q (level, n) \
+        JOIN tiles t ON t.tree = $1 AND t.level = q.level AND t.n = q.n";
+
+    // Reports.
+
+    /// Those that are there already cost no number; `ON CONFLICT` is for another process that comes between. In the order of
+    /// their keys, so that two processes never wait for each other crosswise.
+    INTERN_AGENTS = "INSERT INTO agents (key) SELECT q.key FROM unnest($1::bytea[]) q (key) \
+        WHERE NOT EXISTS (SELECT 1 FROM agents a WHERE a.key = q.key) ORDER BY q.key ON CONFLICT (key) DO NOTHING";
+    INTERN_MARKETS = "INSERT INTO markets (name) SELECT q.name FROM unnest($1::text[]) q (name) \
+        WHERE NOT EXISTS (SELECT 1 FROM markets m WHERE m.name = q.name) ORDER BY q.name COLLATE \"C\" ON CONFLICT (name) DO NOTHING";
+    SUPERSEDE = "UPDATE reports r SET superseded_by = q.by FROM unnest($1::int8[], $2::int8[]) q (idx, by) \
+        WHERE r.idx = q.idx AND r.superseded_by IS NULL";
+    INSERT_REPORTS = "INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
+        SELECT q.idx, q.id, q.at_ms, ra.id, sa.id, m.id, q.trade_id, q.role, q.jti, q.historical, q.alone, q.superseded_by \
+        FROM unnest($1::int8[], $2::bytea[], $3::int8[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::int2[], $9::text[], \
+          $10::bool[], $11::bool[], $12::int8[]) \
+          q (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
+        JOIN agents ra ON ra.key = q.reporter JOIN agents sa ON sa.key = q.subject JOIN markets m ON m.name = q.market";
+    INSERT_BODIES = "INSERT INTO bodies (idx, jws) SELECT * FROM unnest($1::int8[], $2::text[])";
+    INSERT_DOCUMENTS = "INSERT INTO documents (sha256, idx) SELECT * FROM unnest($1::bytea[], $2::int8[]) ON CONFLICT DO NOTHING";
+    /// Every one of these joins finds one row at most, through a unique index.
+    ADMISSION_FACTS = "SELECT s.idx, x.by, j.id, c.idx, c.id, o.idx IS NOT NULL, \
+          CASE WHEN q.since IS NULL THEN 0 ELSE \
+            (SELECT count(*) FROM reports r WHERE r.reporter = ra.id AND r.alone AND r.at_ms >= q.since) END \
+        FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::int2[], $7::text[], $8::int8[]) \
+          WITH ORDINALITY q (id, reporter, subject, market, trade, role, jti, since, n) \
+        LEFT JOIN agents ra ON ra.key = q.reporter \
+        LEFT JOIN agents sa ON sa.key = q.subject \
+        LEFT JOIN markets m ON m.name = q.market \
+        LEFT JOIN reports c ON c.reporter = ra.id AND c.subject = sa.id AND c.market = m.id \
+          AND c.trade_id = q.trade AND c.superseded_by IS NULL \
+        LEFT JOIN reports o ON o.reporter = sa.id AND o.subject = ra.id AND o.market = m.id \
+          AND o.trade_id = q.trade AND o.superseded_by IS NULL AND o.role <> q.role \
+        LEFT JOIN reports j ON j.reporter = ra.id AND j.jti = q.jti \
+        LEFT JOIN reports s ON s.id = q.id \
+        LEFT JOIN erased x ON x.id = q.id \
+        ORDER BY q.n";
+    BODIES = concat!(report!(), "WHERE r.idx >= $1 AND r.idx < $2 ORDER BY r.idx LIMIT $3");
+    REPORT = concat!(report!(), "WHERE r.id = $1");
+    NEWEST_REPORT = concat!(report!(), "ORDER BY r.idx DESC LIMIT 1");
+    /// One statement, so one state of the database for both parties.
+    CURRENT_REPORTS = "SELECT c.* FROM unnest($3::bytea[], $4::bytea[]) WITH ORDINALITY q (reporter, subject, n) \
+        CROSS JOIN LATERAL ( \
+          SELECT r.idx, r.at_ms, r.id, r.historical, r.superseded_by, b.jws FROM reports r JOIN bodies b ON b.idx = r.idx \
+          WHERE r.trade_id = $2 AND r.market = (SELECT id FROM markets WHERE name = $1) \
+            AND r.reporter = (SELECT id FROM agents WHERE key = q.reporter) AND r.subject = (SELECT id FROM agents WHERE key = q.subject) \
+            AND r.idx < $5 \
+          ORDER BY r.idx DESC LIMIT 1) c \
+        ORDER BY q.n";
+    KNOWN_DOCUMENTS = "SELECT q.sha256 FROM (SELECT DISTINCT sha256 FROM unnest($1::bytea[]) u (sha256)) q \
+        WHERE EXISTS (SELECT 1 FROM documents d WHERE d.sha256 = q.sha256)";
+    REPORTS_WITH_DOCUMENT = concat!(report!(), "JOIN documents d ON d.idx = r.idx WHERE d.sha256 = $1 ORDER BY d.idx LIMIT $2");
+
+    // Erasure.
+
+    LOG_BODIES = "SELECT idx, jws, NULL::int8 FROM bodies WHERE idx >= $1 AND idx < $2 \
+        UNION ALL SELECT idx, NULL, by FROM erased WHERE idx >= $1 AND idx < $2 ORDER BY 1 LIMIT $3";
+    ERASED = "SELECT x.idx, x.id, x.by, e.bytes FROM erased x JOIN entries e ON e.idx = x.by WHERE x.id = $1";
+    ERASED_SINCE = "SELECT count(*) FROM erased WHERE by >= $1 AND idx < $1";
+    ERASE_REPORT = "DELETE FROM reports WHERE idx = $1 AND id = $2 RETURNING reporter, subject, market, trade_id, superseded_by";
+    ERASE_BODY = "DELETE FROM bodies WHERE idx = $1";
+    ERASE_DOCUMENTS = "DELETE FROM documents WHERE idx = $1";
+    /// Whoever has only the bodies that are left sees the report before it followed by the one after it.
+    CLOSE_CHAIN = "UPDATE reports SET superseded_by = $1 \
+        WHERE trade_id = $2 AND market = $3 AND reporter = $4 AND subject = $5 AND superseded_by = $6";
+    DROP_MARKET = "DELETE FROM markets WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM reports WHERE market = $1)";
+    DROP_AGENTS = "DELETE FROM agents a WHERE a.id IN ($1, $2) AND NOT EXISTS (SELECT 1 FROM reports WHERE reporter = a.id) \
+        AND NOT EXISTS (SELECT 1 FROM reports WHERE subject = a.id) AND NOT EXISTS (SELECT 1 FROM statements WHERE agent = a.id) \
+        AND NOT EXISTS (SELECT 1 FROM tokens WHERE agent = a.id)";
+    INSERT_ERASED = "INSERT INTO erased (idx, id, by) VALUES ($1, $2, $3)";
+    NOW = "SELECT clock_timestamp()::text";
+    /// Tables vacuumed since a time, dead bodies that are left, and how many of the tables the role may vacuum itself.
+    VACUUMED = "SELECT count(*) FILTER (WHERE greatest(s.last_vacuum, s.last_autovacuum) >= $2::text::timestamptz), \
+          coalesce(sum(s.n_dead_tup) FILTER (WHERE c.relname = 'bodies'), 0)::int8, \
+          count(*) FILTER (WHERE pg_has_role(c.relowner, 'USAGE') OR (current_setting('server_version_num')::int >= 170000 \
+            AND has_table_privilege(c.oid, CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'MAINTAIN' ELSE 'SELECT' END))) \
+        FROM unnest($1::text[]) q (name) JOIN pg_class c ON c.oid = to_regclass(q.name) \
+        JOIN pg_stat_all_tables s ON s.relid = c.oid";
+
+    /// Whether a report was erased and the bodies were not vacuumed since, by a minute's margin between the log's clock and the server's.
+    UNSCRUBBED = "SELECT EXISTS (SELECT 1 FROM erased x JOIN entries e ON e.idx = x.by, pg_stat_all_tables s \
+        WHERE s.relid = to_regclass('bodies') AND (s.n_dead_tup > 0 OR to_timestamp(e.at_ms / 1000.0 + 60) >= \
+          coalesce(greatest(s.last_vacuum, s.last_autovacuum), '-infinity')))";
+
+    // Epochs and statements.
+
+    INSERT_EPOCH = "INSERT INTO epochs (number, idx, salt_key) VALUES ($1, $2, $3)";
+    INSERT_STATEMENTS = "INSERT INTO statements (epoch, leaf, agent, reached, claims) \
+        SELECT $1, q.leaf, a.id, q.reached, q.claims FROM unnest($2::int8[], $3::bytea[], $4::bool[], $5::text[]) \
+          q (leaf, agent, reached, claims) JOIN agents a ON a.key = q.agent";
+    EPOCH = "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
+        WHERE e.number = coalesce($1, (SELECT max(number) FROM epochs))";
+    EPOCHS = "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
+        WHERE e.number < $1 ORDER BY e.number DESC LIMIT $2";
+    STATEMENTS = "SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s JOIN agents a ON a.id = s.agent \
+        WHERE s.epoch = $1 AND s.leaf >= $2 ORDER BY s.leaf LIMIT $3";
+    STATEMENTS_OF = "SELECT s.epoch, s.leaf, a.key, s.claims FROM agents a JOIN statements s ON s.agent = a.id \
+        WHERE a.key = $1 AND s.epoch < $2 ORDER BY s.epoch DESC LIMIT $3";
+    REACHED = "SELECT a.key FROM statements s JOIN agents a ON a.id = s.agent \
+        WHERE s.epoch = (SELECT max(number) FROM epochs) AND s.reached";
+
+    // Names, tokens, settings.
+
+    SET_ALIAS = "UPDATE agents SET alias = $1 WHERE key = $2 AND alias IS DISTINCT FROM $1";
+    AGENT_OF_ALIAS = "SELECT key FROM agents WHERE alias = $1";
+    ALIASES = "SELECT alias, key FROM agents WHERE alias IS NOT NULL ORDER BY key";
+    ADD_TOKEN = "INSERT INTO tokens (list, idx, agent, epoch, iat, exp) \
+        SELECT $1, $2, id, $3, $4, $5 FROM agents WHERE key = $6 ON CONFLICT (list, idx) DO NOTHING";
+    STATUS_LIST = "SELECT count(*), coalesce(array_agg(idx ORDER BY idx) FILTER (WHERE revoked), '{}') FROM tokens WHERE list = $1";
+    NEWEST_STATUS_LIST = "SELECT max(list) FROM tokens";
+    META = "SELECT value FROM meta WHERE key = $1";
+    SET_META = "INSERT INTO meta (key, value) VALUES ($1, $2)";
+    REPLACE_META = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    // Several processes.
+
+    TRY_LEAD = "SELECT pg_try_advisory_lock($1)";
+    /// Ends every connection of a process that leads and has been silent for $1 seconds, and whoever holds the lock but has
+    /// done nothing with it for as long (it was stopped before it could say who it is).
+    END_SILENT = "WITH silent AS (SELECT application FROM sequencer WHERE beat_at < clock_timestamp() - make_interval(secs => $1)) \
+        SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a, silent s \
+        WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND (a.application_name = s.application OR \
+        (a.state_change < clock_timestamp() - make_interval(secs => $1) AND a.pid IN (SELECT l.pid FROM pg_locks l \
+        WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND ((l.classid::int8 << 32) | l.objid::int8) = $2)))";
+    /// Changes the key of the turn's row: waits for every transaction that shares it.
+    TAKE_TURN = "WITH taken AS (INSERT INTO sequencer (term, one, application, beat_at) \
+        VALUES (1, 1, $1, clock_timestamp()) \
+        ON CONFLICT (one) DO UPDATE SET term = sequencer.term + 1, application = excluded.application, beat_at = excluded.beat_at \
+        RETURNING term) \
+        INSERT INTO turns (term, name, holder, since_ms) \
+        SELECT term, $2, $3, (extract(epoch FROM clock_timestamp()) * 1000)::int8 FROM taken RETURNING term, name, holder, since_ms";
+    BEAT = "UPDATE sequencer SET beat_at = clock_timestamp() WHERE term = $1";
+    SHARE_TURN = "SELECT 1 FROM sequencer WHERE term = $1 FOR KEY SHARE";
+    NEWEST_TURN = "SELECT term, name, holder, since_ms FROM turns ORDER BY term DESC LIMIT 1";
+    HAD_TURN = "SELECT 1 FROM turns WHERE name = $1";
+    SEND_JOBS = "WITH sent AS (INSERT INTO inbox (job) SELECT j.job FROM unnest($1::bytea[]) WITH ORDINALITY j (job, n) ORDER BY j.n \
+        RETURNING id) SELECT id, pg_notify('goodstanding', 'job')::text FROM sent ORDER BY id";
+    /// By what is left out and not by a last number: numbers become visible out of order.
+    WAITING_JOBS = "SELECT id, job FROM inbox WHERE answer IS NULL AND id <> ALL($1::int8[]) ORDER BY id LIMIT $2";
+    ANSWER_JOBS = "WITH turn AS (SELECT 1 FROM sequencer WHERE term = $1 FOR KEY SHARE), \
+        answered AS (UPDATE inbox SET answer = a.answer FROM unnest($2::int8[], $3::bytea[]) a (id, answer), turn \
+        WHERE inbox.id = a.id RETURNING 1), told AS (SELECT pg_notify('goodstanding', 'answer')::text) \
+        SELECT EXISTS (SELECT 1 FROM turn), (SELECT count(*) FROM answered), (SELECT count(*) FROM told)";
+    COLLECT_ANSWERS = "DELETE FROM inbox WHERE id = ANY($1::int8[]) AND answer IS NOT NULL RETURNING id, answer";
+    WITHDRAW_JOBS = "DELETE FROM inbox WHERE id = ANY($1::int8[])";
+    CLEAN_INBOX = "DELETE FROM inbox WHERE sent_at < clock_timestamp() - make_interval(secs => $1)";
+}
+
+/// Which conditions a list of reports has besides the smallest index: on subject, reporter, market, trade id. Each combination is
+/// a statement of its own, so that none is planned for conditions that it does not have.
+pub(super) type Filtered = [bool; 4];
+
+/// `$1` is the smallest index and `$2` the limit; then subject, reporter, market and trade id, those that there are.
+pub(super) fn reports(filtered: Filtered) -> String {
+    let conditions = [
+        ("r.subject = (SELECT id FROM agents WHERE key = ", ")"),
+        ("r.reporter = (SELECT id FROM agents WHERE key = ", ")"),
+        ("r.market = (SELECT id FROM markets WHERE name = ", ")"),
+        ("r.trade_id = ", ""),
+    ];
+    let present = conditions
+        .iter()
+        .zip(filtered)
+        .filter(|(_, wanted)| *wanted);
+    let mut sql = String::from(concat!(report!(), "WHERE r.idx >= $1"));
+    for (place, ((before, after), _)) in (3..).zip(present) {
+        sql.extend([" AND ", before, &format!("${place}"), after]);
+    }
+    sql.push_str(" ORDER BY r.idx LIMIT $2");
+    sql
+}
+
+/// Name and text of everything that the store asks a database, `VACUUM` apart, which cannot be prepared.
+pub fn all() -> Vec<(String, String)> {
+    let mut all: Vec<_> = FIXED
+        .iter()
+        .map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned()))
+        .collect();
+    for bits in 0..16_u8 {
+        let filtered = [1, 2, 4, 8].map(|bit| bits & bit != 0);
+        all.push((format!("REPORTS {filtered:?}"), reports(filtered)));
+    }
+    all
+}

@@ -1,0 +1,364 @@
+//! The writer's side: one transaction a commit, sets by `unnest`, compare-and-swap on the head.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use goodstanding_verify::did::Did;
+use sqlx::Row as _;
+
+use super::{
+    PostgresStore,
+    cluster::Desk,
+    erase::erase,
+    session::{Durability, Failure, Held},
+    sql,
+};
+use crate::{
+    log::tree::{Tile, TileId},
+    store::{
+        Commit, Error, IssuedToken, NewEntry, NewEpoch, NewReport, Published, Tree,
+        convert::{role_number, storable, storable_commit, to_i64, tree_number},
+    },
+};
+
+/// Rows of one statement, so that its size and time stay bounded, whatever the size of an epoch.
+const ROWS: usize = 5000;
+/// How often a transaction is tried that the server rolls back for the sake of another one.
+const TRIES: u32 = 4;
+/// What is waited before the second try; twice as long before each further one.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What one transaction does. As data, so that it can be done again.
+#[derive(Clone, Copy)]
+enum Work<'a> {
+    Commit(&'a Commit),
+    Publish(&'a Published),
+    Aliases(&'a [(String, Did)]),
+    Token(&'a IssuedToken),
+    /// With one of the two statements that write a setting.
+    Meta(&'static str, &'a str, &'a str),
+}
+
+impl PostgresStore {
+    /// Does `work` as one durable transaction, or nothing of it; again when the server asks for that. Gives the number of rows
+    /// that the last statement wrote.
+    ///
+    /// If the answer to COMMIT is missing, the outcome is unknown and nothing is tried again.
+    async fn transaction(&self, work: Work<'_>) -> Result<u64, Error> {
+        let mut tries = 1;
+        loop {
+            let mut tx = Held::from(&self.writer).await?;
+            let failure = match attempt(&mut tx, &self.desk, work).await {
+                Ok(rows) => {
+                    tx.release();
+                    return Ok(rows);
+                }
+                Err(failure) => failure,
+            };
+            tx.abandon(&failure).await;
+            if !failure.is_transient() || tries == TRIES {
+                return Err(failure.into());
+            }
+            tracing::warn!(
+                tries,
+                "the database rolled a transaction back; trying again"
+            );
+            tokio::time::sleep(PAUSE * 2_u32.pow(tries - 1)).await;
+            tries += 1;
+        }
+    }
+
+    pub(super) async fn write_commit(&self, commit: &Commit) -> Result<(), Error> {
+        storable_commit(commit)?;
+        self.transaction(Work::Commit(commit)).await.map(drop)
+    }
+
+    pub(super) async fn write_published(&self, checkpoint: &Published) -> Result<(), Error> {
+        storable(&checkpoint.note)?;
+        self.transaction(Work::Publish(checkpoint)).await.map(drop)
+    }
+
+    pub(super) async fn write_aliases(&self, aliases: &[(String, Did)]) -> Result<(), Error> {
+        for (alias, _) in aliases {
+            storable(alias)?;
+        }
+        self.transaction(Work::Aliases(aliases)).await.map(drop)
+    }
+
+    /// Whether the place was free, and the agent known.
+    pub(super) async fn write_token(&self, token: &IssuedToken) -> Result<bool, Error> {
+        Ok(self.transaction(Work::Token(token)).await? == 1)
+    }
+
+    pub(super) async fn write_meta(
+        &self,
+        sql: &'static str,
+        key: &str,
+        value: &str,
+    ) -> Result<(), Error> {
+        let work = Work::Meta(sql, storable(key)?, storable(value)?);
+        self.transaction(work).await.map(drop)
+    }
+}
+
+async fn attempt(tx: &mut Held, desk: &Desk, work: Work<'_>) -> Result<u64, Failure> {
+    // Not `Connection::begin`: it is the one that can leak.
+    tx.execute(sqlx::query(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    ))
+    .await?;
+    desk.fence(tx).await?;
+    let rows = run(tx, work).await?;
+    tx.execute(sqlx::query("COMMIT")).await?;
+    Ok(rows)
+}
+
+async fn run(tx: &mut Held, work: Work<'_>) -> Result<u64, Failure> {
+    let query = match work {
+        Work::Commit(commit) => {
+            apply(tx, commit).await?;
+            return Ok(1);
+        }
+        Work::Aliases(aliases) => {
+            set_aliases(tx, aliases).await?;
+            return Ok(1);
+        }
+        Work::Publish(checkpoint) => sqlx::query(sql::PUBLISH)
+            .bind(to_i64(checkpoint.size)?)
+            .bind(to_i64(checkpoint.published_ms)?)
+            .bind(&checkpoint.note),
+        Work::Token(token) => sqlx::query(sql::ADD_TOKEN)
+            .bind(to_i64(token.list)?)
+            .bind(to_i64(token.idx)?)
+            .bind(to_i64(token.epoch)?)
+            .bind(to_i64(token.iat)?)
+            .bind(to_i64(token.exp)?)
+            .bind(token.agent.key_bytes().as_slice()),
+        Work::Meta(sql, key, value) => sqlx::query(sql).bind(key).bind(value),
+    };
+    Ok(tx.execute(query).await?.rows_affected())
+}
+
+async fn set_aliases(tx: &mut Held, aliases: &[(String, Did)]) -> Result<(), Failure> {
+    intern_agents(tx, &aliases.iter().map(|(_, did)| *did).collect()).await?;
+    // One by one, in the order given: a name may move from one agent to another within one call.
+    for (alias, did) in aliases {
+        let query = sqlx::query(sql::SET_ALIAS)
+            .bind(alias)
+            .bind(did.key_bytes().as_slice());
+        tx.execute(query).await?;
+    }
+    Ok(())
+}
+
+/// Everything that a commit changes.
+async fn apply(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
+    swap_head(tx, commit).await?;
+    for chunk in commit.entries.chunks(ROWS) {
+        insert_entries(tx, chunk).await?;
+    }
+    let agents = commit.reports.iter().flat_map(|r| [r.reporter, r.subject]);
+    let statements = commit.epoch.iter().flat_map(|e| &e.statements);
+    intern_agents(tx, &agents.chain(statements.map(|s| s.0)).collect()).await?;
+    if !commit.reports.is_empty() {
+        insert_reports(tx, &commit.reports).await?;
+    }
+    write_tiles(tx, &commit.tiles).await?;
+    if let Some(epoch) = &commit.epoch {
+        insert_epoch(tx, epoch).await?;
+    }
+    if let Some(erasure) = &commit.erasure {
+        erase(tx, erasure).await?;
+    }
+    Ok(())
+}
+
+/// Moves the head, and with the same statement looks whether the commit will be durable: all that decides on it may have
+/// changed since the connection was made.
+async fn swap_head(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
+    let head = &commit.head;
+    let sql = match &commit.expected {
+        None => sql::FIRST_HEAD,
+        Some(_) => sql::SWAP_HEAD,
+    };
+    let mut query = sqlx::query(sql)
+        .bind(to_i64(head.size)?)
+        .bind(head.root.as_slice())
+        .bind(to_i64(head.at_ms)?)
+        .bind(&head.note);
+    if let Some((size, root)) = &commit.expected {
+        query = query.bind(to_i64(*size)?).bind(root.as_slice());
+    }
+    let row = tx.optional(query).await?.ok_or(Error::HeadMoved)?;
+    let durability = Durability {
+        fsync: row.get(0),
+        full_page_writes: row.get(1),
+        synchronous_commit: row.get(2),
+    };
+    Ok(durability.check()?)
+}
+
+async fn insert_entries(tx: &mut Held, entries: &[NewEntry]) -> Result<(), Failure> {
+    let query = sqlx::query(sql::INSERT_ENTRIES)
+        .bind(numbers(entries.iter().map(|e| e.index))?)
+        .bind(numbers(entries.iter().map(|e| e.at_ms))?)
+        .bind(column(entries, |e| e.kind))
+        .bind(column(entries, |e| e.bytes.as_slice()));
+    tx.execute(query).await.map(drop)
+}
+
+async fn intern_agents(tx: &mut Held, agents: &BTreeSet<Did>) -> Result<(), Failure> {
+    let keys: Vec<_> = agents
+        .iter()
+        .map(|did| did.key_bytes().as_slice())
+        .collect();
+    for chunk in keys.chunks(ROWS) {
+        tx.execute(sqlx::query(sql::INTERN_AGENTS).bind(chunk))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn insert_reports(tx: &mut Held, reports: &[NewReport]) -> Result<(), Failure> {
+    let markets: BTreeSet<&str> = reports.iter().map(|r| r.market.as_str()).collect();
+    let markets: Vec<&str> = markets.into_iter().collect();
+    tx.execute(sqlx::query(sql::INTERN_MARKETS).bind(markets))
+        .await?;
+    let superseded = Superseded::by(reports)?;
+    if !superseded.before.is_empty() {
+        let (old, by): (Vec<i64>, Vec<i64>) = superseded.before.iter().unzip();
+        let query = sqlx::query(sql::SUPERSEDE).bind(old).bind(by);
+        tx.execute(query).await?;
+    }
+    for (chunk, superseded_by) in reports.chunks(ROWS).zip(superseded.within.chunks(ROWS)) {
+        insert_chunk(tx, chunk, superseded_by).await?;
+    }
+    Ok(())
+}
+
+/// Which reports a batch replaces: the unique index of current reports must never see two, so old rows are told before new
+/// ones come, and new ones that are replaced within the batch come as replaced.
+struct Superseded {
+    /// Index of a report from before the batch, and of the one that replaces it.
+    before: BTreeMap<i64, i64>,
+    /// For each report of the batch, the index of the one that replaces it.
+    within: Vec<Option<i64>>,
+}
+
+impl Superseded {
+    fn by(reports: &[NewReport]) -> Result<Self, Error> {
+        let mut places = HashMap::<u64, usize>::with_capacity(reports.len());
+        let mut before = BTreeMap::new();
+        let mut within = vec![None; reports.len()];
+        let all: BTreeSet<u64> = reports.iter().map(|r| r.index).collect();
+        for (place, report) in reports.iter().enumerate() {
+            let by = to_i64(report.index)?;
+            // The first to replace a report does; the index of current reports refuses a second.
+            if let Some(old) = report.supersedes {
+                if let Some(replaced) = places.get(&old).and_then(|i| within.get_mut(*i)) {
+                    replaced.get_or_insert(by);
+                } else if !all.contains(&old) {
+                    before.entry(to_i64(old)?).or_insert(by);
+                }
+            }
+            places.insert(report.index, place);
+        }
+        Ok(Self { before, within })
+    }
+}
+
+async fn insert_chunk(
+    tx: &mut Held,
+    reports: &[NewReport],
+    superseded_by: &[Option<i64>],
+) -> Result<(), Failure> {
+    let indices = numbers(reports.iter().map(|r| r.index))?;
+    let query = sqlx::query(sql::INSERT_REPORTS)
+        .bind(&indices)
+        .bind(column(reports, |r| r.id.0.as_slice()))
+        .bind(numbers(reports.iter().map(|r| r.at_ms))?)
+        .bind(column(reports, |r| r.reporter.key_bytes().as_slice()))
+        .bind(column(reports, |r| r.subject.key_bytes().as_slice()))
+        .bind(column(reports, |r| r.market.as_str()))
+        .bind(column(reports, |r| r.trade_id.as_str()))
+        .bind(column(reports, |r| role_number(r.role)))
+        .bind(column(reports, |r| r.jti.as_str()))
+        .bind(column(reports, |r| r.historical))
+        .bind(column(reports, |r| r.alone))
+        .bind(superseded_by);
+    let done = tx.execute(query).await?;
+    all_named(done.rows_affected(), reports.len())?;
+    let bodies = sqlx::query(sql::INSERT_BODIES)
+        .bind(&indices)
+        .bind(column(reports, |r| r.jws.as_str()));
+    tx.execute(bodies).await?;
+    let documents = reports.iter().zip(&indices).flat_map(|(report, index)| {
+        let of = |sha256: &'_ [u8; 32]| (sha256.to_vec(), *index);
+        report.documents.iter().map(of).collect::<Vec<_>>()
+    });
+    let (digests, of): (Vec<Vec<u8>>, Vec<i64>) = documents.unzip();
+    if !digests.is_empty() {
+        let query = sqlx::query(sql::INSERT_DOCUMENTS).bind(digests).bind(of);
+        tx.execute(query).await?;
+    }
+    Ok(())
+}
+
+/// Rows are joined to the agents and markets that they name; one without them would be left out silently.
+fn all_named(inserted: u64, wanted: usize) -> Result<(), Error> {
+    if usize::try_from(inserted) == Ok(wanted) {
+        return Ok(());
+    }
+    Err(Error::Corrupt(format!(
+        "{inserted} of {wanted} rows have the agents and markets that they name"
+    )))
+}
+
+async fn write_tiles(tx: &mut Held, tiles: &[(Tree, TileId, Tile)]) -> Result<(), Failure> {
+    // One statement cannot write a row twice: the last one counts.
+    let mut rows = BTreeMap::new();
+    for (tree, id, tile) in tiles {
+        let key = (tree_number(*tree)?, i16::from(id.level), to_i64(id.n)?);
+        rows.insert(key, tile.concat());
+    }
+    let rows: Vec<_> = rows.into_iter().collect();
+    for chunk in rows.chunks(ROWS) {
+        let query = sqlx::query(sql::WRITE_TILES)
+            .bind(column(chunk, |(key, _)| key.0))
+            .bind(column(chunk, |(key, _)| key.1))
+            .bind(column(chunk, |(key, _)| key.2))
+            .bind(column(chunk, |(_, hashes)| hashes.as_slice()));
+        tx.execute(query).await?;
+    }
+    Ok(())
+}
+
+async fn insert_epoch(tx: &mut Held, epoch: &NewEpoch) -> Result<(), Failure> {
+    let number = to_i64(epoch.number)?;
+    let query = sqlx::query(sql::INSERT_EPOCH)
+        .bind(number)
+        .bind(to_i64(epoch.index)?)
+        .bind(epoch.salt_key.as_slice());
+    tx.execute(query).await?;
+    for (leaf, chunk) in (0..).step_by(ROWS).zip(epoch.statements.chunks(ROWS)) {
+        let query = sqlx::query(sql::INSERT_STATEMENTS)
+            .bind(number)
+            .bind((leaf..).take(chunk.len()).collect::<Vec<i64>>())
+            .bind(column(chunk, |s| s.0.key_bytes().as_slice()))
+            .bind(column(chunk, |s| s.1))
+            .bind(column(chunk, |s| s.2.as_str()));
+        let done = tx.execute(query).await?;
+        all_named(done.rows_affected(), chunk.len())?;
+    }
+    Ok(())
+}
+
+fn numbers(of: impl Iterator<Item = u64>) -> Result<Vec<i64>, Error> {
+    of.map(to_i64).collect()
+}
+
+fn column<'a, R, T>(rows: &'a [R], of: impl FnMut(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
