@@ -29,7 +29,7 @@ use goodstanding_verify::{
 use super::{
     check::{Acknowledged, Checked, Known, full_check_from},
     double::{Faults, Mode, Read, Step},
-    grow::{at, copy, fresh, grow, grown},
+    grow::{at, copy, fresh, grow, grown, opened},
 };
 use crate::support::T0;
 
@@ -222,7 +222,9 @@ impl<'a> Scene<'a> {
     async fn open(data: &'a Path, case: Case, known: &'a [Hash]) -> Self {
         let start = case.end - case.kind.entries() - 2;
         grow(data, start).await;
-        let app = App::open(at(data, NOW)).await.unwrap();
+        let app = opened(async || App::open(at(data, NOW)).await)
+            .await
+            .unwrap();
         let second = app.keys.fresh(KeyUse::Status, |kid| {
             keys::ring(&app.log.shared().keys(), u64::MAX)
                 .unwrap()
@@ -241,10 +243,10 @@ impl<'a> Scene<'a> {
         app.close().await;
 
         let faults = Faults::default();
-        let doubles = faults.clone();
-        let app = App::open_through(at(data, NOW), |parts| doubles.through(parts))
-            .await
-            .unwrap();
+        let app =
+            opened(async || App::open_through(at(data, NOW), |parts| faults.through(parts)).await)
+                .await
+                .unwrap();
         Self {
             data,
             case,
@@ -410,7 +412,9 @@ impl<'a> Scene<'a> {
     /// A restart finds what was changed, and `fsck` nothing wrong.
     async fn reopen(&mut self) {
         let case = self.case.clone();
-        let app = App::open(at(self.data, NOW)).await.unwrap();
+        let app = opened(async || App::open(at(self.data, NOW)).await)
+            .await
+            .unwrap();
         let ring = keys::ring(&app.log.shared().keys(), u64::MAX).unwrap();
         assert_eq!(app.log.shared().ended().is_some(), case.kind == Kind::End);
         let count = |usage| ring.keys().iter().filter(|key| key.usage == usage).count();

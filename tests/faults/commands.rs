@@ -7,13 +7,13 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use goodstanding::{
     app::{App, Open},
     backup::{self, Restore},
-    code::{Code, Fault},
+    code::Fault,
     fsck, ingest,
     token::keys,
 };
@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     check::{Acknowledged, Checked, Known, fsck_and_audit, full_check_from},
-    grow::{at, copy, fresh, grown},
+    grow::{at, copy, fresh, grown, opened},
     strace::{Ended, Injection, Site, inject, sites},
     syscalls::{Figures, again, assert_clean, each, now_s, tries},
 };
@@ -66,7 +66,9 @@ impl Stage {
         let base = room.path().join("base").join("data");
         grown(&base, SIZE - 3).await;
         let mut ledger = Vec::new();
-        let app = App::open(at(&base, T0 + 10)).await.unwrap();
+        let app = opened(async || App::open(at(&base, T0 + 10)).await)
+            .await
+            .unwrap();
         for n in 0..3 {
             let (admitted, proof) = ingest::submit_one(&app, fresh("told", n, T0))
                 .await
@@ -159,21 +161,12 @@ fn sample(found: Vec<Site>) -> Vec<Site> {
     spread(writing).chain(spread(reading)).collect()
 }
 
-/// Opens a directory. A child that another thread starts at the same moment may hold on to its lock until it runs.
-async fn opened(data: &Path) -> Result<Arc<App>, Fault> {
-    for _ in 0..500 {
-        match App::open(Open::new(data)).await {
-            Err(fault) if fault.is(Code::DataLocked) => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            done => return done,
-        }
-    }
-    panic!("{} stays locked", data.display());
+async fn reopened(data: &Path) -> Result<Arc<App>, Fault> {
+    opened(async || App::open(Open::new(data)).await).await
 }
 
 async fn open(data: &Path) -> Result<(), Fault> {
-    opened(data).await?.close().await;
+    reopened(data).await?.close().await;
     Ok(())
 }
 
@@ -310,7 +303,7 @@ fn an_interrupted_erasure_is_done_or_not_begun() {
     let stage = runtime.block_on(Stage::new());
     let jws = fresh("victim", 0, T0);
     let id = runtime.block_on(async {
-        let app = App::open(at(&stage.base().join("data"), T0 + 10))
+        let app = opened(async || App::open(at(&stage.base().join("data"), T0 + 10)).await)
             .await
             .unwrap();
         let (admitted, _) = ingest::submit_one(&app, jws.clone()).await.unwrap();
@@ -359,7 +352,7 @@ fn an_interrupted_erasure_is_done_or_not_begun() {
 
 /// Thumbprints of the token keys that the log names, and of those that have a file.
 async fn token_keys(data: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
-    let app = opened(data).await.unwrap();
+    let app = reopened(data).await.unwrap();
     let ring = keys::ring(&app.log.shared().keys(), u64::MAX).unwrap();
     app.close().await;
     let of_token = ring.keys().iter().filter(|key| key.usage == KeyUse::Token);
@@ -418,7 +411,7 @@ fn an_interrupted_end_is_an_end_or_none() {
         );
         let has_ended = || {
             runtime.block_on(async {
-                let app = opened(&data).await.unwrap();
+                let app = reopened(&data).await.unwrap();
                 let ended = app.log.shared().ended();
                 app.close().await;
                 ended

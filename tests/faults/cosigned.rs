@@ -15,7 +15,7 @@ use super::{
     changes::{NOW, Totals, base, each, plans},
     check::{Acknowledged, Known, full_check_from},
     double::{Faults, Step},
-    grow::{at, copy, fresh, grow},
+    grow::{at, copy, fresh, grow, opened},
     history::number,
 };
 use crate::support::witness::{Mode as Behaviour, Witness};
@@ -82,11 +82,12 @@ fn every_step_of_a_merge_fails_and_no_cosignature_is_lost() {
         std::fs::write(data.path().join("witnesses.toml"), settings).unwrap();
         let down = || Behaviour::Answers(503, "down".to_owned());
         let faults = Faults::default();
-        let doubles = faults.clone();
         b.set(down());
-        let app = App::open_through(open(data.path()), |parts| doubles.through(parts))
-            .await
-            .unwrap();
+        let app = opened(async || {
+            App::open_through(open(data.path()), |parts| faults.through(parts)).await
+        })
+        .await
+        .unwrap();
         let plan = || {
             for (step, mode) in &steps {
                 faults.script().plan(*step, *mode);
@@ -160,7 +161,9 @@ fn every_step_of_a_merge_fails_and_no_cosignature_is_lost() {
         app.close().await;
         let guard = std::fs::read_to_string(data.path().join("head.guard")).unwrap();
         assert_eq!(names(&guard), both, "{at_case}: the guard");
-        let app = App::open(open(data.path())).await.unwrap();
+        let app = opened(async || App::open(open(data.path())).await)
+            .await
+            .unwrap();
         let published = app.log.shared().published.borrow().clone().unwrap();
         assert_eq!(names(&published.note), both, "{at_case}: after a restart");
         app.close().await;

@@ -3,11 +3,13 @@
 use std::{
     path::Path,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use goodstanding::{
     app::{App, Open},
     clock::Clock,
+    code::{Code, Fault},
     keys::{KeyFile, SecretKey},
     log::{
         plan::{Candidate, Rules, State, plan_reports},
@@ -33,6 +35,22 @@ pub(crate) fn at(data: &Path, now_s: u64) -> Open {
         clock: Clock::manual(now_s * 1000),
         ..Open::new(data)
     }
+}
+
+/// Opens a directory that nobody else has. A child that another test starts at the same moment holds on to a lock that was
+/// let go, until it runs.
+pub(crate) async fn opened(
+    open: impl AsyncFn() -> Result<Arc<App>, Fault>,
+) -> Result<Arc<App>, Fault> {
+    for _ in 0..1000 {
+        match open().await {
+            Err(fault) if fault.is(Code::DataLocked) => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            done => return done,
+        }
+    }
+    panic!("a directory stays locked");
 }
 
 /// A report by a trust root, so that no quota is in the way.

@@ -7,7 +7,7 @@ use super::{
     changes::{NOW, Totals, base, each, plans},
     check::{Acknowledged, Known, full_check_from},
     double::{Faults, Mode, Step},
-    grow::{at, copy, fresh, grow},
+    grow::{at, copy, fresh, grow, opened},
 };
 
 /// Steps of opening a directory; the mark is made before and after the name.
@@ -41,8 +41,10 @@ fn every_step_of_a_tenure_fails_and_no_older_copy_gets_in() {
         }
         let mut checks = 0;
         let app = loop {
-            let doubles = faults.clone();
-            let opened = App::open_through(at(&data, NOW), |parts| doubles.through(parts)).await;
+            let opened = opened(async || {
+                App::open_through(at(&data, NOW), |parts| faults.through(parts)).await
+            })
+            .await;
             checks += 1;
             full_check_from(&data, &mut Known::of(&known)).await;
             match opened {
@@ -63,7 +65,9 @@ fn every_step_of_a_tenure_fails_and_no_older_copy_gets_in() {
         for name in ["log.state", "head.guard"] {
             std::fs::copy(data.join(name), older.join(name)).unwrap();
         }
-        let refused = App::open(at(&older, NOW)).await.unwrap_err();
+        let refused = opened(async || App::open(at(&older, NOW)).await)
+            .await
+            .unwrap_err();
         let codes = ["data.other_copy", "log.behind_guard"];
         assert!(codes.contains(&refused.code()), "{at_case}: {refused}");
 
@@ -77,7 +81,11 @@ fn every_step_of_a_tenure_fails_and_no_older_copy_gets_in() {
             checked.holds([&told]);
             assert_eq!(checked.size(), start + 1, "{at_case}");
             // It is the one that ran here last, however it was left.
-            App::open(at(&data, NOW)).await.unwrap().close().await;
+            opened(async || App::open(at(&data, NOW)).await)
+                .await
+                .unwrap()
+                .close()
+                .await;
         }
         let state = std::fs::read_to_string(data.join("log.state")).unwrap();
         assert!(state.starts_with("closed\n"), "{at_case}: {state}");
