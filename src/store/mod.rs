@@ -6,11 +6,13 @@
 pub mod cluster;
 mod convert;
 pub mod load;
+mod place;
 pub mod postgres;
 pub mod snapshot;
 pub mod sqlite;
 mod types;
 
+pub use place::Place;
 pub use types::*;
 
 use std::path::Path;
