@@ -39,7 +39,7 @@ use crate::{
     app::{App, Open, Reader},
     code::{Code, Fault},
     config::Config,
-    store::Store,
+    store::{Place, Store},
 };
 
 /// Certificates of good standing for trading agents.
@@ -52,6 +52,15 @@ pub struct Cli {
     /// Data directory [default: ./goodstanding-data; the demo takes a new temporary one]
     #[arg(long, global = true, value_name = "DIR", env = "GOODSTANDING_DATA")]
     data: Option<PathBuf>,
+    /// Database on a server, postgres://… [default: a SQLite file in the data directory]. With a password in it, better by environment
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "GOODSTANDING_DATABASE_URL",
+        hide_env_values = true
+    )]
+    database_url: Option<String>,
     /// Answer with one JSON document on standard output
     #[arg(long, global = true)]
     json: bool,
@@ -137,6 +146,8 @@ impl Cli {
 struct Ctx {
     /// `--data`, if given.
     data: Option<PathBuf>,
+    /// `--database-url`, if given.
+    database_url: Option<String>,
     /// `--json`.
     json: bool,
 }
@@ -146,12 +157,30 @@ impl Ctx {
         self.data.clone().unwrap_or_else(|| Config::default().data)
     }
 
+    /// Where the database is.
+    fn place(&self) -> Result<Place, Fault> {
+        Ok(Place::of(&self.data(), self.database_url.as_deref())?)
+    }
+
+    /// The usual way to open the log.
+    fn open(&self) -> Open {
+        Open {
+            database_url: self.database_url.clone(),
+            ..Open::new(&self.data())
+        }
+    }
+
+    /// The log, to be read only.
+    async fn reader(&self) -> Result<Reader, Fault> {
+        Reader::open(&self.data(), &self.place()?).await
+    }
+
     /// Works on an existing data directory, publishes what was logged, and closes it whatever happened.
     async fn with_app<T>(
         &self,
         work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        with_app(Open::new(&self.data()), work).await
+        with_app(self.open(), work).await
     }
 }
 
@@ -161,7 +190,7 @@ impl Ctx {
         &self,
         work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let reader = Reader::open(&self.data()).await?;
+        let reader = self.reader().await?;
         let worked = work(reader.store.as_ref()).await;
         reader.store.close().await;
         worked
@@ -210,6 +239,7 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 /// Runs a command, shows what went wrong, and says how it ended.
 pub async fn run(cli: Cli) -> ExitCode {
     let ctx = Ctx {
+        database_url: cli.database_url,
         data: cli.data,
         json: cli.json,
     };

@@ -53,8 +53,24 @@ pub enum Left {
     New,
     /// It was closed cleanly: the guard knows everything that was signed.
     Closed,
+    /// The database is on a server: who writes is told by turns, and a data directory may be as new as a process.
+    Shared,
     /// A tenure ended without closing, and only a database with one of these names may go on.
     Open(Vec<String>),
+}
+
+/// That a database is not a copy, by its setting [`COPY`].
+///
+/// # Errors
+/// `data.other_copy`.
+pub fn check_copy(copy: Option<&str>) -> Result<(), Fault> {
+    match copy {
+        None => Ok(()),
+        Some(_) => Err(Fault::new(
+            Code::DataOtherCopy,
+            "this database is a copy made by `backup`, and was not put here by `restore`",
+        )),
+    }
 }
 
 /// The mark of an open directory.
@@ -97,11 +113,7 @@ impl Tenure {
     /// `data.other_copy` when it is not the one that ran here last, or is a copy that `restore` has not looked at.
     pub fn check(&self, name: Option<&str>, copy: Option<&str>) -> Result<Left, Fault> {
         let refuse = |why: &str| Err(Fault::new(Code::DataOtherCopy, why));
-        if copy.is_some() {
-            return refuse(
-                "this database is a copy made by `backup`, and was not put here by `restore`",
-            );
-        }
+        check_copy(copy)?;
         match self.left()? {
             Left::New if name.is_some() => refuse(
                 "log.state is missing, so nothing tells whether this is the newest state of this database",

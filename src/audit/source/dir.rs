@@ -20,7 +20,7 @@ use crate::{
         sign::{LOG_VKEY, LogSigner},
         witness::{WhenMissed, Witnesses},
     },
-    store::{Store, Tree},
+    store::{self, Store, Tree},
 };
 
 /// Statements of one page.
@@ -40,7 +40,7 @@ impl DirSource {
     /// When there is none, or it cannot be read.
     pub async fn open(data: &Path) -> Result<Self, Fault> {
         Ok(Self {
-            reader: Reader::open(data).await?,
+            reader: Reader::open(data, &store::Place::of(data, None)?).await?,
             data: data.to_owned(),
         })
     }
