@@ -104,7 +104,7 @@ async fn sessions_are_named_and_limited_whatever_the_defaults_are() {
     Log::default().event(&store, 1, "policy").await;
     store.entries(0, 1).await.unwrap();
     let mut connection = database.connection().await;
-    let sessions: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'goodstanding'")
+    let sessions: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'goodstanding-%'")
         .fetch_one(&mut connection)
         .await
         .unwrap();
@@ -184,7 +184,7 @@ async fn a_store_outlives_its_connections() {
         log.reports(&store, n, vec![report(1, 2, &n.to_string())])
             .await;
         assert_eq!(store.head().await.unwrap(), log.head);
-        database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'goodstanding' AND datname = current_database()").await;
+        database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'goodstanding-%' AND datname = current_database()").await;
     }
     assert_eq!(store.bodies(0, 9, 9).await.unwrap().len(), 3);
 }

@@ -1,0 +1,212 @@
+//! Processes of the real binary that share one database, each with a data directory of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use goodstanding_verify::note::VerifierKey;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::{postgres::Database, verifier};
+
+/// How long anything may take that has to come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// One process.
+pub(crate) struct Process {
+    child: Child,
+    pub url: String,
+}
+
+impl Process {
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Some processes on one database.
+pub(crate) struct Fleet {
+    pub client: reqwest::Client,
+    pub processes: Vec<Process>,
+    roles: Vec<&'static str>,
+    database_url: String,
+    dir: tempfile::TempDir,
+    // Dropped last: nobody may use it any more.
+    _database: Database,
+}
+
+impl Fleet {
+    /// One process for each role, all of them answering.
+    pub(crate) async fn start(roles: &[&'static str]) -> Self {
+        let database = Database::new().await;
+        goodstanding::store::Store::close(&database.store().await).await;
+        let url = database.url();
+        Self::over(database, url, roles).await
+    }
+
+    /// The same, with the processes reaching the database at `database_url`.
+    pub(crate) async fn over(
+        database: Database,
+        database_url: String,
+        roles: &[&'static str],
+    ) -> Self {
+        let mut fleet = Self {
+            client: goodstanding::net::builder()
+                .no_proxy()
+                .timeout(Duration::from_secs(10))
+                .build()
+                .unwrap(),
+            processes: Vec::new(),
+            roles: roles.to_vec(),
+            database_url,
+            dir: tempfile::tempdir().unwrap(),
+            _database: database,
+        };
+        for (n, role) in roles.iter().enumerate() {
+            fs::create_dir(fleet.data(n)).unwrap();
+            if n > 0 {
+                copy_keys(&fleet.data(0), &fleet.data(n), *role != "api");
+            }
+            let process = fleet.spawn(n);
+            fleet.processes.push(process);
+            fleet.ready(n).await;
+        }
+        fleet
+    }
+
+    pub(crate) fn data(&self, n: usize) -> PathBuf {
+        self.dir.path().join(n.to_string())
+    }
+
+    fn spawn(&self, n: usize) -> Process {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.data(n).join("server.log"))
+            .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_goodstanding"))
+            .args(["serve", "--issuer", "https://issuer.example"])
+            .args(["--origin", "log.example", "--role", self.roles[n], "--data"])
+            .arg(self.data(n))
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .env("GOODSTANDING_DATABASE_URL", &self.database_url)
+            .env("RUST_LOG", "info")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Process {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+        }
+    }
+
+    /// What process `n` says of itself; `None`: it does not answer.
+    pub(crate) async fn state(&self, n: usize) -> Option<Value> {
+        let url = format!("{}/readyz", self.processes[n].url);
+        let answer = self.client.get(url).timeout(Duration::from_secs(2)).send();
+        answer.await.ok()?.json().await.ok()
+    }
+
+    /// Waits until process `n` is ready.
+    pub(crate) async fn ready(&mut self, n: usize) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if self.state(n).await.is_some_and(|s| s["status"] == "ok") {
+                return;
+            }
+            let ended = self.processes[n].child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < until,
+                "process {n} does not get ready ({ended:?}):\n{}",
+                self.log(n)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What process `n` logged.
+    pub(crate) fn log(&self, n: usize) -> String {
+        fs::read_to_string(self.data(n).join("server.log")).unwrap()
+    }
+
+    /// The processes that say that they write.
+    pub(crate) async fn leaders(&self) -> Vec<usize> {
+        let mut leaders = Vec::new();
+        for n in 0..self.processes.len() {
+            if self.state(n).await.is_some_and(|s| s["writes"] == true) {
+                leaders.push(n);
+            }
+        }
+        leaders
+    }
+
+    /// The one that writes, once there is exactly one.
+    pub(crate) async fn leader(&self) -> usize {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let [leader] = self.leaders().await[..] {
+                return leader;
+            }
+            assert!(Instant::now() < until, "there is not one that writes");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, n: usize) {
+        self.processes[n].end();
+    }
+
+    /// Starts it again, at another port.
+    pub(crate) fn restart(&mut self, n: usize) {
+        self.processes[n] = self.spawn(n);
+    }
+
+    /// The log's verifier key, as process `n` says.
+    pub(crate) async fn key(&self, n: usize) -> VerifierKey {
+        let url = format!("{}/v1/keys", self.processes[n].url);
+        let keys: Value = self
+            .client
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        verifier(keys["log"].as_str().unwrap())
+    }
+}
+
+/// As an operator does it who adds a process. One that never writes needs no key of the log.
+fn copy_keys(from: &Path, to: &Path, with_log: bool) {
+    fs::create_dir(to.join("keys")).unwrap();
+    for file in fs::read_dir(from.join("keys")).unwrap() {
+        let file = file.unwrap();
+        if with_log || file.file_name() != "log.json" {
+            fs::copy(file.path(), to.join("keys").join(file.file_name())).unwrap();
+        }
+    }
+}
