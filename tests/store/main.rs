@@ -27,6 +27,7 @@ mod retries;
 mod roles;
 mod scrub;
 mod sessions;
+mod turns;
 
 use std::{any::Any, sync::Arc};
 

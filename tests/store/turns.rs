@@ -1,0 +1,198 @@
+//! PostgreSQL only: whose turn it is to write, and jobs between processes.
+
+use std::time::Duration;
+
+use goodstanding::store::{
+    Error, Store as _,
+    cluster::Cluster as _,
+    postgres::{Options, PostgresStore},
+};
+
+use crate::{fixture::Log, support::postgres::Database};
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Two processes' stores on one database.
+async fn two(database: &Database) -> (PostgresStore, PostgresStore) {
+    let one = database.store().await;
+    let other = PostgresStore::connect(&database.url(), Options::default()).await;
+    (one, other.unwrap())
+}
+
+#[tokio::test]
+async fn one_leads_at_a_time_and_turns_are_numbered_and_named() {
+    let database = Database::new().await;
+    let (one, other) = two(&database).await;
+    assert_eq!(one.turn().await.unwrap(), None);
+    let first = one.try_lead(LONG).await.unwrap().unwrap();
+    assert_eq!(first.term, 1);
+    assert_eq!(other.try_lead(LONG).await.unwrap(), None);
+    assert!(one.beat(first.term).await.unwrap());
+    assert!(!other.beat(first.term).await.unwrap(), "it has no turn");
+    one.resign(first.term).await;
+    let second = other.try_lead(LONG).await.unwrap().unwrap();
+    assert_eq!(second.term, 2);
+    assert_ne!(first.name, second.name);
+    assert!(!one.beat(first.term).await.unwrap());
+    assert_eq!(one.turn().await.unwrap(), Some(second.clone()));
+    for turn in [&first, &second] {
+        assert!(one.had_turn(&turn.name).await.unwrap());
+    }
+    assert!(!one.had_turn("another database's").await.unwrap());
+    one.close().await;
+    other.close().await;
+}
+
+#[tokio::test]
+async fn writes_of_a_turn_that_is_over_are_refused_whole() {
+    let database = Database::new().await;
+    let (one, other) = two(&database).await;
+    let mut log = Log::default();
+    let first = one.try_lead(LONG).await.unwrap().unwrap();
+    log.event(&one, 1, "policy").await;
+    one.resign(first.term).await;
+    // Nobody has taken over yet, and the turn is its own still: the compare-and-swap decides.
+    log.event(&one, 2, "policy").await;
+    other.try_lead(LONG).await.unwrap().unwrap();
+    let late = log.plan(3, Vec::new(), Some("policy"));
+    assert!(matches!(one.commit(&late).await, Err(Error::Deposed)));
+    assert!(matches!(
+        one.set_meta("late", "x").await,
+        Err(Error::Deposed)
+    ));
+    assert!(matches!(
+        one.replace_meta("late", "x").await,
+        Err(Error::Deposed)
+    ));
+    assert!(matches!(
+        one.answer(&[(1, Vec::new())]).await,
+        Err(Error::Deposed)
+    ));
+    assert_eq!(other.head().await.unwrap(), log.head);
+    assert_eq!(other.meta("late").await.unwrap(), None);
+    log.event(&other, 4, "policy").await;
+    one.close().await;
+    other.close().await;
+}
+
+#[tokio::test]
+async fn the_lead_of_one_that_is_silent_is_taken_with_all_its_connections() {
+    let database = Database::new().await;
+    let (one, other) = two(&database).await;
+    let turn = one.try_lead(LONG).await.unwrap().unwrap();
+    let mut log = Log::default();
+    log.event(&one, 1, "policy").await;
+    assert_eq!(other.try_lead(LONG).await.unwrap(), None, "not silent yet");
+    tokio::time::sleep(SHORT * 2).await;
+    assert_eq!(other.try_lead(SHORT).await.unwrap(), None, "ended first");
+    let taken = loop {
+        if let Some(taken) = other.try_lead(SHORT).await.unwrap() {
+            break taken;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(taken.term, turn.term + 1);
+    // Its connection is gone, or it is told that it is over; it never leads on.
+    assert!(!one.beat(turn.term).await.unwrap_or(false));
+    let late = log.plan(2, Vec::new(), Some("policy"));
+    let mut refused = one.commit(&late).await.unwrap_err();
+    if matches!(refused, Error::Unavailable(_)) {
+        // On the connection that was ended. On a fresh one:
+        refused = one.commit(&late).await.unwrap_err();
+    }
+    assert!(matches!(refused, Error::Deposed), "{refused}");
+    assert_eq!(other.head().await.unwrap(), log.head);
+    one.close().await;
+    other.close().await;
+}
+
+#[tokio::test]
+async fn a_takeover_waits_for_the_transaction_that_is_under_way() {
+    let database = Database::new().await;
+    let (one, other) = two(&database).await;
+    let turn = one.try_lead(LONG).await.unwrap().unwrap();
+    let mut connection = database.connection().await;
+    for sql in [
+        "BEGIN".to_owned(),
+        format!(
+            "SELECT 1 FROM sequencer WHERE term = {} FOR KEY SHARE",
+            turn.term
+        ),
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    one.resign(turn.term).await;
+    let mut taking = std::pin::pin!(other.try_lead(LONG));
+    let early = tokio::time::timeout(SHORT, taking.as_mut()).await;
+    assert!(early.is_err(), "the turn changed under a transaction");
+    sqlx::raw_sql("COMMIT")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(taking.await.unwrap().unwrap().term, turn.term + 1);
+    one.close().await;
+    other.close().await;
+}
+
+#[tokio::test]
+async fn jobs_are_found_in_their_order_answered_once_and_taken_away() {
+    let database = Database::new().await;
+    let (leader, sender) = two(&database).await;
+    leader.try_lead(LONG).await.unwrap().unwrap();
+    let jobs: Vec<Vec<u8>> = (0..5_u8).map(|n| vec![n; 3]).collect();
+    let ids = sender.send(&jobs).await.unwrap();
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+    let waiting = leader.waiting(&[], 3).await.unwrap();
+    let found: Vec<_> = waiting.iter().map(|w| (w.id, w.job.clone())).collect();
+    let sent: Vec<_> = ids.iter().copied().zip(jobs).collect();
+    assert_eq!(found, sent[..3]);
+    let rest = leader.waiting(&ids[..3], 99).await.unwrap();
+    assert_eq!(rest.iter().map(|w| w.id).collect::<Vec<_>>(), ids[3..]);
+    assert_eq!(sender.collect(&ids).await.unwrap(), []);
+    leader
+        .answer(&[(ids[0], b"yes".to_vec()), (ids[1], b"no".to_vec())])
+        .await
+        .unwrap();
+    assert_eq!(leader.waiting(&[], 99).await.unwrap().len(), 3);
+    let mut answers = sender.collect(&ids).await.unwrap();
+    answers.sort_unstable();
+    assert_eq!(
+        answers,
+        [(ids[0], b"yes".to_vec()), (ids[1], b"no".to_vec())]
+    );
+    assert_eq!(sender.collect(&ids).await.unwrap(), [], "taken away");
+    sender.withdraw(&ids[2..]).await.unwrap();
+    assert_eq!(leader.waiting(&[], 99).await.unwrap(), []);
+    assert_eq!(sender.send(&[]).await.unwrap(), []);
+    leader.close().await;
+    sender.close().await;
+}
+
+#[tokio::test]
+async fn who_waits_is_woken() {
+    let database = Database::new().await;
+    let (leader, sender) = two(&database).await;
+    leader.wait(SHORT).await;
+    let woken = std::time::Instant::now();
+    // The first wait may end for having begun to listen.
+    let waiting = async {
+        loop {
+            leader.wait(LONG).await;
+            if !leader.waiting(&[], 1).await.unwrap().is_empty() {
+                break;
+            }
+        }
+    };
+    let sending = async {
+        tokio::time::sleep(SHORT).await;
+        sender.send(&[b"job".to_vec()]).await.unwrap();
+    };
+    tokio::join!(waiting, sending);
+    assert!(woken.elapsed() < LONG / 2, "woken by the clock only");
+    leader.close().await;
+    sender.close().await;
+}
