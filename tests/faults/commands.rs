@@ -370,7 +370,7 @@ fn an_interrupted_rotation_leaves_every_key_with_its_file() {
     let runtime = Runtime::new().unwrap();
     let stage = runtime.block_on(Stage::new());
     let arguments = [
-        "--json", "keys", "rotate", "token", "--now", "--data", "@data",
+        "--json", "keys", "rotate", "token", "--now", "--yes", "--data", "@data",
     ];
     stage.play("keys rotate", &arguments, |dir, ended, at, runtime| {
         let data = dir.join("data");

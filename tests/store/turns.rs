@@ -10,7 +10,7 @@ use goodstanding::store::{
 
 use crate::{fixture::Log, support::postgres::Database};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(200);
 
 /// Two processes' stores on one database.
@@ -167,7 +167,7 @@ async fn jobs_are_found_in_their_order_answered_once_and_taken_away() {
     assert_eq!(sender.collect(&ids).await.unwrap(), [], "taken away");
     sender.withdraw(&ids[2..]).await.unwrap();
     assert_eq!(leader.waiting(&[], 99).await.unwrap(), []);
-    assert_eq!(sender.send(&[]).await.unwrap(), []);
+    assert!(sender.send(&[]).await.unwrap().is_empty());
     leader.close().await;
     sender.close().await;
 }
