@@ -29,7 +29,10 @@ use std::{path::Path, sync::Arc};
 
 use goodstanding_verify::b64;
 
-use super::guard::{DiskFile, GuardFile};
+use super::{
+    guard::{DiskFile, GuardFile},
+    moved::Mark,
+};
 use crate::{
     code::{Code, Fault},
     store::Store,
@@ -94,13 +97,11 @@ impl Tenure {
     /// How the directory was left, if the database whose settings these are may go on in it.
     ///
     /// # Errors
-    /// `data.other_copy` when it is not the one that ran here last, or is a copy that `restore` has not looked at.
+    /// `data.other_copy` when it is not the one that ran here last, or is a copy that `restore` has not looked at; `data.moved`.
     pub fn check(&self, name: Option<&str>, copy: Option<&str>) -> Result<Left, Fault> {
         let refuse = |why: &str| Err(Fault::new(Code::DataOtherCopy, why));
-        if copy.is_some() {
-            return refuse(
-                "this database is a copy made by `backup`, and was not put here by `restore`",
-            );
+        if let Some(mark) = copy {
+            return Err(Mark::of(mark).refusal());
         }
         match self.left()? {
             Left::New if name.is_some() => refuse(
