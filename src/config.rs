@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+use crate::log::cluster::Role;
+
 /// Who may read reports, agents, statements and salts over HTTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,6 +23,12 @@ pub enum Visibility {
 pub struct Config {
     /// Data directory.
     pub data: PathBuf,
+    /// `postgres://…`; `None` = a SQLite file in the data directory.
+    pub database_url: Option<String>,
+    /// What this process does of those that share a database on a server.
+    pub role: Role,
+    /// Connections for reading to a database on a server; up to seven more write, lead, send and listen.
+    pub database_connections: u32,
     /// Where to listen.
     pub listen: SocketAddr,
     /// Issuer URL, fixed when the data directory is made; `None` = `http://<listen>`.
@@ -45,6 +53,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: PathBuf::from("goodstanding-data"),
+            database_url: None,
+            role: Role::default(),
+            database_connections: 8,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             issuer: None,
             origin: None,

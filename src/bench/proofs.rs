@@ -16,7 +16,7 @@ use super::{Spread, Times, resident_kib, scattered};
 use crate::{
     app::Reader,
     log::{prove, tiles::Tiles},
-    store::{Store, Tree},
+    store::{Place, Store, Tree},
 };
 
 /// How long a service may take to answer for the first time.
@@ -46,7 +46,7 @@ pub struct Proven {
 /// # Errors
 /// When the log cannot be read or served, or a proof does not verify.
 pub async fn measure(data: &Path, count: usize) -> anyhow::Result<Proven> {
-    let reader = Reader::open(data).await?;
+    let reader = Reader::open(data, &Place::of(data, None)?).await?;
     let measured = from_store(&reader.store, count).await;
     reader.store.close().await;
     let (size, inclusion, consistency) = measured?;

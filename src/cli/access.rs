@@ -8,7 +8,6 @@ use super::{
     output::{self, say},
 };
 use crate::{
-    app::Reader,
     clock::Clock,
     token::{
         access::{Granter, Role},
@@ -59,7 +58,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
 
 async fn run_grant(ctx: &Ctx, args: &Grant) -> anyhow::Result<()> {
     // Only the key and the issuer's name are needed, so this works while the service runs.
-    let reader = Reader::open(&ctx.data()).await?;
+    let reader = ctx.reader().await?;
     let (issuer, key) = reader.access().await?;
     reader.store.close().await;
     let granter = Granter {
@@ -85,7 +84,7 @@ async fn run_grant(ctx: &Ctx, args: &Grant) -> anyhow::Result<()> {
 
 /// The record of an existing data directory.
 async fn book(ctx: &Ctx) -> anyhow::Result<AccessBook> {
-    let reader = Reader::open(&ctx.data()).await?;
+    let reader = ctx.reader().await?;
     reader.store.close().await;
     Ok(AccessBook::new(&ctx.data()))
 }

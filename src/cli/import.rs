@@ -143,7 +143,7 @@ async fn into_directory(
         begin_ms,
         issuer: args.issuer.clone(),
         origin: args.origin.clone(),
-        ..Open::new(&ctx.data())
+        ..ctx.open()
     };
     with_app(open, async |app| {
         name_agents(app, agents.iter()).await?;

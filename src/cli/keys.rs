@@ -233,7 +233,7 @@ async fn apply(
     }
     let open = Open {
         repair: true,
-        ..Open::new(&ctx.data())
+        ..ctx.open()
     };
     with_app(open, async |app| {
         let changed = keys::change(app, change, reason).await?;
@@ -329,7 +329,7 @@ async fn end_log(ctx: &Ctx, args: EndLog) -> anyhow::Result<()> {
     }
     let open = Open {
         repair: true,
-        ..Open::new(&ctx.data())
+        ..ctx.open()
     };
     let (notice, vkey): (String, String) = with_app(open, async |app| {
         let notice = successor::end(app, args.reason, successor).await?;

@@ -19,6 +19,7 @@ mod import;
 mod input;
 mod keygen;
 mod keys;
+mod migrate;
 mod output;
 mod policy;
 mod remote;
@@ -39,7 +40,7 @@ use crate::{
     app::{App, Open, Reader},
     code::{Code, Fault},
     config::Config,
-    store::Store,
+    store::{Place, Store},
 };
 
 /// Certificates of good standing for trading agents.
@@ -52,6 +53,15 @@ pub struct Cli {
     /// Data directory [default: ./goodstanding-data; the demo takes a new temporary one]
     #[arg(long, global = true, value_name = "DIR", env = "GOODSTANDING_DATA")]
     data: Option<PathBuf>,
+    /// Database on a server, postgres://… [default: a SQLite file in the data directory]. With a password in it, better by environment
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "GOODSTANDING_DATABASE_URL",
+        hide_env_values = true
+    )]
+    database_url: Option<String>,
     /// Answer with one JSON document on standard output
     #[arg(long, global = true)]
     json: bool,
@@ -106,6 +116,8 @@ enum Command {
     Backup(backup::Args),
     /// Make a data directory from a backup
     Restore(restore::Args),
+    /// Move the log to another database, or bring the schema of one up to date
+    Migrate(migrate::Args),
     /// Look at directory, database, guard, keys and clock, and say what to do
     Doctor(doctor::Args),
     /// Measure parts of this program beside the bounds that they are held against
@@ -137,6 +149,8 @@ impl Cli {
 struct Ctx {
     /// `--data`, if given.
     data: Option<PathBuf>,
+    /// `--database-url`, if given.
+    database_url: Option<String>,
     /// `--json`.
     json: bool,
 }
@@ -146,12 +160,30 @@ impl Ctx {
         self.data.clone().unwrap_or_else(|| Config::default().data)
     }
 
+    /// Where the database is.
+    fn place(&self) -> Result<Place, Fault> {
+        Ok(Place::of(&self.data(), self.database_url.as_deref())?)
+    }
+
+    /// The usual way to open the log.
+    fn open(&self) -> Open {
+        Open {
+            database_url: self.database_url.clone(),
+            ..Open::new(&self.data())
+        }
+    }
+
+    /// The log, to be read only.
+    async fn reader(&self) -> Result<Reader, Fault> {
+        Reader::open(&self.data(), &self.place()?).await
+    }
+
     /// Works on an existing data directory, publishes what was logged, and closes it whatever happened.
     async fn with_app<T>(
         &self,
         work: impl AsyncFnOnce(&Arc<App>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        with_app(Open::new(&self.data()), work).await
+        with_app(self.open(), work).await
     }
 }
 
@@ -161,7 +193,7 @@ impl Ctx {
         &self,
         work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let reader = Reader::open(&self.data()).await?;
+        let reader = self.reader().await?;
         let worked = work(reader.store.as_ref()).await;
         reader.store.close().await;
         worked
@@ -210,6 +242,7 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 /// Runs a command, shows what went wrong, and says how it ended.
 pub async fn run(cli: Cli) -> ExitCode {
     let ctx = Ctx {
+        database_url: cli.database_url,
         data: cli.data,
         json: cli.json,
     };
@@ -236,6 +269,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Fsck(args) => fsck::run(&ctx, &args).await,
         Command::Backup(args) => backup::run(&ctx, &args).await,
         Command::Restore(args) => restore::run(&ctx, &args).await,
+        Command::Migrate(args) => migrate::run(&ctx, args).await,
         Command::Doctor(args) => doctor::run(&ctx, &args).await,
         Command::Completions(args) => completions::run(&args),
     };

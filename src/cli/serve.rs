@@ -11,6 +11,8 @@ use crate::{
     app::{App, Open},
     code::{Code, Fault},
     config::Config,
+    log::cluster::Role,
+    store::Place,
 };
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,10 @@ pub(super) struct Args {
     /// URL that tokens name as their issuer; fixed when the data directory is made [default: `http://LISTEN`]
     #[arg(long, value_name = "URL", env = "GOODSTANDING_ISSUER")]
     issuer: Option<String>,
+    /// What this process does of those that share a database on a server: answer and write in turn, only answer, or only write
+    /// in turn
+    #[arg(long, value_enum, env = "GOODSTANDING_ROLE")]
+    role: Option<Role>,
     /// Name of the log; fixed when the data directory is made [default: the issuer without its scheme]
     #[arg(long, value_name = "NAME", env = "GOODSTANDING_ORIGIN")]
     origin: Option<String>,
@@ -46,6 +52,14 @@ impl Args {
         if let Some(data) = &ctx.data {
             config.data.clone_from(data);
         }
+        if ctx.database_url.is_some() {
+            config.database_url.clone_from(&ctx.database_url);
+        }
+        config.role = self.role.unwrap_or(config.role);
+        if config.role != Role::All && config.database_url.is_none() {
+            let detail = "--role is for processes that share a database on a server; name it with --database-url";
+            return Err(Fault::new(Code::ConfigInvalid, detail).into());
+        }
         config.listen = self.listen.unwrap_or(config.listen);
         // Paths are appended to it.
         config.issuer = self
@@ -63,7 +77,9 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
     config.listen = listener
         .local_addr()
         .map_err(|e| cannot_listen(config.listen, &e))?;
-    let is_new = !config.data.join(crate::store::sqlite::FILE).exists();
+    let place = Place::of(&config.data, config.database_url.as_deref())?;
+    // On a server, what it is called is a decision for the whole cluster.
+    let is_new = !place.exists();
     let open = Open {
         create: true,
         issuer: config
@@ -71,6 +87,9 @@ pub(super) async fn run(ctx: Ctx, args: Args) -> anyhow::Result<()> {
             .clone()
             .or_else(|| is_new.then(|| default_issuer(config.listen))),
         origin: config.origin.clone(),
+        database_url: config.database_url.clone(),
+        role: config.role,
+        connections: config.database_connections,
         queue: config.queue,
         token_life_s: config.token_life_s,
         ..Open::new(&config.data)

@@ -68,6 +68,7 @@ pub(super) async fn ready(State(api): super::State) -> Response {
     let body = json!({
         "status": if ready { "ok" } else { "not ready" },
         "checks": {"database": database.is_ok(), "published": published.is_some(), "clock": clock, "writer": writer},
+        "writes": shared.is_leading(),
         "log_size": head,
         "published_size": published,
         "published_at": published_at,

@@ -53,6 +53,7 @@ use crate::{
     code::{Code, Fault},
     config::{Config, Visibility},
     ingest::quota::Quota,
+    log::cluster::Role,
 };
 use problem::Failed;
 
@@ -95,7 +96,18 @@ pub struct Page<T> {
 
 /// Every route of the service.
 pub fn router(api: Arc<Api>) -> Router {
-    let request_id = HeaderName::from_static("x-request-id");
+    layered(everything(&api), api)
+}
+
+/// What a process tells that writes and answers nobody else.
+fn health_only() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+}
+
+fn everything(api: &Arc<Api>) -> Router<Arc<Api>> {
     // What `visibility` is about: no route that shows bodies, agents, statements or salts stands anywhere else.
     let guarded = Router::new()
         .route("/v1/reports", post(reports::submit).get(reports::list))
@@ -127,15 +139,18 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/vct/agent-reputation/1", get(tokens::type_metadata))
         .route("/v1/errors", get(service::errors))
         .route("/openapi.json", get(service::openapi))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .merge(health_only())
         .layer(CompressionLayer::new())
         // Not compressed in passing: see `cached`.
         .route("/checkpoint", get(tiles::checkpoint))
         .route("/tile/{*path}", get(tiles::tile))
         .route("/v1/log/consistency", get(proofs::consistency))
         .route("/v1/log/inclusion", get(proofs::inclusion))
+}
+
+fn layered(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
+    let request_id = HeaderName::from_static("x-request-id");
+    routes
         .fallback(service::nothing_here)
         .method_not_allowed_fallback(service::method_not_allowed)
         .layer(middleware::from_fn(problems_everywhere))
@@ -242,7 +257,11 @@ pub async fn serve(
         ));
     }
     tasks.close();
-    let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
+    let routes = match config.role {
+        Role::All | Role::Api => everything(&api),
+        Role::Sequencer => health_only(),
+    };
+    let service = layered(routes, api).into_make_service_with_connect_info::<SocketAddr>();
     let server =
         axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut server = std::pin::pin!(server.into_future());
@@ -274,6 +293,10 @@ async fn tend(api: Arc<Api>, stop: CancellationToken) {
 /// Computes an epoch at every interval, unless nothing can be scored yet.
 async fn epochs_on_schedule(app: Arc<App>, every: Duration, stop: CancellationToken) {
     while tokio::time::timeout(every, stop.cancelled()).await.is_err() {
+        // One process of several is enough.
+        if !app.log.shared().is_leading() {
+            continue;
+        }
         match crate::epoch::run_if_changed(&app).await {
             Ok(_) => {}
             Err(fault)

@@ -15,12 +15,14 @@ use goodstanding_verify::entry::KeyUse;
 use super::{KeyFile, SecretKey};
 use crate::code::{Code, Fault};
 
+/// By use and thumbprint.
+type Secrets = BTreeMap<(KeyUse, String), SecretKey>;
+
 /// The keys that the log announces, as the log began with them and as they came later.
 #[derive(Debug)]
 pub struct ServiceKeys {
     dir: PathBuf,
-    /// By use and thumbprint.
-    secrets: RwLock<BTreeMap<(KeyUse, String), SecretKey>>,
+    secrets: RwLock<Secrets>,
 }
 
 impl ServiceKeys {
@@ -29,6 +31,13 @@ impl ServiceKeys {
     /// # Errors
     /// `key.unusable` when one of them cannot be read.
     pub fn load(dir: &Path) -> Result<Self, Fault> {
+        Ok(Self {
+            dir: dir.to_owned(),
+            secrets: RwLock::new(Self::read(dir)?),
+        })
+    }
+
+    fn read(dir: &Path) -> Result<Secrets, Fault> {
         let mut secrets = BTreeMap::new();
         let unreadable = |e: std::io::Error| {
             Fault::new(Code::InputUnreadable, format!("{}: {e}", dir.display()))
@@ -47,10 +56,7 @@ impl ServiceKeys {
             }
             secrets.insert((usage, thumbprint), key);
         }
-        Ok(Self {
-            dir: dir.to_owned(),
-            secrets: RwLock::new(secrets),
-        })
+        Ok(secrets)
     }
 
     /// The secret key with this thumbprint.
@@ -58,8 +64,20 @@ impl ServiceKeys {
     /// # Errors
     /// `key.unusable` when there is no file of it.
     pub fn secret(&self, usage: KeyUse, kid: &str) -> Result<SecretKey, Fault> {
+        let wanted = (usage, kid.to_owned());
         let held = self.secrets.read().ok();
-        let key = held.and_then(|held| held.get(&(usage, kid.to_owned())).cloned());
+        let held = held.and_then(|held| held.get(&wanted).cloned());
+        if let Some(key) = held {
+            return Ok(key);
+        }
+        // Another process of this log may have made it, or an operator put it here.
+        let fresh = Self::read(&self.dir)?;
+        let key = fresh.get(&wanted).cloned();
+        if key.is_some()
+            && let Ok(mut secrets) = self.secrets.write()
+        {
+            secrets.extend(fresh);
+        }
         key.ok_or_else(|| {
             let detail = format!(
                 "the {usage} key {kid} has no file in {}; restore it, or replace it for good: goodstanding keys revoke {usage} {kid}",

@@ -56,8 +56,18 @@ pub enum Left {
     New,
     /// It was closed cleanly: the guard knows everything that was signed.
     Closed,
+    /// The database is on a server: who writes is told by turns, and a data directory may be as new as a process.
+    Shared,
     /// A tenure ended without closing, and only a database with one of these names may go on.
     Open(Vec<String>),
+}
+
+/// That a database is not a copy, by its setting [`COPY`].
+///
+/// # Errors
+/// `data.other_copy`, `data.moved`.
+pub fn check_copy(copy: Option<&str>) -> Result<(), Fault> {
+    copy.map_or(Ok(()), |mark| Err(Mark::of(mark).refusal()))
 }
 
 /// The mark of an open directory.
@@ -100,9 +110,7 @@ impl Tenure {
     /// `data.other_copy` when it is not the one that ran here last, or is a copy that `restore` has not looked at; `data.moved`.
     pub fn check(&self, name: Option<&str>, copy: Option<&str>) -> Result<Left, Fault> {
         let refuse = |why: &str| Err(Fault::new(Code::DataOtherCopy, why));
-        if let Some(mark) = copy {
-            return Err(Mark::of(mark).refusal());
-        }
+        check_copy(copy)?;
         match self.left()? {
             Left::New if name.is_some() => refuse(
                 "log.state is missing, so nothing tells whether this is the newest state of this database",
@@ -128,6 +136,15 @@ impl Tenure {
         self.write(OPEN, &format!("{}\n{name}", old.unwrap_or(NAMELESS)))?;
         store.replace_meta(TENURE, &name).await?;
         self.write(OPEN, &name)
+    }
+
+    /// Says that only a database with this name may go on here: after the log has moved to one that this file does not follow, or
+    /// to another directory.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn leave(&self, name: &str) -> Result<(), Fault> {
+        self.write(OPEN, name)
     }
 
     /// Ends the tenure. Only after everything that was signed has been published.

@@ -1,7 +1,7 @@
 //! The two ends of a move, and holding on to them: while one is held, nobody else writes to it.
 
 use std::{
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -11,12 +11,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app,
     code::{Code, Fault},
     log::cluster::LEASE,
     store::{
         Place, Store as _,
-        cluster::{Cluster as _, Term},
+        cluster::{Cluster as _, Term, Turn},
         postgres::{Options, PostgresStore},
         sqlite::FILE,
     },
@@ -75,72 +74,14 @@ impl End {
     }
 }
 
-/// An end that nobody else writes to.
+/// The lead of a PostgreSQL database, held: nobody else writes to it.
 #[derive(Debug)]
-pub(super) struct Held {
-    /// Of the directory with the database, or with the keys of one on a server.
-    lock: Option<fs::File>,
-    lead: Option<Lead>,
-}
-
-#[derive(Debug)]
-struct Lead {
-    store: Arc<PostgresStore>,
+pub(super) struct Lead {
+    /// What it writes is refused once the lead is lost.
+    pub(super) store: Arc<PostgresStore>,
     term: Term,
     beating: JoinSet<()>,
     lost: CancellationToken,
-}
-
-impl Held {
-    /// Takes an end. `data` is the directory beside it; that of a server that is a target is the source's and held there.
-    ///
-    /// # Errors
-    /// `data.locked` when somebody uses it.
-    pub(super) async fn take(end: &End, data: &Path) -> Result<Self, Fault> {
-        match end {
-            End::Directory(data) => Ok(Self {
-                lock: Some(app::lock(data)?),
-                lead: None,
-            }),
-            End::Server(url) => Ok(Self {
-                lock: None,
-                lead: Some(Lead::take(url, data).await?),
-            }),
-        }
-    }
-
-    /// The store that was taken with the lead.
-    pub(super) fn store(&self) -> Option<&PostgresStore> {
-        self.lead.as_ref().map(|lead| lead.store.as_ref())
-    }
-
-    /// Returns when somebody took it away.
-    pub(super) async fn lost(&self) -> Fault {
-        match &self.lead {
-            None => std::future::pending().await,
-            Some(lead) => {
-                lead.lost.cancelled().await;
-                lost()
-            }
-        }
-    }
-
-    /// That nobody has taken it away, as far as is known.
-    pub(super) fn still(&self) -> Result<(), Fault> {
-        match &self.lead {
-            Some(lead) if lead.lost.is_cancelled() => Err(lost()),
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) async fn release(&mut self) {
-        if let Some(mut lead) = self.lead.take() {
-            lead.beating.shutdown().await;
-            lead.store.resign(lead.term).await;
-            lead.store.close().await;
-        }
-        self.lock.take();
-    }
 }
 
 fn lost() -> Fault {
@@ -151,35 +92,68 @@ fn lost() -> Fault {
 }
 
 impl Lead {
-    async fn take(url: &str, _data: &Path) -> Result<Self, Fault> {
+    /// Takes the lead of an end that is on a server.
+    ///
+    /// # Errors
+    /// `data.locked` when somebody has it.
+    pub(super) async fn of(end: &End) -> Result<Option<Self>, Fault> {
+        let End::Server(url) = end else {
+            return Ok(None);
+        };
         let store = Arc::new(PostgresStore::connect(url, Options::default()).await?);
-        let mut turn = None;
+        let mut turn = store.lead_marked(LEASE).await?;
         for _ in 0..TRIES {
-            turn = store.lead_marked(LEASE).await?;
-            if turn.is_some() {
-                break;
+            if turn.is_none() {
+                tokio::time::sleep(BEAT).await;
+                turn = store.lead_marked(LEASE).await?;
             }
-            tokio::time::sleep(BEAT).await;
         }
-        let Some(turn) = turn else {
+        let Some(Turn { term, .. }) = turn else {
             store.close().await;
-            let holder = "a process writes to this database: stop every service on it";
-            return Err(Fault::new(Code::DataLocked, holder));
+            let why = "a process writes to this database: stop every service on it";
+            return Err(Fault::new(Code::DataLocked, why));
         };
         let lost = CancellationToken::new();
         let mut beating = JoinSet::new();
-        let (beaten, told, term) = (store.clone(), lost.clone(), turn.term);
+        let (beaten, told) = (store.clone(), lost.clone());
         beating.spawn(async move {
             while matches!(beaten.beat(term).await, Ok(true)) {
                 tokio::time::sleep(BEAT).await;
             }
             told.cancel();
         });
-        Ok(Self {
+        Ok(Some(Self {
             store,
             term,
             beating,
             lost,
-        })
+        }))
+    }
+
+    /// Returns when somebody took it away.
+    pub(super) async fn lost(lead: Option<&Self>) -> Fault {
+        match lead {
+            None => std::future::pending().await,
+            Some(lead) => {
+                lead.lost.cancelled().await;
+                lost()
+            }
+        }
+    }
+
+    /// That nobody has taken it away, as far as is known.
+    pub(super) fn still(&self) -> Result<(), Fault> {
+        if self.lost.is_cancelled() {
+            Err(lost())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives it back.
+    pub(super) async fn release(mut self) {
+        self.beating.shutdown().await;
+        self.store.resign(self.term).await;
+        self.store.close().await;
     }
 }

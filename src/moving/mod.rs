@@ -14,23 +14,29 @@ mod beside;
 mod compare;
 mod ends;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use goodstanding_verify::b64;
 use serde::Serialize;
 
 pub use self::ends::End;
-use self::ends::Held;
+use self::ends::Lead;
 use crate::{
+    app,
+    backup::files::make_dir,
     code::{Code, Fault},
     fsck,
     log::{
+        cluster::past::Past,
         guard::HeadGuard,
         moved::Mark,
         tenure::{COPY, TENURE, Tenure},
     },
     store::{
-        Error, Place,
+        Error, Store as _,
         load::{self, Load},
         postgres::load::{PostgresLoad, unmark},
         snapshot::Snapshot,
@@ -90,8 +96,10 @@ pub struct Move {
     request: Request,
     /// The directories that hold keys and guard, before and after.
     data: (PathBuf, PathBuf),
-    source: Held,
-    target: Option<Held>,
+    /// The locks of both.
+    _locks: (File, Option<File>),
+    source: Option<Lead>,
+    target: Option<Lead>,
     resumed: bool,
 }
 
@@ -108,7 +116,15 @@ impl Move {
             let why = format!("{} has no data", data_from.display());
             return Err(Fault::new(Code::DataMissing, why));
         }
-        let source = Held::take(from, &data_from).await?;
+        // Processes on a server share the lock of their directory, so this keeps those away too.
+        let lock = app::lock(&data_from)?;
+        let other = if same(&data_from, &data_to) {
+            None
+        } else {
+            make_dir(&data_to)?;
+            Some(app::lock(&data_to)?)
+        };
+        let source = Lead::of(from).await?;
         let mut snapshot = from.place().snapshot().await?;
         let state = State::of(snapshot.as_mut()).await;
         snapshot.close().await;
@@ -117,6 +133,7 @@ impl Move {
             id: random()?,
             request: request.clone(),
             data: (data_from, data_to),
+            _locks: (lock, other),
             source,
             target: None,
             resumed: false,
@@ -141,25 +158,20 @@ impl Move {
     pub async fn copy(&mut self) -> Result<(), Fault> {
         let mark = Mark::Moving(self.id.clone()).value();
         let (data_from, data_to) = (&self.data.0, &self.data.1);
-        if !self.same_directory() {
-            crate::backup::files::make_dir(data_to)?;
-        }
         let (mut to, file): (Box<dyn Load>, _) = match &self.request.to {
             End::Directory(data) => {
-                if !self.same_directory() {
-                    self.target = Some(Held::take(&self.request.to, data).await?);
-                }
                 let file = beside::fresh(data)?;
                 (Box::new(SqliteLoad::create(&file).await?), Some(file))
             }
             End::Server(url) => {
-                let load = PostgresLoad::create(url, (COPY, &mark)).await;
-                let load = load.map_err(not_empty)?;
-                self.target = Some(Held::take(&self.request.to, data_to).await?);
+                let load = PostgresLoad::create(url, (COPY, &mark)).await?;
+                let load = load.ok_or_else(not_empty)?;
+                // Marked, nobody takes it any more; somebody may have had it before.
+                self.target = Lead::of(&self.request.to).await?;
                 (Box::new(load), None)
             }
         };
-        if !self.same_directory() {
+        if !same(data_from, data_to) {
             beside::copy(data_from, data_to)?;
         }
         let mut from = self.request.from.place().snapshot().await?;
@@ -217,19 +229,15 @@ impl Move {
             id: self.id.clone(),
             to: self.request.to.place().to_string(),
         };
-        self.source.still()?;
-        if let Some(target) = &self.target {
-            target.still()?;
+        for lead in [&self.source, &self.target].into_iter().flatten() {
+            lead.still()?;
         }
-        match (&self.request.from, self.source.store()) {
+        if let Some(source) = &self.source {
             // Refused by the database if another process has taken the lead.
-            (_, Some(store)) => store.replace_meta(COPY, &mark.value()).await?,
-            (from, None) => {
-                let Place::File(file) = from.place() else {
-                    return Err(Fault::new(Code::Internal, "a server without a store"));
-                };
-                rewrite_meta(&file, &[(COPY, Some(&mark.value()))]).await?;
-            }
+            source.store.replace_meta(COPY, &mark.value()).await?;
+        }
+        if let Some(data) = self.request.from.directory() {
+            rewrite_meta(&data.join(FILE), &[(COPY, Some(&mark.value()))]).await?;
         }
         Ok(())
     }
@@ -238,7 +246,7 @@ impl Move {
     ///
     /// # Errors
     /// `store.*`, `data.unwritable`; the same move again does the rest.
-    pub async fn settle(mut self) -> Result<Moved, Fault> {
+    pub async fn settle(self) -> Result<Moved, Fault> {
         let Self { request, data, .. } = &self;
         let (data_from, data_to) = data;
         let mut snapshot = request.to.place().snapshot().await?;
@@ -250,7 +258,7 @@ impl Move {
         beside::forget_turn(data_to)?;
         match &request.to {
             End::Directory(data) => {
-                if !self.same_directory() && request.from.directory().is_some() {
+                if !same(data_from, data_to) && request.from.directory().is_some() {
                     Tenure::of(data_from).leave(&random()?)?;
                 }
                 Tenure::of(data).end()?;
@@ -272,18 +280,10 @@ impl Move {
             root: b64::std_encode(&head.root),
             resumed: self.resumed,
         };
-        for held in [Some(&mut self.source), self.target.as_mut()] {
-            if let Some(held) = held {
-                held.release().await;
-            }
+        for lead in [self.source, self.target].into_iter().flatten() {
+            lead.release().await;
         }
         Ok(moved)
-    }
-
-    fn same_directory(&self) -> bool {
-        let (from, to) = &self.data;
-        let whole = |path: &Path| path.canonicalize().ok();
-        from == to || (whole(from).is_some() && whole(from) == whole(to))
     }
 
     /// That the source is a database that could be opened for writing.
@@ -291,14 +291,11 @@ impl Move {
         if !state.has_log {
             return Err(Fault::new(Code::DataMissing, "there is no log to move"));
         }
-        match self.source.store() {
+        match &self.source {
             None => Tenure::of(&self.data.0)
                 .check(state.tenure.as_deref(), None)
                 .map(drop),
-            Some(store) => {
-                let mut past = crate::log::cluster::past::Past::of(&self.data.0);
-                past.check(store).await
-            }
+            Some(source) => Past::of(&self.data.0).check(source.store.as_ref()).await,
         }
     }
 
@@ -315,9 +312,7 @@ impl Move {
         if mark?.as_deref().map(Mark::of) != Some(Mark::Moving(id.clone())) {
             return Err(gone);
         }
-        if !(self.same_directory() && self.request.to.directory().is_some()) {
-            self.target = Some(Held::take(&self.request.to, &self.data.1).await?);
-        }
+        self.target = Lead::of(&self.request.to).await?;
         self.id = id;
         self.resumed = true;
         Ok(())
@@ -328,16 +323,10 @@ impl Move {
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Fault> {
-        let target = async {
-            match &self.target {
-                Some(target) => target.lost().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             done = work => done.map_err(Into::into),
-            fault = self.source.lost() => Err(fault),
-            fault = target => Err(fault),
+            fault = Lead::lost(self.source.as_ref()) => Err(fault),
+            fault = Lead::lost(self.target.as_ref()) => Err(fault),
         }
     }
 }
@@ -366,13 +355,15 @@ fn random() -> Result<String, Fault> {
     Ok(b64::url_encode(bytes))
 }
 
-/// A target that has something in it.
-fn not_empty(error: Error) -> Fault {
-    match error {
-        Error::NotEmpty => Fault::new(
-            Code::DataNotEmpty,
-            "the target database is not empty; if a move was interrupted before it left its source, make a new database",
-        ),
-        other => other.into(),
-    }
+fn not_empty() -> Fault {
+    Fault::new(
+        Code::DataNotEmpty,
+        "the target database is not empty; if a move was interrupted before it left its source, make a new database",
+    )
+}
+
+/// Whether two paths are one directory.
+fn same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    one == other || (whole(one).is_some() && whole(one) == whole(other))
 }

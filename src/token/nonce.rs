@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use goodstanding_verify::b64;
+use goodstanding_verify::{b64, digest::sha256};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::code::{Code, Fault};
+use crate::{
+    code::{Code, Fault},
+    keys::SecretKey,
+};
 
 /// How long a nonce is good for, seconds.
 pub const NONCE_LIFE_S: u64 = 300;
@@ -41,6 +44,17 @@ impl Nonces {
             key,
             used: Mutex::default(),
         })
+    }
+
+    /// With a key that all processes have which share the service's keys: each takes the nonces of the others. Which were used is
+    /// known to the process that took them only.
+    pub fn shared(access_key: &SecretKey) -> Self {
+        // Signatures of Ed25519 are a function of key and text (RFC 8032), and nobody else has this one.
+        let signature = access_key.sign(b"goodstanding nonces");
+        Self {
+            key: zeroize::Zeroizing::new(sha256(&signature).0),
+            used: Mutex::default(),
+        }
     }
 
     /// A new nonce.

@@ -115,6 +115,7 @@ impl Faults {
                 inner: parts.store,
                 faults: self.clone(),
             }),
+            cluster: parts.cluster,
             guard: file(parts.guard, Step::Guard),
             tenure: file(parts.tenure, Step::Mark),
             ended: file(parts.ended, Step::Ended),

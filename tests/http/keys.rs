@@ -364,7 +364,7 @@ async fn only_an_operator_changes_keys_and_only_in_ways_that_make_sense() {
             "key.unknown",
         ),
         (
-            json!({"use": "token", "action": "rotate", "from": T0 - 1}),
+            json!({"use": "token", "action": "rotate", "from": T0 - 61}),
             400,
             "request.parameter_invalid",
         ),

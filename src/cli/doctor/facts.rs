@@ -15,8 +15,9 @@ use crate::{
     keys::KeyFile,
     log::{sign::LogSigner, tenure},
     store::{
-        self,
+        self, Place,
         snapshot::{CheckpointRow, Engine, HeadRow, Snapshot},
+        sqlite::FILE,
     },
 };
 
@@ -52,7 +53,7 @@ pub(super) struct Db {
 impl Facts {
     pub(super) async fn gather(data: &Path, now_ms: u64) -> Self {
         let db = Db::read(data).await;
-        let origin = match Reader::open(data).await {
+        let origin = match Reader::open(data, &Place::File(data.join(FILE))).await {
             Ok(reader) => {
                 let origin = reader.store.meta("origin").await.ok().flatten();
                 reader.store.close().await;
@@ -89,7 +90,11 @@ impl Facts {
 impl Db {
     async fn read(data: &Path) -> Result<Self, Fault> {
         // Says whether there is a database at all.
-        Reader::open(data).await?.store.close().await;
+        Reader::open(data, &Place::File(data.join(FILE)))
+            .await?
+            .store
+            .close()
+            .await;
         let mut snapshot = store::snapshot(data).await?;
         let policy = snapshot.newest_event("policy").await?;
         let epoch = snapshot.newest_event("epoch").await?;

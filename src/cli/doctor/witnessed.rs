@@ -9,7 +9,7 @@ use crate::{
     app::Reader,
     cli::output::count,
     log::witness::{WhenMissed, Witnesses},
-    store::Published,
+    store::{Place, Published, sqlite::FILE},
 };
 
 const NAME: &str = "published";
@@ -27,7 +27,7 @@ pub(super) async fn checks(data: &Path, facts: &Facts) -> Vec<Check> {
     if !witnesses.policy.wants_quorum() {
         return Vec::new();
     }
-    let Ok(reader) = Reader::open(data).await else {
+    let Ok(reader) = Reader::open(data, &Place::File(data.join(FILE))).await else {
         return Vec::new();
     };
     let newest = reader

@@ -49,7 +49,7 @@ pub enum Role {
     All,
     /// Answers requests; never writes.
     Api,
-    /// Writes when it is its turn; answers only what operators ask.
+    /// Writes when it is its turn; answers nothing but how it is.
     Sequencer,
 }
 

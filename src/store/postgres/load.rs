@@ -41,9 +41,11 @@ impl PostgresLoad {
     /// Marks an empty database with a setting and begins to fill it, without that setting. One without any schema gets it first,
     /// which takes the role that is to own the tables.
     ///
+    /// `None`: the database is not empty, and nothing was written.
+    ///
     /// # Errors
-    /// [`Error::Unsupported`] when the database is not empty, or its schema is not this program's; [`Error::Unavailable`].
-    pub async fn create(url: &str, mark: (&str, &str)) -> Result<Self, Error> {
+    /// [`Error::Unsupported`] when its schema is not this program's; [`Error::Unavailable`].
+    pub async fn create(url: &str, mark: (&str, &str)) -> Result<Option<Self>, Error> {
         let mut connection = session::connect(&session::options(url)?).await?;
         if !schema::is_there(&mut connection).await? {
             schema::migrate(&mut connection).await?;
@@ -59,7 +61,7 @@ impl PostgresLoad {
         let filled = sqlx::query(FILLED).bind(key);
         let filled = filled.fetch_one(&mut load.connection).await;
         if filled.map_err(Failure::from)?.get(0) {
-            return Err(Error::Unsupported("the database is not empty".to_owned()));
+            return Ok(None);
         }
         load.execute(sqlx::query(sql::REPLACE_META).bind(key).bind(value))
             .await?;
@@ -72,7 +74,13 @@ impl PostgresLoad {
         }
         load.execute(sqlx::query("DELETE FROM meta WHERE key = $1").bind(key))
             .await?;
-        Ok(load)
+        Ok(Some(load))
+    }
+
+    async fn commit(&mut self) -> Result<(), Error> {
+        // What COMMIT promises depends on it.
+        session::durable(&mut self.connection).await?;
+        self.execute(sqlx::query("COMMIT")).await.map(drop)
     }
 
     async fn execute(&mut self, query: PgQuery<'_>) -> Result<u64, Error> {
@@ -94,6 +102,22 @@ impl PostgresLoad {
             "{inserted} of {rows} rows refer to rows that exist: run `fsck`"
         )))
     }
+}
+
+/// Takes a mark off and writes another setting, as one durable transaction.
+///
+/// # Errors
+/// When the database cannot be written; whether it was is unknown then.
+pub async fn unmark(url: &str, mark: &str, setting: (&str, &str)) -> Result<(), Error> {
+    let connection = session::connect(&session::options(url)?).await?;
+    let mut load = PostgresLoad { connection };
+    load.execute(sqlx::query("BEGIN")).await?;
+    let (key, value) = setting;
+    load.execute(sqlx::query(sql::REPLACE_META).bind(key).bind(value))
+        .await?;
+    load.execute(sqlx::query("DELETE FROM meta WHERE key = $1").bind(mark))
+        .await?;
+    load.commit().await
 }
 
 /// A row that breaks a constraint (class 23) or has what no column takes (22) is damage of where it came from.
@@ -285,9 +309,7 @@ impl Load for PostgresLoad {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<(), Error> {
-        // Asked of the server in the same session: what COMMIT promises depends on it.
-        session::durable(&mut self.connection).await?;
-        self.execute(sqlx::query("COMMIT")).await?;
+        self.commit().await?;
         // Nothing depends on it: autovacuum does the same some time later.
         let _ = self.execute(sqlx::query("ANALYZE")).await;
         let _ = tokio::time::timeout(Duration::from_secs(10), self.connection.close()).await;
