@@ -7,7 +7,10 @@ use super::{
 use crate::{
     clock::Clock,
     moving::{self, End, Moved, Request},
-    store::{Place, Store as _, postgres::{Options, PostgresStore}},
+    store::{
+        Place, Store as _,
+        postgres::{Options, PostgresStore},
+    },
 };
 
 #[derive(Debug, clap::Args)]
@@ -44,7 +47,9 @@ async fn schema(ctx: &Ctx) -> anyhow::Result<()> {
     let store = PostgresStore::connect(url, options).await?;
     store.close().await;
     if ctx.json {
-        return output::json(&serde_json::json!({"database": place.to_string(), "schema": "current"}));
+        return output::json(
+            &serde_json::json!({"database": place.to_string(), "schema": "current"}),
+        );
     }
     say!("the schema of {place} is up to date");
     Ok(())
@@ -85,7 +90,10 @@ fn show(moved: &Moved, to: &End) -> anyhow::Result<()> {
     say!("root         {}", moved.root);
     say!("checked      by fsck, and head, publishing and epochs against the source");
     say!("beside it    {data}: keys, head.guard, settings");
-    say!("left         {} is marked as moved and refuses to be written to", moved.from);
+    say!(
+        "left         {} is marked as moved and refuses to be written to",
+        moved.from
+    );
     match to {
         End::Directory(_) => say!("next         goodstanding doctor --data {data}, then serve"),
         End::Server(_) => say!(

@@ -27,8 +27,8 @@ use crate::{
     log::{
         end,
         guard::{DiskFile, GuardFile as _, HeadGuard},
-        sign::{LOG_VKEY, LogSigner},
         moved::Mark,
+        sign::{LOG_VKEY, LogSigner},
         tenure,
     },
     store::{
@@ -336,8 +336,7 @@ async fn log_key(
     if !data.join(place).exists()
         && let Some(remembered) = snapshot.meta(LOG_VKEY).await?
     {
-        let may_lack = is_backup(snapshot).await?
-            || snapshot.meta(end::META).await?.is_some();
+        let may_lack = is_backup(snapshot).await? || snapshot.meta(end::META).await?.is_some();
         if !may_lack {
             let detail = "is missing: the log cannot go on without it";
             findings.add(Code::FsckKeyFile, place, detail);

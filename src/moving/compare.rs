@@ -19,7 +19,8 @@ pub(super) async fn head(of: &mut dyn Snapshot) -> Result<HeadRow, Fault> {
 /// # Errors
 /// `store.corrupt` with what differs.
 pub(super) async fn same(from: &mut dyn Snapshot, to: &mut dyn Snapshot) -> Result<(), Fault> {
-    let differs = |what: &str| Fault::new(Code::StoreCorrupt, format!("the copy has another {what}"));
+    let differs =
+        |what: &str| Fault::new(Code::StoreCorrupt, format!("the copy has another {what}"));
     if from.head().await? != to.head().await? {
         return Err(differs("head"));
     }

@@ -19,14 +19,19 @@ mod epochs;
 mod erasure;
 mod fixture;
 mod heads;
+#[path = "../faults/history.rs"]
+mod history;
 mod limits;
 mod migrations;
+mod moved;
 mod names;
 mod reports;
 mod retries;
 mod roles;
 mod scrub;
 mod sessions;
+mod snapshots;
+mod whole;
 
 use std::{any::Any, sync::Arc};
 

@@ -29,11 +29,14 @@ use super::{
     session::{self, Failure, Held, Purpose, in_time, pool},
     sql,
 };
-use crate::{log::{moved, tenure::COPY}, store::{
-    Error,
-    cluster::{Cluster, Term, Turn, Waiting},
-    convert::{to_i64, to_u64},
-}};
+use crate::{
+    log::{moved, tenure::COPY},
+    store::{
+        Error,
+        cluster::{Cluster, Term, Turn, Waiting},
+        convert::{to_i64, to_u64},
+    },
+};
 
 /// Advisory locks are the database's own; this number is this program's.
 const LOCK: i64 = 0x676f_6f64_7374_616e;

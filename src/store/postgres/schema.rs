@@ -79,9 +79,7 @@ pub(super) fn differences(applied: &[Applied]) -> Vec<String> {
     let mut found = Vec::new();
     for (version, checksum, success) in applied {
         match MIGRATIONS.iter().find(|m| m.version == *version) {
-            None => found.push(format!(
-                "migration {version} is not one of this program's"
-            )),
+            None => found.push(format!("migration {version} is not one of this program's")),
             Some(ours) if !success || *ours.checksum != **checksum => found.push(format!(
                 "migration {version} is not the one of this program, or did not finish"
             )),

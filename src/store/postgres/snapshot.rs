@@ -149,7 +149,9 @@ impl Snapshot for PostgresSnapshot {
 
     async fn checkpoints(&mut self, from: u64, limit: u32) -> Result<Vec<CheckpointRow>, Error> {
         let sql = "SELECT size, published_ms, note FROM checkpoints WHERE size >= $1 ORDER BY size LIMIT $2";
-        let sql = sqlx::query(sql).bind(signed(from)).bind(i64::from(most(from, limit)));
+        let sql = sqlx::query(sql)
+            .bind(signed(from))
+            .bind(i64::from(most(from, limit)));
         self.all(sql, row::checkpoint).await
     }
 
@@ -195,7 +197,9 @@ impl Snapshot for PostgresSnapshot {
 
     async fn agents(&mut self, after: Option<&[u8]>, limit: u32) -> Result<Vec<AgentRow>, Error> {
         let sql = "SELECT key, alias FROM agents WHERE key > $1 ORDER BY key LIMIT $2";
-        let sql = sqlx::query(sql).bind(after.unwrap_or_default()).bind(i64::from(limit));
+        let sql = sqlx::query(sql)
+            .bind(after.unwrap_or_default())
+            .bind(i64::from(limit));
         self.all(sql, row::agent).await
     }
 
@@ -252,13 +256,18 @@ impl Snapshot for PostgresSnapshot {
     ) -> Result<Vec<DocumentRow>, Error> {
         let (sha256, idx) = after.map_or((&[][..], -1), |d| (d.sha256.as_slice(), signed(d.idx)));
         let sql = "SELECT sha256, idx FROM documents WHERE (sha256, idx) > ($1, $2) ORDER BY sha256, idx LIMIT $3";
-        let sql = sqlx::query(sql).bind(sha256).bind(idx).bind(i64::from(limit));
+        let sql = sqlx::query(sql)
+            .bind(sha256)
+            .bind(idx)
+            .bind(i64::from(limit));
         self.all(sql, row::document).await
     }
 
     async fn erased(&mut self, from: u64, limit: u32) -> Result<Vec<ErasedRow>, Error> {
         let sql = "SELECT idx, id, by FROM erased WHERE idx >= $1 ORDER BY idx LIMIT $2";
-        let sql = sqlx::query(sql).bind(lowest(from)).bind(i64::from(most(from, limit)));
+        let sql = sqlx::query(sql)
+            .bind(lowest(from))
+            .bind(i64::from(most(from, limit)));
         self.all(sql, row::erased).await
     }
 
@@ -275,7 +284,11 @@ impl Snapshot for PostgresSnapshot {
         let (tree, level, n) = tile_place(after);
         let sql = "SELECT tree, level::int8, n, (octet_length(hashes) / 32)::int8 FROM tiles WHERE (tree, level, n) > ($1, $2, $3) \
              ORDER BY tiles.tree, tiles.level, tiles.n LIMIT $4";
-        let sql = sqlx::query(sql).bind(tree).bind(level).bind(n).bind(i64::from(limit));
+        let sql = sqlx::query(sql)
+            .bind(tree)
+            .bind(level)
+            .bind(n)
+            .bind(i64::from(limit));
         self.all(sql, row::tile).await
     }
 
@@ -287,7 +300,11 @@ impl Snapshot for PostgresSnapshot {
         let (tree, level, n) = tile_place(after);
         let sql = "SELECT tree, level::int8, n, (octet_length(hashes) / 32)::int8, hashes FROM tiles WHERE (tree, level, n) > ($1, $2, $3) \
              ORDER BY tiles.tree, tiles.level, tiles.n LIMIT $4";
-        let sql = sqlx::query(sql).bind(tree).bind(level).bind(n).bind(i64::from(limit));
+        let sql = sqlx::query(sql)
+            .bind(tree)
+            .bind(level)
+            .bind(n)
+            .bind(i64::from(limit));
         self.all(sql, |row| Ok((row::tile(row)?, row.value(4)?)))
             .await
     }
@@ -295,7 +312,9 @@ impl Snapshot for PostgresSnapshot {
     async fn epochs(&mut self, from: u64, limit: u32) -> Result<Vec<EpochRow>, Error> {
         let sql =
             "SELECT number, idx, salt_key FROM epochs WHERE number >= $1 ORDER BY number LIMIT $2";
-        let sql = sqlx::query(sql).bind(lowest(from)).bind(i64::from(most(from, limit)));
+        let sql = sqlx::query(sql)
+            .bind(lowest(from))
+            .bind(i64::from(most(from, limit)));
         self.all(sql, row::epoch).await
     }
 

@@ -156,8 +156,7 @@ impl PostgresSnapshot {
     /// [`Error::Unavailable`].
     pub async fn objects(&mut self) -> Result<Vec<String>, Error> {
         self.all(sqlx::query(OBJECTS).bind(tables()), |row| {
-            row.try_get(0)
-                .map_err(|e| super::Failure::from(e).into())
+            row.try_get(0).map_err(|e| super::Failure::from(e).into())
         })
         .await
     }
@@ -165,6 +164,9 @@ impl PostgresSnapshot {
 
 /// Kind and name of what a line is about.
 fn named(line: &str) -> &str {
-    let end = line.match_indices(' ').nth(1).map_or(line.len(), |(at, _)| at);
+    let end = line
+        .match_indices(' ')
+        .nth(1)
+        .map_or(line.len(), |(at, _)| at);
     &line[..end]
 }

@@ -17,8 +17,10 @@ use crate::store::{
 
 /// Columns by their place; one of another type than asked for is damage.
 pub(super) trait Columns {
-    fn value<'r, T: Decode<'r, Postgres> + Type<Postgres>>(&'r self, column: usize)
-    -> Result<T, Error>;
+    fn value<'r, T: Decode<'r, Postgres> + Type<Postgres>>(
+        &'r self,
+        column: usize,
+    ) -> Result<T, Error>;
     fn number(&self, column: usize) -> Result<u64, Error>;
     fn number_or_null(&self, column: usize) -> Result<Option<u64>, Error>;
 }
@@ -28,7 +30,8 @@ impl Columns for PgRow {
         &'r self,
         column: usize,
     ) -> Result<T, Error> {
-        self.try_get(column).map_err(|error| Failure::from(error).into())
+        self.try_get(column)
+            .map_err(|error| Failure::from(error).into())
     }
 
     fn number(&self, column: usize) -> Result<u64, Error> {
