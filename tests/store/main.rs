@@ -20,6 +20,7 @@ mod erasure;
 mod fixture;
 mod heads;
 #[path = "../faults/history.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod history;
 mod limits;
 mod migrations;

@@ -29,7 +29,7 @@ const OBJECTS: &str = "WITH own AS ( \
       SELECT 'column ' || o.name || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) \
         || CASE WHEN a.attcollation <> 0 AND a.attcollation <> 100 THEN ' collate ' || l.collname ELSE '' END \
         || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END \
-        || CASE WHEN a.attidentity <> '' THEN ' identity ' || a.attidentity ELSE '' END \
+        || CASE WHEN a.attidentity <> '' THEN ' identity ' || a.attidentity::text ELSE '' END \
         || CASE WHEN d.adbin IS NOT NULL THEN ' default ' || pg_get_expr(d.adbin, d.adrelid) ELSE '' END \
       FROM own o JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped \
       LEFT JOIN pg_collation l ON l.oid = a.attcollation \
