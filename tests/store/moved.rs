@@ -59,7 +59,10 @@ fn copied(data: &Path) -> tempfile::TempDir {
 fn put_away(data: &Path) -> PathBuf {
     let away = data.join("old");
     std::fs::create_dir_all(&away).unwrap();
-    std::fs::rename(data.join(FILE), away.join(FILE)).unwrap();
+    for name in [FILE, &format!("{FILE}-wal"), &format!("{FILE}-shm")] {
+        let moved = std::fs::rename(data.join(name), away.join(name));
+        assert!(moved.is_ok() || name != FILE);
+    }
     away
 }
 
@@ -301,8 +304,8 @@ async fn at_every_point(data: &Path, to_server: bool) {
                 assert_eq!(moved.resumed, has_left, "{at:?}");
                 assert!(!matches!(at, At::Copied | At::Checked), "{at:?}");
                 sound(target, &to.place()).await;
-                goes_on(target, url).await.unwrap();
                 refused(source.path(), None).await;
+                goes_on(target, url).await.unwrap();
             }
             // A whole copy is of an older state by now.
             Err(fault) => {
