@@ -180,9 +180,9 @@ async fn scores(of: &mut dyn Snapshot, lines: &mut Vec<String>) {
 }
 
 /// Notes a page; its last row.
-fn page<T: std::fmt::Debug + Clone>(lines: &mut Vec<String>, rows: Vec<T>) -> Option<T> {
+fn page<T: std::fmt::Debug>(lines: &mut Vec<String>, rows: Vec<T>) -> Option<T> {
     lines.push(format!("{rows:?}"));
-    rows.last().cloned()
+    rows.into_iter().next_back()
 }
 
 /// The first difference, for people.
