@@ -63,6 +63,8 @@ codes! {
     DataNotEmpty = "data.not_empty", "There is something already", "Nothing was written. Name a directory that does not exist or is empty, or move the old one away, its head.guard excepted.";
     DataOtherCopy = "data.other_copy", "Not the database that ran here last",
         "It is a copy, or an older state, and receipts may have been given for entries that it does not have. Put the database that ran here back; if it is lost, make a backup of this one and restore that into a new directory with `restore --newest` or `--nothing-newer`.";
+    DataMoved = "data.moved", "The log is in another database",
+        "It was moved with `migrate`, and going on here would fork it. Use the database that the message names; where a move was interrupted, run the same `migrate` again.";
     GuardMissing = "data.guard_missing", "The head guard is missing",
         "The database has published checkpoints, so there was a guard; without it nothing shows whether more was published. Put head.guard back; if it is lost, `backup` this directory and `restore` it into a new one with `--newest`.";
     GuardOtherLog = "data.guard_other_log", "The head guard is of another log",

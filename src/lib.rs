@@ -25,6 +25,7 @@ pub mod ingest;
 pub mod keys;
 pub mod log;
 pub mod metrics;
+pub mod moving;
 pub mod net;
 pub mod store;
 pub mod token;

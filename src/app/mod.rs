@@ -204,6 +204,9 @@ impl App {
             tenure,
             ended: ended_file,
         } = through(Parts::of(&open, &place).await?);
+        // Before anything is written to it.
+        let copy = store.meta(tenure::COPY).await?;
+        tenure::check_copy(copy.as_deref())?;
         let (issuer, origin) = identity(store.as_ref(), &open).await?;
         let is_new = store.head().await?.is_none() && !guard_file.exists();
         let signer = log_signer(store.as_ref(), &keys_dir, &origin, is_new, &open).await?;
@@ -214,10 +217,9 @@ impl App {
         let guard = HeadGuard::over(guard, &guard_file.display().to_string());
         let tenure = Tenure::over(tenure, &open.data);
         let name = store.meta(tenure::TENURE).await?;
-        let copy = store.meta(tenure::COPY).await?;
         let left = match &cluster {
             None => tenure.check(name.as_deref(), copy.as_deref())?,
-            Some(_) => tenure::check_copy(copy.as_deref()).map(|()| Left::Shared)?,
+            Some(_) => Left::Shared,
         };
         check_guard(&guard, &signer, left, store.as_ref()).await?;
         let parts = sequencer::Parts {

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::code::{Code, Fault};
 
-pub(super) fn failed(path: &Path, error: &io::Error) -> Fault {
+pub(crate) fn failed(path: &Path, error: &io::Error) -> Fault {
     Fault::new(
         Code::InputUnreadable,
         format!("{}: {error}", path.display()),
@@ -19,7 +19,7 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> Fault {
 }
 
 /// Length in bytes and SHA-256, lowercase hex, of a file.
-pub(super) fn digest(path: &Path) -> Result<(u64, String), Fault> {
+pub(crate) fn digest(path: &Path) -> Result<(u64, String), Fault> {
     let read = || -> io::Result<(u64, String)> {
         let mut file = File::open(path)?;
         let (mut hasher, mut length) = (Sha256::new(), 0_u64);
@@ -37,7 +37,7 @@ pub(super) fn digest(path: &Path) -> Result<(u64, String), Fault> {
 }
 
 /// A folder that only its owner can enter; one that exists stays as it is.
-pub(super) fn make_dir(path: &Path) -> Result<(), Fault> {
+pub(crate) fn make_dir(path: &Path) -> Result<(), Fault> {
     if path.is_dir() {
         return Ok(());
     }
@@ -57,7 +57,7 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Copies a file to a new one, mode 0600, and syncs it.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Fault> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Fault> {
     let mut source = File::open(from).map_err(|e| failed(from, &e))?;
     let mut write = || -> io::Result<()> {
         let mut target = create(to)?;
@@ -68,7 +68,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Fault> {
 }
 
 /// Copies a file to a new one as [`copy`] does, but whole: one that was interrupted leaves nothing under the name.
-pub(super) fn place(from: &Path, to: &Path) -> Result<(), Fault> {
+pub(crate) fn place(from: &Path, to: &Path) -> Result<(), Fault> {
     let mut fresh = to.as_os_str().to_owned();
     fresh.push(".unfinished");
     let fresh = PathBuf::from(fresh);
@@ -81,7 +81,7 @@ pub(super) fn place(from: &Path, to: &Path) -> Result<(), Fault> {
 }
 
 /// Writes a new file whole: nobody sees half of it under its name.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let fresh = path.with_extension("unfinished");
     let write = || -> io::Result<()> {
         let mut file = create(&fresh)?;
@@ -95,7 +95,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
 }
 
 /// Syncs a file that somebody else wrote, and makes it private.
-pub(super) fn sync(path: &Path) -> Result<(), Fault> {
+pub(crate) fn sync(path: &Path) -> Result<(), Fault> {
     let sync = || -> io::Result<()> {
         let file = File::open(path)?;
         #[cfg(unix)]
@@ -106,14 +106,14 @@ pub(super) fn sync(path: &Path) -> Result<(), Fault> {
 }
 
 /// Syncs the folder itself: which names it has.
-pub(super) fn sync_dir(path: &Path) -> Result<(), Fault> {
+pub(crate) fn sync_dir(path: &Path) -> Result<(), Fault> {
     File::open(path)
         .and_then(|dir| dir.sync_all())
         .map_err(|e| failed(path, &e))
 }
 
 /// Syncs the folder that a file is in.
-pub(super) fn sync_parent(path: &Path) -> Result<(), Fault> {
+pub(crate) fn sync_parent(path: &Path) -> Result<(), Fault> {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => sync_dir(Path::new(".")),
         Some(parent) => sync_dir(parent),
@@ -122,7 +122,7 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), Fault> {
 }
 
 /// Names in a folder, ascending; none if it is not there.
-pub(super) fn names(path: &Path) -> Result<Vec<String>, Fault> {
+pub(crate) fn names(path: &Path) -> Result<Vec<String>, Fault> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -137,7 +137,7 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>, Fault> {
 }
 
 /// Files of a data directory that belong into a backup beside the database: keys and settings, relative paths, ascending.
-pub(super) fn beside(data: &Path, with_keys: bool) -> Result<Vec<PathBuf>, Fault> {
+pub(crate) fn beside(data: &Path, with_keys: bool) -> Result<Vec<PathBuf>, Fault> {
     let has_extension = |name: &str, wanted: &[&str]| {
         Path::new(name)
             .extension()

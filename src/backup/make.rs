@@ -18,7 +18,7 @@ use super::{
 use crate::{
     code::{Code, Fault},
     keys::KeyFile,
-    log::{sign::LogSigner, tenure},
+    log::{moved::Mark, sign::LogSigner, tenure},
     store::{self, sqlite::file},
 };
 
@@ -67,6 +67,15 @@ pub async fn make(data: &Path, out: &Path, with_keys: bool, now_s: u64) -> Resul
             Code::DataMissing,
             format!("{} has no data", data.display()),
         ));
+    }
+    // A backup is marked in the same place, and restoring takes the mark off.
+    let mut snapshot = store::snapshot(data).await?;
+    let mark = snapshot.meta(tenure::COPY).await;
+    snapshot.close().await;
+    if let Some(mark) = mark?.as_deref().map(Mark::of)
+        && mark != Mark::Backup
+    {
+        return Err(mark.refusal());
     }
     if out.exists() && (!out.is_dir() || !files::names(out)?.is_empty()) {
         return Err(Fault::new(

@@ -5,7 +5,7 @@
 //! that the log does not fork by it.
 
 mod edge;
-mod files;
+pub(crate) mod files;
 mod make;
 mod manifest;
 mod newest;

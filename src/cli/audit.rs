@@ -19,6 +19,7 @@ use crate::{
     },
     clock::Clock,
     code::{Code, Fault, registry},
+    store::Place,
 };
 
 /// How long a report that is gone may wait for the checkpoint that says why, seconds.
@@ -97,7 +98,9 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
         options.seeds = seeds(&source, args.seeds.as_deref()).await?;
         return finish(ctx, &args, audited(&source, &options).await);
     }
-    let source = DirSource::open(std::path::Path::new(&args.target)).await?;
+    let data = std::path::Path::new(&args.target);
+    let place = Place::of(data, ctx.database_url.as_deref())?;
+    let source = DirSource::on(data, &place).await?;
     let done = match seeds(&source, args.seeds.as_deref()).await {
         Err(error) => Err(error),
         Ok(seeds) => {

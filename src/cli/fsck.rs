@@ -19,6 +19,7 @@ pub(super) struct Args {
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let options = Options {
         limit: usize::try_from(args.limit).unwrap_or(usize::MAX),
+        place: Some(ctx.place()?),
         ..Options::new(Clock::System.now_s())
     };
     let outcome = fsck::run(&ctx.data(), &options).await?;

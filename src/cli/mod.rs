@@ -19,6 +19,7 @@ mod import;
 mod input;
 mod keygen;
 mod keys;
+mod migrate;
 mod output;
 mod policy;
 mod remote;
@@ -115,6 +116,8 @@ enum Command {
     Backup(backup::Args),
     /// Make a data directory from a backup
     Restore(restore::Args),
+    /// Move the log to another database, or bring the schema of one up to date
+    Migrate(migrate::Args),
     /// Look at directory, database, guard, keys and clock, and say what to do
     Doctor(doctor::Args),
     /// Measure parts of this program beside the bounds that they are held against
@@ -266,6 +269,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Fsck(args) => fsck::run(&ctx, &args).await,
         Command::Backup(args) => backup::run(&ctx, &args).await,
         Command::Restore(args) => restore::run(&ctx, &args).await,
+        Command::Migrate(args) => migrate::run(&ctx, args).await,
         Command::Doctor(args) => doctor::run(&ctx, &args).await,
         Command::Completions(args) => completions::run(&args),
     };

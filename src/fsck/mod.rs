@@ -27,11 +27,12 @@ use crate::{
     log::{
         end,
         guard::{DiskFile, GuardFile as _, HeadGuard},
+        moved::Mark,
         sign::{LOG_VKEY, LogSigner},
         tenure,
     },
     store::{
-        self,
+        self, Place,
         snapshot::{Dangling, Snapshot},
         sqlite::FILE,
     },
@@ -90,6 +91,8 @@ pub struct Options {
     pub now_s: u64,
     /// The log's key, where `keys/log.json` is not (a backup without keys).
     pub log_key: Option<VerifierKey>,
+    /// Where the database is; `None` = a file in the directory.
+    pub place: Option<Place>,
 }
 
 impl Options {
@@ -99,6 +102,7 @@ impl Options {
             limit: 100,
             now_s,
             log_key: None,
+            place: None,
         }
     }
 }
@@ -136,12 +140,14 @@ pub struct Outcome {
     pub counts: BTreeMap<&'static str, u64>,
 }
 
-/// Looks at a data directory or a backup of one.
+/// Looks at a data directory with its database, or a backup of one.
 ///
 /// # Errors
 /// When it could not look: no data there, or it cannot be read.
 pub async fn run(data: &Path, options: &Options) -> Result<Outcome, Fault> {
-    if !data.join(FILE).exists() {
+    let in_data = || Place::File(data.join(FILE));
+    let place = options.place.clone().unwrap_or_else(in_data);
+    if !place.exists() {
         return Err(Fault::new(
             Code::DataMissing,
             format!("{} has no data", data.display()),
@@ -155,9 +161,13 @@ pub async fn run(data: &Path, options: &Options) -> Result<Outcome, Fault> {
         ended: DiskFile::new(&data.join(end::FILE)).read(),
     };
     let mut complete = true;
-    match store::snapshot(data).await {
+    let name = match &place {
+        Place::File(_) => FILE.to_owned(),
+        Place::Server(_) => place.to_string(),
+    };
+    match place.snapshot().await {
         Err(error) => {
-            damaged(error, &mut findings)?;
+            damaged(error, &name, &mut findings)?;
             complete = false;
         }
         Ok(mut snapshot) => {
@@ -172,7 +182,7 @@ pub async fn run(data: &Path, options: &Options) -> Result<Outcome, Fault> {
             .await;
             snapshot.close().await;
             if let Err(error) = looked {
-                damaged(error, &mut findings)?;
+                damaged(error, &name, &mut findings)?;
                 complete = false;
             }
         }
@@ -202,22 +212,22 @@ struct Seen {
 }
 
 /// A file that is damaged, or whose schema was found to be another one, is a finding; one that cannot be read is not.
-fn damaged(error: store::Error, findings: &mut Findings) -> Result<(), Fault> {
+fn damaged(error: store::Error, name: &str, findings: &mut Findings) -> Result<(), Fault> {
     match error {
         store::Error::Corrupt(why) => {
             findings.add(
                 Code::FsckDatabase,
-                FILE,
+                name,
                 format!("{why}; the rest was not looked at"),
             );
             Ok(())
         }
-        store::Error::Unavailable(why)
+        store::Error::Unavailable(why) | store::Error::Unsupported(why)
             if findings.counts.contains_key(Code::FsckSchema.as_str()) =>
         {
             findings.add(
                 Code::FsckSchema,
-                FILE,
+                name,
                 format!("{why}; the rest was not looked at"),
             );
             Ok(())
@@ -255,7 +265,7 @@ async fn look(
         );
     }
     let log_key = log_key(snapshot, data, options, findings).await?;
-    let is_copy = snapshot.meta(tenure::COPY).await?.is_some();
+    let is_copy = is_backup(snapshot).await?;
     let guard = files::guard(beside.guard, log_key.as_ref(), is_copy, snapshot, findings).await?;
     let told = walk::walk(snapshot, log_key.as_ref(), guard.as_ref(), findings, seen).await?;
     let log = ended::Log {
@@ -269,6 +279,12 @@ async fn look(
     epochs::check(snapshot, &told, findings, &mut seen.counted).await?;
     files::keys(data, &told.ring, options.now_s, is_copy, findings);
     Ok(())
+}
+
+/// Whether the guard and keys may be missing.
+async fn is_backup(snapshot: &mut dyn Snapshot) -> Result<bool, store::Error> {
+    let mark = snapshot.meta(tenure::COPY).await?;
+    Ok(mark.is_some_and(|mark| Mark::of(&mark) == Mark::Backup))
 }
 
 /// The log's key under its origin; what is wrong with either is a finding.
@@ -320,8 +336,7 @@ async fn log_key(
     if !data.join(place).exists()
         && let Some(remembered) = snapshot.meta(LOG_VKEY).await?
     {
-        let may_lack = snapshot.meta(tenure::COPY).await?.is_some()
-            || snapshot.meta(end::META).await?.is_some();
+        let may_lack = is_backup(snapshot).await? || snapshot.meta(end::META).await?.is_some();
         if !may_lack {
             let detail = "is missing: the log cannot go on without it";
             findings.add(Code::FsckKeyFile, place, detail);

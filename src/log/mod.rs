@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod end;
 pub mod guard;
+pub mod moved;
 pub mod plan;
 pub mod prove;
 pub mod sequencer;

@@ -29,7 +29,10 @@ use std::{path::Path, sync::Arc};
 
 use goodstanding_verify::b64;
 
-use super::guard::{DiskFile, GuardFile};
+use super::{
+    guard::{DiskFile, GuardFile},
+    moved::Mark,
+};
 use crate::{
     code::{Code, Fault},
     store::Store,
@@ -62,15 +65,9 @@ pub enum Left {
 /// That a database is not a copy, by its setting [`COPY`].
 ///
 /// # Errors
-/// `data.other_copy`.
+/// `data.other_copy`, `data.moved`.
 pub fn check_copy(copy: Option<&str>) -> Result<(), Fault> {
-    match copy {
-        None => Ok(()),
-        Some(_) => Err(Fault::new(
-            Code::DataOtherCopy,
-            "this database is a copy made by `backup`, and was not put here by `restore`",
-        )),
-    }
+    copy.map_or(Ok(()), |mark| Err(Mark::of(mark).refusal()))
 }
 
 /// The mark of an open directory.
@@ -110,7 +107,7 @@ impl Tenure {
     /// How the directory was left, if the database whose settings these are may go on in it.
     ///
     /// # Errors
-    /// `data.other_copy` when it is not the one that ran here last, or is a copy that `restore` has not looked at.
+    /// `data.other_copy` when it is not the one that ran here last, or is a copy that `restore` has not looked at; `data.moved`.
     pub fn check(&self, name: Option<&str>, copy: Option<&str>) -> Result<Left, Fault> {
         let refuse = |why: &str| Err(Fault::new(Code::DataOtherCopy, why));
         check_copy(copy)?;
@@ -139,6 +136,15 @@ impl Tenure {
         self.write(OPEN, &format!("{}\n{name}", old.unwrap_or(NAMELESS)))?;
         store.replace_meta(TENURE, &name).await?;
         self.write(OPEN, &name)
+    }
+
+    /// Says that only a database with this name may go on here: after the log has moved to one that this file does not follow, or
+    /// to another directory.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn leave(&self, name: &str) -> Result<(), Fault> {
+        self.write(OPEN, name)
     }
 
     /// Ends the tenure. Only after everything that was signed has been published.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Error, Store,
-    postgres::{Options, PostgresStore},
+    postgres::{Options, PostgresStore, snapshot::PostgresSnapshot},
     snapshot::Snapshot,
     sqlite::{self, SqliteStore, snapshot::SqliteSnapshot},
 };
@@ -89,9 +89,7 @@ impl Place {
     pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
         match self {
             Self::File(path) => Ok(Box::new(SqliteSnapshot::open(path).await?)),
-            Self::Server(_) => Err(Error::Unsupported(
-                "this command reads SQLite only".to_owned(),
-            )),
+            Self::Server(url) => Ok(Box::new(PostgresSnapshot::open(url).await?)),
         }
     }
 }

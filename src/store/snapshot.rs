@@ -5,6 +5,7 @@
 //! columns that contradict each other are the caller's finding, not an error. Whatever grows with the log is read in ranges of
 //! leaf indices or in pages, so memory does not grow with it.
 
+pub(super) mod range;
 mod rows;
 
 use std::fmt;

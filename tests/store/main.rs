@@ -19,15 +19,21 @@ mod epochs;
 mod erasure;
 mod fixture;
 mod heads;
+#[path = "../faults/history.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod history;
 mod limits;
 mod migrations;
+mod moved;
 mod names;
 mod reports;
 mod retries;
 mod roles;
 mod scrub;
 mod sessions;
+mod snapshots;
 mod turns;
+mod whole;
 
 use std::{any::Any, sync::Arc};
 

@@ -39,8 +39,16 @@ impl DirSource {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub async fn open(data: &Path) -> Result<Self, Fault> {
+        Self::on(data, &store::Place::of(data, None)?).await
+    }
+
+    /// Opens the database at `place` without taking it; `data` has keys and witness settings.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub async fn on(data: &Path, place: &store::Place) -> Result<Self, Fault> {
         Ok(Self {
-            reader: Reader::open(data, &store::Place::of(data, None)?).await?,
+            reader: Reader::open(data, place).await?,
             data: data.to_owned(),
         })
     }

@@ -29,10 +29,13 @@ use super::{
     session::{self, Failure, Held, Purpose, in_time, pool},
     sql,
 };
-use crate::store::{
-    Error,
-    cluster::{Cluster, Term, Turn, Waiting},
-    convert::{to_i64, to_u64},
+use crate::{
+    log::{moved, tenure::COPY},
+    store::{
+        Error,
+        cluster::{Cluster, Term, Turn, Waiting},
+        convert::{to_i64, to_u64},
+    },
 };
 
 /// Advisory locks are the database's own; this number is this program's.
@@ -155,8 +158,35 @@ fn holder() -> String {
 }
 
 impl PostgresStore {
+    /// Takes the lead of a database also when it is marked as one that nobody may write to: whoever moves it has to keep
+    /// everybody else away.
+    ///
+    /// # Errors
+    /// As [`Cluster::try_lead`].
+    pub async fn lead_marked(&self, lease: Duration) -> Result<Option<Turn>, Error> {
+        self.lead(lease, true).await
+    }
+
+    async fn lead(&self, lease: Duration, marked_too: bool) -> Result<Option<Turn>, Error> {
+        let mut lead = self.desk.lead.lock().await;
+        if let Some(old) = lead.take() {
+            // Of a turn that ended; its lock must not stand in the way.
+            let _ = old.close().await;
+        }
+        let Some((connection, turn)) = self.take_lead(lease, marked_too).await? else {
+            return Ok(None);
+        };
+        *lead = Some(connection);
+        self.desk.term.store(to_i64(turn.term)?, Ordering::Release);
+        Ok(Some(turn))
+    }
+
     /// Takes the lead with a connection of its own, if it is to be had.
-    async fn take_lead(&self, lease: Duration) -> Result<Option<(PgConnection, Turn)>, Failure> {
+    async fn take_lead(
+        &self,
+        lease: Duration,
+        marked_too: bool,
+    ) -> Result<Option<(PgConnection, Turn)>, Failure> {
         let mut connection = session::connect(&self.options).await?;
         let locked = sqlx::query(sql::TRY_LEAD).bind(LOCK);
         let locked: bool = in_time(locked.fetch_one(&mut connection)).await?.get(0);
@@ -172,6 +202,12 @@ impl PostgresStore {
             let _ = connection.close().await;
             return Ok(None);
         }
+        // With the lock in hand: whoever moves a database marks it while nobody else has that.
+        let mark = sqlx::query(sql::META).bind(COPY);
+        let mark = in_time(mark.fetch_optional(&mut connection)).await?;
+        if let Some(row) = mark.filter(|_| !marked_too) {
+            return Err(Error::Unsupported(moved::Mark::of(row.get(0)).to_string()).into());
+        }
         let taken = sqlx::query(sql::TAKE_TURN)
             .bind(&self.desk.application)
             .bind(random()?)
@@ -185,17 +221,7 @@ impl PostgresStore {
 #[async_trait]
 impl Cluster for PostgresStore {
     async fn try_lead(&self, lease: Duration) -> Result<Option<Turn>, Error> {
-        let mut lead = self.desk.lead.lock().await;
-        if let Some(old) = lead.take() {
-            // Of a turn that ended; its lock must not stand in the way.
-            let _ = old.close().await;
-        }
-        let Some((connection, turn)) = self.take_lead(lease).await? else {
-            return Ok(None);
-        };
-        *lead = Some(connection);
-        self.desk.term.store(to_i64(turn.term)?, Ordering::Release);
-        Ok(Some(turn))
+        self.lead(lease, false).await
     }
 
     async fn beat(&self, term: Term) -> Result<bool, Error> {

@@ -7,14 +7,16 @@
 
 mod cluster;
 mod erase;
+pub mod load;
 mod read;
 mod schema;
 mod scrub;
 mod session;
+pub mod snapshot;
 mod sql;
 mod write;
 
-use std::{fmt, str::FromStr as _};
+use std::fmt;
 
 use async_trait::async_trait;
 use goodstanding_verify::{did::Did, report::ReportId};
@@ -67,10 +69,7 @@ impl PostgresStore {
     /// is older or newer than this program; [`Error::Unavailable`] when it cannot be reached.
     pub async fn connect(url: &str, options: Options) -> Result<Self, Error> {
         let application = cluster::application_name()?;
-        // The error is not shown: it may quote the password.
-        let connect = PgConnectOptions::from_str(url)
-            .map_err(|_| Error::Unsupported("the database URL cannot be read".to_owned()))?
-            .application_name(&application);
+        let connect = session::options(url)?.application_name(&application);
         let mut first = session::connect(&connect).await?;
         if options.migrate {
             schema::migrate(&mut first).await?;

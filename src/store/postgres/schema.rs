@@ -34,10 +34,7 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), Error> 
 
 /// That the schema is exactly this program's.
 pub(super) async fn check(connection: &mut PgConnection) -> Result<(), Error> {
-    let migrated: bool = sqlx::query_scalar(sql::HAS_MIGRATIONS)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(Failure::from)?;
+    let migrated = is_there(connection).await?;
     let mut applied = Vec::new();
     if migrated {
         let rows = sqlx::query(sql::APPLIED).fetch_all(&mut *connection).await;
@@ -49,7 +46,13 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), Error> {
 }
 
 /// One row of the table of migrations: number, checksum, whether it went through.
-type Applied = (i64, Vec<u8>, bool);
+pub(super) type Applied = (i64, Vec<u8>, bool);
+
+/// Whether there is any schema at all.
+pub(super) async fn is_there(connection: &mut PgConnection) -> Result<bool, Error> {
+    let migrated = sqlx::query_scalar(sql::HAS_MIGRATIONS).fetch_one(connection);
+    Ok(migrated.await.map_err(Failure::from)?)
+}
 
 fn judge(applied: &[Applied]) -> Result<(), Error> {
     for (version, checksum, success) in applied {
@@ -69,6 +72,30 @@ fn judge(applied: &[Applied]) -> Result<(), Error> {
             m.version
         ))),
     }
+}
+
+/// Every way in which these are not this program's migrations, for people.
+pub(super) fn differences(applied: &[Applied]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (version, checksum, success) in applied {
+        match MIGRATIONS.iter().find(|m| m.version == *version) {
+            None => found.push(format!("migration {version} is not one of this program's")),
+            Some(ours) if !success || *ours.checksum != **checksum => found.push(format!(
+                "migration {version} is not the one of this program, or did not finish"
+            )),
+            Some(_) => {}
+        }
+    }
+    let missing = MIGRATIONS
+        .iter()
+        .filter(|m| !applied.iter().any(|(version, ..)| *version == m.version));
+    found.extend(missing.map(|m| {
+        format!(
+            "migration {} is not applied; `{MIGRATE_COMMAND}` applies it",
+            m.version
+        )
+    }));
+    found
 }
 
 fn newer(version: i64) -> Error {

@@ -1,6 +1,6 @@
 //! Connections: what each is set to and must find, how long it is waited for, and what its errors mean.
 
-use std::time::Duration;
+use std::{str::FromStr as _, time::Duration};
 
 use sqlx::{
     Connection as _, PgPool, Row as _,
@@ -111,13 +111,44 @@ pub enum Purpose {
     Writing,
 }
 
-/// Connects once, sets the session up and looks at the server.
+/// What a URL says.
+pub(super) fn options(url: &str) -> Result<PgConnectOptions, Error> {
+    // The error is not shown: it may quote the password.
+    PgConnectOptions::from_str(url)
+        .map_err(|_| Error::Unsupported("the database URL cannot be read".to_owned()))
+}
+
+/// Connects once for writing, sets the session up and looks at the server.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    connect_for(options, Purpose::Writing).await
+}
+
+/// The same for either purpose.
+pub(super) async fn connect_for(
+    options: &PgConnectOptions,
+    purpose: Purpose,
+) -> Result<PgConnection, Error> {
     let connected = tokio::time::timeout(CONNECT, PgConnection::connect_with(options)).await;
     let late = |_| Error::Unavailable(format!("no connection in {} s", CONNECT.as_secs()));
     let mut connection = connected.map_err(late)?.map_err(Failure::from)?;
-    prepare(&mut connection, Purpose::Writing).await?;
+    prepare(&mut connection, purpose).await?;
     Ok(connection)
+}
+
+/// Lets one statement take as long as `statement`, and a transaction wait as long as it likes for the next one: for
+/// whatever reads or writes a whole database.
+pub(super) async fn unhurried(
+    connection: &mut PgConnection,
+    statement: Duration,
+) -> Result<(), Error> {
+    let set = sqlx::query(sql::UNHURRIED).bind(statement.as_millis().to_string());
+    in_time(set.execute(connection)).await?;
+    Ok(())
+}
+
+/// That a commit now would be durable when it returns.
+pub(super) async fn durable(connection: &mut PgConnection) -> Result<(), Error> {
+    Ok(look(connection, Purpose::Writing).await?)
 }
 
 async fn prepare(connection: &mut PgConnection, purpose: Purpose) -> Result<(), Failure> {
@@ -132,6 +163,10 @@ async fn prepare(connection: &mut PgConnection, purpose: Purpose) -> Result<(), 
         .bind(ms(IDLE_IN_TRANSACTION))
         .bind(read_only);
     in_time(session.execute(&mut *connection)).await?;
+    look(connection, purpose).await
+}
+
+async fn look(connection: &mut PgConnection, purpose: Purpose) -> Result<(), Failure> {
     let row = in_time(sqlx::query(sql::SETTINGS).fetch_one(&mut *connection)).await?;
     let found = Server {
         version: row.get(0),

@@ -33,6 +33,7 @@ statements! {
         set_config('tcp_keepalives_count', '3', false)";
     SETTINGS = "SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'), \
         current_setting('full_page_writes'), current_setting('synchronous_commit'), pg_is_in_recovery()";
+    UNHURRIED = "SELECT set_config('statement_timeout', $1, false), set_config('idle_in_transaction_session_timeout', '0', false)";
     /// True when a transaction was left open: its time is that of its first statement, not of this one.
     LEFT_OPEN = "SELECT transaction_timestamp() < statement_timestamp()";
     HAS_MIGRATIONS = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";

@@ -2,6 +2,7 @@
 
 use sqlx::{Decode, Row as _, Sqlite, Type, sqlite::SqliteRow};
 
+pub(super) use crate::store::snapshot::range::{lowest, most, number, signed, tile_place};
 use crate::store::{
     Error,
     snapshot::{
@@ -9,32 +10,6 @@ use crate::store::{
         OddToken, ReportRow, StatementRow, TileRow, TokenRow,
     },
 };
-
-/// Numbers are never negative where they are read as unsigned; one that is becomes a value that nothing equals.
-pub(super) fn number(n: i64) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
-}
-
-pub(super) fn signed(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// Where a page from `from` on begins: the first one with rows below 0, which no other reading finds.
-pub(super) fn lowest(from: u64) -> i64 {
-    if from == 0 { i64::MIN } else { signed(from) }
-}
-
-/// How many rows a page from `from` on has at most: none behind the greatest number that can be stored.
-pub(super) fn most(from: u64, limit: u32) -> u32 {
-    i64::try_from(from).map_or(0, |_| limit)
-}
-
-/// Where the tiles behind `after` begin.
-pub(super) fn tile_place(after: Option<TileRow>) -> (i64, i64, i64) {
-    after.map_or((-1, 0, 0), |t| {
-        (signed(t.tree), signed(t.level), signed(t.n))
-    })
-}
 
 /// A damaged file is a finding, an unreachable one is not.
 #[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]

@@ -1,0 +1,367 @@
+//! The [`Snapshot`] of a PostgreSQL database: a read-only transaction on a connection of its own, held from opening to closing.
+//!
+//! REPEATABLE READ: every question sees what was committed when the first was asked. The connection is in no pool, so whatever
+//! becomes of this, its transaction ends with it. While it is open, the server cannot vacuum rows that it may still see.
+
+mod check;
+mod row;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{
+    Connection as _,
+    postgres::{PgConnection, PgRow},
+};
+
+use self::row::{Columns as _, lowest, most, signed, tile_place};
+use super::session::{self, CONNECT, Failure, PgQuery, Purpose};
+use crate::store::{
+    Error,
+    snapshot::{
+        AgentRow, CheckpointRow, Dangling, DocumentRow, Engine, EntryRow, EpochRow, ErasedRow,
+        HeadRow, Neighbours, OddToken, PerLeaf, ReportRow, Snapshot, StatementRow, Table, TileRow,
+        TokenRow,
+    },
+};
+
+/// What one question may take: counting a big table takes minutes. Without a limit a connection that was cut silently would be
+/// waited for without end.
+pub(super) const QUESTION: Duration = Duration::from_hours(1);
+
+/// A database at one moment.
+#[derive(Debug)]
+pub struct PostgresSnapshot {
+    pub(super) connection: PgConnection,
+    name: String,
+}
+
+/// A query whose text is put together of this program's own words.
+fn own(sql: String) -> PgQuery<'static> {
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+}
+
+/// The answer to one question.
+async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(QUESTION, answer).await {
+        Ok(answer) => Ok(answer.map_err(Failure::from)?),
+        Err(_) => Err(Failure::Late.into()),
+    }
+}
+
+impl PostgresSnapshot {
+    /// Connects, for reading only, and holds on to what the database contains now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it cannot be reached, [`Error::Unsupported`] when it is none of ours.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let options = session::options(url)?;
+        let name = options.get_database().unwrap_or("postgres").to_owned();
+        let mut connection = session::connect_for(&options, Purpose::Reading).await?;
+        session::unhurried(&mut connection, QUESTION).await?;
+        // The first question after it settles which commits are seen.
+        for sql in [
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            "SELECT count(*) FROM pg_class WHERE oid = to_regclass('meta')",
+        ] {
+            answered(sqlx::query(sql).execute(&mut connection)).await?;
+        }
+        Ok(Self { connection, name })
+    }
+
+    async fn all<T>(
+        &mut self,
+        query: PgQuery<'_>,
+        read: impl Fn(&PgRow) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let rows = answered(query.fetch_all(&mut self.connection)).await?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn optional<T>(
+        &mut self,
+        query: PgQuery<'_>,
+        read: impl Fn(&PgRow) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let row = answered(query.fetch_optional(&mut self.connection)).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn one<T>(
+        &mut self,
+        query: PgQuery<'_>,
+        read: impl Fn(&PgRow) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        read(&answered(query.fetch_one(&mut self.connection)).await?)
+    }
+}
+
+#[async_trait]
+impl Snapshot for PostgresSnapshot {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn engine(&mut self) -> Result<Engine, Error> {
+        self.read_engine().await
+    }
+
+    async fn integrity(&mut self, limit: u32, _quick: bool) -> Result<Vec<String>, Error> {
+        self.own_check(limit).await
+    }
+
+    async fn dangling(&mut self) -> Result<Vec<Dangling>, Error> {
+        self.foreign_keys().await
+    }
+
+    async fn schema_differences(&mut self) -> Result<Vec<String>, Error> {
+        self.compare_schema().await
+    }
+
+    async fn count(&mut self, table: Table) -> Result<u64, Error> {
+        let sql = own(format!("SELECT count(*) FROM {table}"));
+        self.one(sql, |row| row.number(0)).await
+    }
+
+    async fn outside(&mut self, table: PerLeaf, size: u64) -> Result<Vec<i64>, Error> {
+        let table = table.table();
+        let sql = own(format!(
+            "SELECT idx FROM {table} WHERE idx < 0 OR idx >= $1 ORDER BY idx LIMIT 1000"
+        ));
+        self.all(sql.bind(signed(size)), |row| row.value(0)).await
+    }
+
+    async fn settings(&mut self) -> Result<Vec<(String, String)>, Error> {
+        let sql = sqlx::query("SELECT key, value FROM meta ORDER BY key");
+        self.all(sql, |row| Ok((row.value(0)?, row.value(1)?)))
+            .await
+    }
+
+    async fn meta(&mut self, key: &str) -> Result<Option<String>, Error> {
+        let sql = sqlx::query("SELECT value FROM meta WHERE key = $1").bind(key);
+        self.optional(sql, |row| row.value(0)).await
+    }
+
+    async fn head(&mut self) -> Result<Option<HeadRow>, Error> {
+        let sql = sqlx::query("SELECT size, root, at_ms, note FROM head");
+        self.optional(sql, row::head).await
+    }
+
+    async fn checkpoints(&mut self, from: u64, limit: u32) -> Result<Vec<CheckpointRow>, Error> {
+        let sql = "SELECT size, published_ms, note FROM checkpoints WHERE size >= $1 ORDER BY size LIMIT $2";
+        let sql = sqlx::query(sql)
+            .bind(signed(from))
+            .bind(i64::from(most(from, limit)));
+        self.all(sql, row::checkpoint).await
+    }
+
+    async fn published(&mut self) -> Result<Option<CheckpointRow>, Error> {
+        let sql = "SELECT size, published_ms, note FROM checkpoints ORDER BY size DESC LIMIT 1";
+        self.optional(sqlx::query(sql), row::checkpoint).await
+    }
+
+    async fn reach(&mut self) -> Result<u64, Error> {
+        let last = sqlx::query("SELECT max(idx) FROM entries");
+        let last = self.one(last, |row| row.number_or_null(0)).await?;
+        Ok(last.map_or(0, |last| last.saturating_add(1)))
+    }
+
+    async fn entries(&mut self, start: u64, end: u64) -> Result<Vec<EntryRow>, Error> {
+        let sql =
+            "SELECT idx, at_ms, kind, bytes FROM entries WHERE idx >= $1 AND idx < $2 ORDER BY idx";
+        let sql = sqlx::query(sql).bind(signed(start)).bind(signed(end));
+        self.all(sql, row::entry).await
+    }
+
+    async fn events(
+        &mut self,
+        kind: &str,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        let sql = "SELECT idx, bytes FROM entries WHERE kind = $1 AND kind <> 'report' AND idx >= $2 ORDER BY idx LIMIT $3";
+        let sql = sqlx::query(sql)
+            .bind(kind)
+            .bind(signed(from))
+            .bind(i64::from(most(from, limit)));
+        self.all(sql, |row| Ok((row.number(0)?, row.value(1)?)))
+            .await
+    }
+
+    async fn newest_event(&mut self, kind: &str) -> Result<Option<(u64, Vec<u8>)>, Error> {
+        let sql = "SELECT idx, bytes FROM entries WHERE kind = $1 AND kind <> 'report' ORDER BY idx DESC LIMIT 1";
+        let sql = sqlx::query(sql).bind(kind);
+        self.optional(sql, |row| Ok((row.number(0)?, row.value(1)?)))
+            .await
+    }
+
+    async fn agents(&mut self, after: Option<&[u8]>, limit: u32) -> Result<Vec<AgentRow>, Error> {
+        let sql = "SELECT key, alias FROM agents WHERE key > $1 ORDER BY key LIMIT $2";
+        let sql = sqlx::query(sql)
+            .bind(after.unwrap_or_default())
+            .bind(i64::from(limit));
+        self.all(sql, row::agent).await
+    }
+
+    async fn reports(&mut self, start: u64, end: u64) -> Result<Vec<ReportRow>, Error> {
+        let sql = "SELECT r.idx, r.id, r.at_ms, ra.key, sa.key, m.name, r.trade_id, r.role::int8, r.jti, r.historical, r.alone, \
+               r.superseded_by, b.jws \
+             FROM reports r LEFT JOIN agents ra ON ra.id = r.reporter LEFT JOIN agents sa ON sa.id = r.subject \
+             LEFT JOIN markets m ON m.id = r.market LEFT JOIN bodies b ON b.idx = r.idx \
+             WHERE r.idx >= $1 AND r.idx < $2 ORDER BY r.idx";
+        let sql = sqlx::query(sql).bind(signed(start)).bind(signed(end));
+        self.all(sql, row::report).await
+    }
+
+    async fn neighbours(&mut self, start: u64, end: u64) -> Result<Vec<Neighbours>, Error> {
+        const SAME: &str = "n.trade_id = r.trade_id AND n.market = r.market";
+        let sql = own(format!(
+            "SELECT \
+               (SELECT n.idx FROM reports n WHERE {SAME} AND n.reporter = r.reporter AND n.subject = r.subject \
+                  AND n.idx > r.idx ORDER BY n.idx LIMIT 1), \
+               (SELECT n.id FROM reports n WHERE {SAME} AND n.reporter = r.reporter AND n.subject = r.subject \
+                  AND n.idx < r.idx ORDER BY n.idx DESC LIMIT 1), \
+               (SELECT n.role::int8 FROM reports n WHERE {SAME} AND n.reporter = r.subject AND n.subject = r.reporter \
+                  AND n.idx < r.idx ORDER BY n.idx DESC LIMIT 1) \
+             FROM reports r WHERE r.idx >= $1 AND r.idx < $2 ORDER BY r.idx"
+        ));
+        self.all(sql.bind(signed(start)).bind(signed(end)), row::neighbours)
+            .await
+    }
+
+    async fn body(&mut self, index: u64) -> Result<Option<String>, Error> {
+        let sql = sqlx::query("SELECT jws FROM bodies WHERE idx = $1").bind(signed(index));
+        self.optional(sql, |row| row.value(0)).await
+    }
+
+    async fn stray_bodies(&mut self, start: u64, end: u64) -> Result<Vec<u64>, Error> {
+        let sql = "SELECT b.idx FROM bodies b WHERE b.idx >= $1 AND b.idx < $2 \
+             AND NOT EXISTS (SELECT 1 FROM reports r WHERE r.idx = b.idx) ORDER BY b.idx";
+        let sql = sqlx::query(sql).bind(signed(start)).bind(signed(end));
+        self.all(sql, |row| row.number(0)).await
+    }
+
+    async fn document(&mut self, sha256: &[u8; 32], index: u64) -> Result<(bool, bool), Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM documents WHERE sha256 = $1 AND idx < $2), \
+                    EXISTS (SELECT 1 FROM documents WHERE sha256 = $1 AND idx = $2)";
+        let sql = sqlx::query(sql).bind(sha256.as_slice()).bind(signed(index));
+        self.one(sql, |row| Ok((row.value(0)?, row.value(1)?)))
+            .await
+    }
+
+    async fn documents(
+        &mut self,
+        after: Option<&DocumentRow>,
+        limit: u32,
+    ) -> Result<Vec<DocumentRow>, Error> {
+        let (sha256, idx) = after.map_or((&[][..], -1), |d| (d.sha256.as_slice(), signed(d.idx)));
+        let sql = "SELECT sha256, idx FROM documents WHERE (sha256, idx) > ($1, $2) ORDER BY sha256, idx LIMIT $3";
+        let sql = sqlx::query(sql)
+            .bind(sha256)
+            .bind(idx)
+            .bind(i64::from(limit));
+        self.all(sql, row::document).await
+    }
+
+    async fn erased(&mut self, from: u64, limit: u32) -> Result<Vec<ErasedRow>, Error> {
+        let sql = "SELECT idx, id, by FROM erased WHERE idx >= $1 ORDER BY idx LIMIT $2";
+        let sql = sqlx::query(sql)
+            .bind(lowest(from))
+            .bind(i64::from(most(from, limit)));
+        self.all(sql, row::erased).await
+    }
+
+    async fn tile(&mut self, tree: u64, level: u8, n: u64) -> Result<Option<Vec<u8>>, Error> {
+        let sql = "SELECT hashes FROM tiles WHERE tree = $1 AND level = $2 AND n = $3";
+        let sql = sqlx::query(sql)
+            .bind(signed(tree))
+            .bind(i64::from(level))
+            .bind(signed(n));
+        self.optional(sql, |row| row.value(0)).await
+    }
+
+    async fn tiles(&mut self, after: Option<TileRow>, limit: u32) -> Result<Vec<TileRow>, Error> {
+        let (tree, level, n) = tile_place(after);
+        let sql = "SELECT tree, level::int8, n, (octet_length(hashes) / 32)::int8 FROM tiles WHERE (tree, level, n) > ($1, $2, $3) \
+             ORDER BY tiles.tree, tiles.level, tiles.n LIMIT $4";
+        let sql = sqlx::query(sql)
+            .bind(tree)
+            .bind(level)
+            .bind(n)
+            .bind(i64::from(limit));
+        self.all(sql, row::tile).await
+    }
+
+    async fn whole_tiles(
+        &mut self,
+        after: Option<TileRow>,
+        limit: u32,
+    ) -> Result<Vec<(TileRow, Vec<u8>)>, Error> {
+        let (tree, level, n) = tile_place(after);
+        let sql = "SELECT tree, level::int8, n, (octet_length(hashes) / 32)::int8, hashes FROM tiles WHERE (tree, level, n) > ($1, $2, $3) \
+             ORDER BY tiles.tree, tiles.level, tiles.n LIMIT $4";
+        let sql = sqlx::query(sql)
+            .bind(tree)
+            .bind(level)
+            .bind(n)
+            .bind(i64::from(limit));
+        self.all(sql, |row| Ok((row::tile(row)?, row.value(4)?)))
+            .await
+    }
+
+    async fn epochs(&mut self, from: u64, limit: u32) -> Result<Vec<EpochRow>, Error> {
+        let sql =
+            "SELECT number, idx, salt_key FROM epochs WHERE number >= $1 ORDER BY number LIMIT $2";
+        let sql = sqlx::query(sql)
+            .bind(lowest(from))
+            .bind(i64::from(most(from, limit)));
+        self.all(sql, row::epoch).await
+    }
+
+    async fn reached(&mut self) -> Result<u64, Error> {
+        let sql = "SELECT count(*) FROM statements WHERE epoch = (SELECT max(number) FROM epochs) AND reached";
+        self.one(sqlx::query(sql), |row| row.number(0)).await
+    }
+
+    async fn statements(
+        &mut self,
+        epoch: u64,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StatementRow>, Error> {
+        let sql = "SELECT s.leaf, a.key, s.reached, s.claims FROM statements s LEFT JOIN agents a ON a.id = s.agent \
+             WHERE s.epoch = $1 AND s.leaf >= $2 ORDER BY s.leaf LIMIT $3";
+        let sql = sqlx::query(sql)
+            .bind(signed(epoch))
+            .bind(signed(from))
+            .bind(i64::from(most(from, limit)));
+        self.all(sql, row::statement).await
+    }
+
+    async fn tokens(
+        &mut self,
+        after: Option<(u64, u64)>,
+        limit: u32,
+    ) -> Result<Vec<TokenRow>, Error> {
+        let (list, idx) = after.map_or((-1, -1), |(list, idx)| (signed(list), signed(idx)));
+        let sql = "SELECT t.list, t.idx, a.key, t.epoch, t.iat, t.exp, t.revoked \
+             FROM tokens t LEFT JOIN agents a ON a.id = t.agent WHERE (t.list, t.idx) > ($1, $2) \
+             ORDER BY t.list, t.idx LIMIT $3";
+        let sql = sqlx::query(sql).bind(list).bind(idx).bind(i64::from(limit));
+        self.all(sql, row::token).await
+    }
+
+    async fn odd_tokens(&mut self, places: u64) -> Result<Vec<OddToken>, Error> {
+        let sql = "SELECT list, idx, epoch, iat, exp, stated FROM ( \
+               SELECT t.*, EXISTS (SELECT 1 FROM statements s WHERE s.epoch = t.epoch AND s.agent = t.agent) AS stated \
+               FROM tokens t) q \
+             WHERE NOT stated OR iat > exp OR iat < 0 OR idx < 0 OR idx >= $1 OR list < 0 ORDER BY list, idx LIMIT 1000";
+        self.all(sqlx::query(sql).bind(signed(places)), row::odd_token)
+            .await
+    }
+
+    async fn close(self: Box<Self>) {
+        // Nothing was written; a connection that cannot be closed has nothing to lose.
+        let _ = tokio::time::timeout(CONNECT, self.connection.close()).await;
+    }
+}
