@@ -12,8 +12,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cut;
 mod fleet;
+mod gone;
 mod ledger;
+mod proxy;
 mod rounds;
 mod takeover;
 mod together;
