@@ -46,10 +46,10 @@ async fn follows(fleet: &Fleet, n: usize) {
 
 /// Takes the network from the process that writes, again and again; meanwhile another one writes, and the first only follows when the
 /// network is back.
-async fn lose(away: impl Fn(&Proxy), back: impl Fn(&Proxy), name: &str) {
+async fn lose(times: usize, name: &str, away: impl Fn(&Proxy)) {
     let (fleet, networks) = apart(&["all", "all", "all"]).await;
-    let (ledger, mut times) = (Ledger::default(), Vec::new());
-    for _ in 0..TIMES {
+    let (ledger, mut taken) = (Ledger::default(), Vec::new());
+    for _ in 0..times {
         let leader = fleet.leader().await;
         let (url, other) = (&fleet.processes[leader].url, (leader + 1) % 3);
         ledger.insist(&fleet.client, url).await;
@@ -69,18 +69,19 @@ async fn lose(away: impl Fn(&Proxy), back: impl Fn(&Proxy), name: &str) {
             let url = &fleet.processes[other].url;
             ledger.insist(&fleet.client, url).await;
             if n == 0 {
-                times.push(gone.elapsed());
+                taken.push(gone.elapsed());
             }
         }
-        back(&networks[leader]);
-        // It is asked at once, when it may still believe that it writes.
-        ledger.insist(&fleet.client, url).await;
+        networks[leader].set(Weather::Clear);
+        // It is asked at once, when it may still believe that it writes. A commit that was under way it waits for until it gives up.
+        let patience = PATIENCE * 2;
+        ledger.insist_for(patience, &fleet.client, url).await;
         follows(&fleet, leader).await;
         while let Some(sent) = senders.join_next().await {
             sent.unwrap();
         }
     }
-    println!("{name}, until another acknowledges: {}", spread(times));
+    println!("{name}, until another acknowledges: {}", spread(taken));
     for n in 0..3 {
         hold(&fleet, n, &ledger).await;
     }
@@ -89,8 +90,7 @@ async fn lose(away: impl Fn(&Proxy), back: impl Fn(&Proxy), name: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_was_cut_off_does_not_write_when_the_network_is_back() {
     let away = |network: &Proxy| network.set(Weather::Stalled);
-    let back = |network: &Proxy| network.set(Weather::Clear);
-    lose(away, back, "cut off").await;
+    lose(TIMES, "cut off", away).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,8 +99,7 @@ async fn one_whose_connections_the_network_forgot_gets_new_ones() {
         network.cut(Cut::Forget);
         network.set(Weather::Stalled);
     };
-    let back = |network: &Proxy| network.set(Weather::Clear);
-    lose(away, back, "forgotten").await;
+    lose(1, "forgotten", away).await;
 }
 
 /// One random fault of the network, until it is over.

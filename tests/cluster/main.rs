@@ -13,10 +13,15 @@
 mod support;
 
 mod cut;
+#[path = "../faults/double.rs"]
+#[allow(dead_code, reason = "the faults of one process need more of it")]
+mod double;
 mod fleet;
 mod gone;
 mod ledger;
+mod matrix;
 mod proxy;
 mod rounds;
+mod server;
 mod takeover;
 mod together;

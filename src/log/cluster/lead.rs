@@ -75,6 +75,7 @@ impl Router {
     }
 
     async fn feed(&mut self, jobs: &mpsc::Sender<Job>, deposed: &CancellationToken) -> Left {
+        // What is asked of a database that is out of reach is waited for no longer than the turn lasts.
         let cluster = self.cluster.clone();
         // Taken, and not yet answered.
         let mut taken = BTreeSet::new();
@@ -85,7 +86,13 @@ impl Router {
             if look <= Instant::now() && open.len() < AT_ONCE as usize {
                 look = Instant::now() + LOOK;
                 let except: Vec<u64> = taken.iter().copied().collect();
-                match cluster.waiting(&except, AT_ONCE).await {
+                let Some(waiting) = deposed
+                    .run_until_cancelled(cluster.waiting(&except, AT_ONCE))
+                    .await
+                else {
+                    return Left::Deposed;
+                };
+                match waiting {
                     Ok(waiting) => {
                         for waiting in waiting {
                             taken.insert(waiting.id);
@@ -104,7 +111,11 @@ impl Router {
                 }
             }
             if !answers.is_empty() {
-                match cluster.answer(&answers).await {
+                let Some(answered) = deposed.run_until_cancelled(cluster.answer(&answers)).await
+                else {
+                    return Left::Deposed;
+                };
+                match answered {
                     Ok(()) => {
                         for (id, _) in answers.drain(..) {
                             taken.remove(&id);
