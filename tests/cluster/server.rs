@@ -6,14 +6,15 @@ use std::{
 };
 
 use serde_json::Value;
+use sqlx::Connection as _;
 
 use super::{
     fleet::{Fleet, PATIENCE},
-    ledger::{Clients, Ledger, fresh, hold},
+    ledger::{Clients, Ledger, fresh, hold, post},
 };
 use crate::support::{
     Numbers,
-    postgres::{Cluster, Database, SmallDisk},
+    postgres::{Cluster, Database, SmallDisk, execute},
 };
 
 const CLIENTS: usize = 4;
@@ -136,4 +137,52 @@ async fn without_room_reports_are_refused_and_nothing_is_lost() {
         ledger.len()
     );
     assert!(server.log().contains("No space left on device"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_jobs_that_begin_again_mix_no_answers_up() {
+    let mut fleet = Fleet::start(&["sequencer", "api", "api"]).await;
+    let ledger = Ledger::default();
+    fleet.kill(0);
+    let url = fleet.database_url();
+    let mut sent = Vec::new();
+    for n in 1..3 {
+        let (client, url) = (fleet.client.clone(), fleet.processes[n].url.clone());
+        let jws = fresh();
+        let id = goodstanding_verify::report::Report::verify(&jws)
+            .unwrap()
+            .id;
+        let posting = async move { post(&client, &url, &jws).await };
+        sent.push((id.to_string(), tokio::spawn(posting)));
+        let mut database = sqlx::PgConnection::connect(&fleet.database_url())
+            .await
+            .unwrap();
+        let until = Instant::now() + PATIENCE;
+        while 0_i64
+            == sqlx::query_scalar("SELECT count(*) FROM inbox")
+                .fetch_one(&mut database)
+                .await
+                .unwrap()
+        {
+            assert!(Instant::now() < until, "no job was sent");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // What a crash of the server does to a table that is not logged.
+        if n == 1 {
+            execute(&url, "TRUNCATE inbox RESTART IDENTITY").await;
+        }
+    }
+    fleet.restart(0);
+    for (id, posting) in sent {
+        // Each is told of its own report, or of none.
+        if let Ok(answer) = posting.await.unwrap() {
+            assert_eq!(answer["report_id"], *id, "the answer to another report");
+            ledger.note(&answer);
+        }
+    }
+    fleet.ready(0).await;
+    for n in 1..3 {
+        ledger.insist(&fleet.client, &fleet.processes[n].url).await;
+    }
+    hold(&fleet, 1, &ledger).await;
 }

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{BEAT, LEASE, Left, Router, wire};
+use super::{BEAT, LEASE, Left, Router, tag, wire};
 use crate::{
     code::Fault,
     log::sequencer::{Job, Sequencer},
@@ -96,14 +96,21 @@ impl Router {
                     Ok(waiting) => {
                         for waiting in waiting {
                             taken.insert(waiting.id);
-                            match wire::received(&waiting.job) {
+                            let (tag, job) = tag::take(&waiting.job);
+                            match wire::received(job) {
                                 Ok((job, reply)) => {
                                     if jobs.send(job).await.is_err() {
                                         return Left::Deposed;
                                     }
-                                    open.push(async move { (waiting.id, reply.bytes().await) });
+                                    open.push(async move {
+                                        let answer = reply.bytes().await;
+                                        (waiting.id, answer.map(|bytes| tag::put(&tag, &bytes)))
+                                    });
                                 }
-                                Err(fault) => answers.push((waiting.id, wire::refusal(fault))),
+                                Err(fault) => {
+                                    let refusal = wire::refusal(fault);
+                                    answers.push((waiting.id, tag::put(&tag, &refusal)));
+                                }
                             }
                         }
                     }

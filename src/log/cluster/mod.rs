@@ -11,6 +11,7 @@
 mod follow;
 mod lead;
 pub mod past;
+mod tag;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
