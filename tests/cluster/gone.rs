@@ -18,7 +18,7 @@ const SENDERS: u64 = 2;
 /// How long what was dropped may take to be cleaned up: less than the server itself allows a transaction to idle.
 const TIDY: Duration = Duration::from_secs(10);
 
-async fn count(connection: &mut PgConnection, sql: &'static str) -> i64 {
+pub(crate) async fn count(connection: &mut PgConnection, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }
 
@@ -28,7 +28,7 @@ const FORGOTTEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = c
 const OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
     AND state LIKE 'idle in transaction%'";
 const LOGGED: &str = "SELECT count(*) FROM reports";
-const LEFT: &str = "SELECT count(*) FROM inbox";
+pub(crate) const LEFT: &str = "SELECT count(*) FROM inbox";
 
 /// Sends a request and goes away, sometimes before it is complete.
 async fn drop_one(url: &str, jws: &str, numbers: &mut Numbers) {

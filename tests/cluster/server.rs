@@ -10,6 +10,7 @@ use sqlx::Connection as _;
 
 use super::{
     fleet::{Fleet, PATIENCE},
+    gone::{LEFT, count},
     ledger::{Clients, Ledger, fresh, hold, post},
 };
 use crate::support::{
@@ -158,12 +159,7 @@ async fn numbers_of_jobs_that_begin_again_mix_no_answers_up() {
             .await
             .unwrap();
         let until = Instant::now() + PATIENCE;
-        while 0_i64
-            == sqlx::query_scalar("SELECT count(*) FROM inbox")
-                .fetch_one(&mut database)
-                .await
-                .unwrap()
-        {
+        while count(&mut database, LEFT).await == 0 {
             assert!(Instant::now() < until, "no job was sent");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
