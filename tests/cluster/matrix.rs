@@ -94,8 +94,11 @@ fn at(data: &Path, database: &Database) -> Open {
     }
 }
 
+/// Index, id and receipt of a report.
+type Told = (u64, String, String);
+
 /// Sends reports as one batch; where they are, or why they are not.
-async fn send(app: &App, reports: &[String]) -> Result<Vec<(u64, String, Option<String>)>, Fault> {
+async fn send(app: &App, reports: &[String]) -> Result<Vec<Told>, Fault> {
     let checked = |jws: &String| ingest::check(jws.clone(), None).unwrap();
     let submissions = reports.iter().map(checked).collect();
     let patience = Duration::from_mins(1);
@@ -106,7 +109,7 @@ async fn send(app: &App, reports: &[String]) -> Result<Vec<(u64, String, Option<
             Ok(Receipt { admitted, under }) => {
                 let under = under.expect("proofs were asked for");
                 let proof = under.prove(admitted.index, &app.tiles).await?;
-                told.push((admitted.index, admitted.id.to_string(), Some(proof)));
+                told.push((admitted.index, admitted.id.to_string(), proof));
             }
             Err(fault) => refused = Some(fault),
         }
@@ -191,7 +194,7 @@ struct Scene<'a> {
     app: Arc<App>,
     /// Looks past the faults.
     store: PostgresStore,
-    ledger: Vec<(u64, String, Option<String>)>,
+    ledger: Vec<Told>,
     checks: usize,
 }
 
@@ -277,7 +280,7 @@ impl<'a> Scene<'a> {
         self.app = App::open(at(self.data, self.database)).await.unwrap();
         let known: Vec<String> = before.into_iter().chain(reports).chain(next).collect();
         for (index, id, proof) in send(&self.app, &known).await.unwrap() {
-            let told = |(i, t, _): &(u64, String, Option<String>)| (*i, t) == (index, &id);
+            let told = |(i, t, _): &Told| (*i, t) == (index, &id);
             assert!(self.ledger.iter().any(told), "{case:?}: another place");
             self.ledger.push((index, id, proof));
         }
@@ -333,7 +336,6 @@ impl<'a> Scene<'a> {
         assert!(guard <= published, "{case:?}: the guard is ahead");
         for (index, id, proof) in &self.ledger {
             assert_eq!(reports.get(id), Some(index), "{case:?}: lost");
-            let Some(proof) = proof else { continue };
             let proof = TlogProof::parse(proof).unwrap();
             on_tree(&proof.checkpoint);
             let signed = SignedCheckpoint::parse(&proof.checkpoint).unwrap();
