@@ -45,10 +45,10 @@ pub(crate) struct Fleet {
     pub client: reqwest::Client,
     pub processes: Vec<Process>,
     roles: Vec<&'static str>,
-    database_url: String,
+    database_urls: Vec<String>,
     dir: tempfile::TempDir,
     // Dropped last: nobody may use it any more.
-    _database: Database,
+    database: Database,
 }
 
 impl Fleet {
@@ -56,14 +56,14 @@ impl Fleet {
     pub(crate) async fn start(roles: &[&'static str]) -> Self {
         let database = Database::new().await;
         goodstanding::store::Store::close(&database.store().await).await;
-        let url = database.url();
-        Self::over(database, url, roles).await
+        let urls = vec![database.url(); roles.len()];
+        Self::over(database, urls, roles).await
     }
 
-    /// The same, with the processes reaching the database at `database_url`.
+    /// The same, with each process reaching the database at a URL of its own.
     pub(crate) async fn over(
         database: Database,
-        database_url: String,
+        database_urls: Vec<String>,
         roles: &[&'static str],
     ) -> Self {
         let mut fleet = Self {
@@ -74,9 +74,9 @@ impl Fleet {
                 .unwrap(),
             processes: Vec::new(),
             roles: roles.to_vec(),
-            database_url,
+            database_urls,
             dir: tempfile::tempdir().unwrap(),
-            _database: database,
+            database,
         };
         for (n, role) in roles.iter().enumerate() {
             fs::create_dir(fleet.data(n)).unwrap();
@@ -92,6 +92,11 @@ impl Fleet {
 
     pub(crate) fn data(&self, n: usize) -> PathBuf {
         self.dir.path().join(n.to_string())
+    }
+
+    /// The database itself, past any proxy.
+    pub(crate) fn database_url(&self) -> String {
+        self.database.url()
     }
 
     fn spawn(&self, n: usize) -> Process {
@@ -110,7 +115,7 @@ impl Fleet {
             .args(["--origin", "log.example", "--role", self.roles[n], "--data"])
             .arg(self.data(n))
             .args(["--listen", &format!("127.0.0.1:{port}")])
-            .env("GOODSTANDING_DATABASE_URL", &self.database_url)
+            .env("GOODSTANDING_DATABASE_URL", &self.database_urls[n])
             .env("RUST_LOG", "info")
             .stdout(Stdio::null())
             .stderr(log)

@@ -89,7 +89,11 @@ impl Ledger {
 
     /// Sends one fresh report to `url` again and again until it is acknowledged.
     pub(crate) async fn insist(&self, client: &reqwest::Client, url: &str) {
-        let (jws, until) = (fresh(), Instant::now() + PATIENCE);
+        self.insist_for(PATIENCE, client, url).await;
+    }
+
+    pub(crate) async fn insist_for(&self, patience: Duration, client: &reqwest::Client, url: &str) {
+        let (jws, until) = (fresh(), Instant::now() + patience);
         loop {
             match post(client, url, &jws).await {
                 Ok(answer) => return self.note(&answer),

@@ -12,8 +12,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cut;
+#[path = "../faults/double.rs"]
+#[allow(dead_code, reason = "the faults of one process need more of it")]
+mod double;
 mod fleet;
+mod gone;
 mod ledger;
+mod matrix;
+mod proxy;
 mod rounds;
+mod server;
 mod takeover;
 mod together;

@@ -10,9 +10,9 @@ use super::{
 };
 
 /// Takeovers that are measured, by what happens to the one that writes.
-const TIMES: usize = 5;
+pub(crate) const TIMES: usize = 5;
 
-fn spread(mut times: Vec<Duration>) -> String {
+pub(crate) fn spread(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let ms = |time: Duration| time.as_millis();
     format!(

@@ -35,9 +35,18 @@ impl Database {
 
     /// On this server.
     pub async fn on(server: String) -> Self {
+        Self::like(server, "template0 ENCODING 'UTF8'").await
+    }
+
+    /// A copy, as long as nobody is connected to this one.
+    pub async fn copy(&self) -> Self {
+        Self::like(self.server.clone(), &self.name).await
+    }
+
+    async fn like(server: String, template: &str) -> Self {
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);
         let name = format!("goodstanding_{}_{number}", std::process::id());
-        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'");
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
         execute(&server, &create).await;
         Self { server, name }
     }
@@ -107,12 +116,19 @@ pub struct Cluster {
     port: u16,
     password: String,
     settings: Vec<(String, String)>,
+    /// Where the data are instead, the write-ahead log apart.
+    elsewhere: Option<PathBuf>,
     server: Option<Child>,
 }
 
 impl Cluster {
     /// With settings besides the defaults, as in `postgresql.conf`.
     pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_in(None, settings)
+    }
+
+    /// With the data in a folder that the server's user can make, and the write-ahead log outside it.
+    pub fn start_in(elsewhere: Option<PathBuf>, settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("goodstanding-pg.")
             .tempdir()
@@ -134,6 +150,7 @@ impl Cluster {
             port,
             password,
             settings: settings.iter().map(own).collect(),
+            elsewhere,
             server: None,
         };
         cluster.init();
@@ -148,7 +165,8 @@ impl Cluster {
 
     /// The server's files.
     pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        let elsewhere = self.elsewhere.clone();
+        elsewhere.unwrap_or_else(|| self.dir.path().join("data"))
     }
 
     /// Ends the server without a checkpoint, as a crash would.
@@ -210,9 +228,8 @@ impl Cluster {
     fn init(&self) {
         let password = self.dir.path().join("password");
         std::fs::write(&password, &self.password).unwrap();
-        std::fs::create_dir(self.data()).unwrap();
         if let Some((uid, gid)) = other_user() {
-            for path in [self.dir.path(), &password, &self.data()] {
+            for path in [self.dir.path(), &password] {
                 std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
             }
         }
@@ -221,6 +238,10 @@ impl Cluster {
         init.args(["-U", "goodstanding", "-E", "UTF8", "--locale=C"]);
         init.args(["--auth=scram-sha-256", "--no-sync"]);
         init.arg(format!("--pwfile={}", password.display()));
+        if self.elsewhere.is_some() {
+            let wal = self.dir.path().join("wal");
+            init.arg(format!("--waldir={}", wal.display()));
+        }
         let done = init.output().unwrap();
         let errors = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "initdb: {errors}");
@@ -229,15 +250,82 @@ impl Cluster {
 
     /// A program of PostgreSQL's, which refuse to run as root. The server ends when the test's process does, however it does.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "INT"]);
-        if let Some((uid, gid)) = other_user() {
-            command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string()]);
-            command.arg("--clear-groups");
-        }
-        command.arg("--").arg(self.bin.join(program));
+        let mut command = unprivileged("INT");
+        command.arg(self.bin.join(program));
         command.current_dir(self.dir.path()).process_group(0);
         command
+    }
+}
+
+/// As the user that servers run as, for as long as whoever starts it lives; what to run is to be added.
+fn unprivileged(signal: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", signal]);
+    if let Some((uid, gid)) = other_user() {
+        command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string()]);
+        command.arg("--clear-groups");
+    }
+    command.arg("--");
+    command
+}
+
+/// A file system in memory that a server may have for itself, gone with this.
+pub struct SmallDisk {
+    holder: Child,
+}
+
+impl SmallDisk {
+    /// `None` where a process may not mount one.
+    pub fn new(mib: u32) -> Option<Self> {
+        let script =
+            format!("mount -t tmpfs -o mode=755,size={mib}m none /mnt && exec sleep 100000");
+        let holder = unprivileged("KILL")
+            .args(["unshare", "-r", "-m", "sh", "-c", &script])
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut disk = Self { holder };
+        let name = format!("/proc/{}/comm", disk.holder.id());
+        let end = Instant::now() + Duration::from_secs(20);
+        while std::fs::read_to_string(&name).ok()?.trim() != "sleep" {
+            if disk.holder.try_wait().unwrap().is_some() || Instant::now() > end {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Some(disk)
+    }
+
+    /// As seen from outside the namespace that it is mounted in.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root/mnt", self.holder.id()))
+    }
+
+    /// Takes all the room but so many KiB.
+    pub fn fill(&self, but_kib: u32) {
+        let script = "dd if=/dev/zero of=\"$0\" bs=64k 2>/dev/null; truncate -s \"-$1\" \"$0\"";
+        let mut fill = unprivileged("KILL");
+        fill.args(["sh", "-c", script]).arg(self.ballast());
+        fill.arg(format!("{but_kib}K"));
+        assert!(fill.status().unwrap().success());
+    }
+
+    /// Gives it back.
+    pub fn free(&self) {
+        let mut free = unprivileged("KILL");
+        free.arg("rm").arg(self.ballast());
+        assert!(free.status().unwrap().success());
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
     }
 }
 

@@ -5,7 +5,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use goodstanding_verify::checkpoint::SignedCheckpoint;
 use tokio::time::Instant;
 
-use super::{LEASE, LOOK, Left, Router, wire};
+use super::{
+    LEASE, LOOK, Left, Router,
+    tag::{self, Tag},
+    wire,
+};
 use crate::{
     code::{Code, Fault},
     log::{
@@ -29,8 +33,15 @@ pub(super) struct Following {
     parts: Parts,
     shared: Arc<Shared>,
     cluster: Arc<dyn Cluster>,
-    /// Who waits for the answer to which job, and since when.
-    waiting: HashMap<u64, (wire::Waiter, Instant)>,
+    /// Who waits for the answer to which job.
+    waiting: HashMap<u64, Waiting>,
+}
+
+/// A job that was sent.
+struct Waiting {
+    waiter: wire::Waiter,
+    tag: Tag,
+    since: Instant,
 }
 
 impl Following {
@@ -130,20 +141,33 @@ impl Following {
 
     /// Sends jobs to whoever leads. Those that cannot be sent are answered with the reason.
     pub(super) async fn send(&mut self, jobs: Vec<Job>) {
-        let (bytes, waiters): (Vec<_>, Vec<_>) = jobs.into_iter().filter_map(wire::sent).unzip();
+        let (mut bytes, mut waiters) = (Vec::new(), Vec::new());
+        for (job, waiter) in jobs.into_iter().filter_map(wire::sent) {
+            match tag::new() {
+                Ok(tag) => {
+                    bytes.push(tag::put(&tag, &job));
+                    waiters.push((waiter, tag));
+                }
+                Err(fault) => waiter.fail(&fault),
+            }
+        }
         if bytes.is_empty() {
             return;
         }
         match self.cluster.send(&bytes).await {
             Ok(ids) => {
-                let now = Instant::now();
-                let sent = ids.into_iter().zip(waiters);
-                self.waiting
-                    .extend(sent.map(|(id, waiter)| (id, (waiter, now))));
+                let since = Instant::now();
+                for (id, (waiter, tag)) in ids.into_iter().zip(waiters) {
+                    let new = Waiting { waiter, tag, since };
+                    // A number that was given out again: the job that had it is gone.
+                    if let Some(old) = self.waiting.insert(id, new) {
+                        old.waiter.fail(&lost());
+                    }
+                }
             }
             Err(error) => {
                 let fault = Fault::from(error);
-                for waiter in waiters {
+                for (waiter, _) in waiters {
                     waiter.fail(&fault);
                 }
             }
@@ -159,8 +183,12 @@ impl Following {
         match self.cluster.collect(&ids).await {
             Ok(answers) => {
                 for (id, bytes) in answers {
-                    if let Some((waiter, _)) = self.waiting.remove(&id) {
-                        waiter.resolve(&bytes);
+                    let Some(waiting) = self.waiting.remove(&id) else {
+                        continue;
+                    };
+                    match tag::take(&bytes) {
+                        (tag, answer) if tag == waiting.tag => waiting.waiter.resolve(answer),
+                        _ => waiting.waiter.fail(&lost()),
                     }
                 }
             }
@@ -173,7 +201,7 @@ impl Following {
         let late: Vec<u64> = self
             .waiting
             .iter()
-            .filter(|(_, (_, since))| whom(since))
+            .filter(|(_, waiting)| whom(&waiting.since))
             .map(|(id, _)| *id)
             .collect();
         if late.is_empty() {
@@ -187,8 +215,8 @@ impl Following {
             "no process that writes has answered; whether anything was written is not known",
         );
         for id in late {
-            if let Some((waiter, _)) = self.waiting.remove(&id) {
-                waiter.fail(&fault);
+            if let Some(waiting) = self.waiting.remove(&id) {
+                waiting.waiter.fail(&fault);
             }
         }
     }
@@ -207,6 +235,14 @@ impl Following {
         }
         self.give_up(|_| true).await;
     }
+}
+
+/// The fault of a job that is no longer in the database.
+fn lost() -> Fault {
+    Fault::new(
+        Code::StoreUnavailable,
+        "the database lost the job; whether anything was written is not known",
+    )
 }
 
 impl Router {

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{BEAT, LEASE, Left, Router, wire};
+use super::{BEAT, LEASE, Left, Router, tag, wire};
 use crate::{
     code::Fault,
     log::sequencer::{Job, Sequencer},
@@ -75,6 +75,7 @@ impl Router {
     }
 
     async fn feed(&mut self, jobs: &mpsc::Sender<Job>, deposed: &CancellationToken) -> Left {
+        // What is asked of a database that is out of reach is waited for no longer than the turn lasts.
         let cluster = self.cluster.clone();
         // Taken, and not yet answered.
         let mut taken = BTreeSet::new();
@@ -85,18 +86,31 @@ impl Router {
             if look <= Instant::now() && open.len() < AT_ONCE as usize {
                 look = Instant::now() + LOOK;
                 let except: Vec<u64> = taken.iter().copied().collect();
-                match cluster.waiting(&except, AT_ONCE).await {
+                let Some(waiting) = deposed
+                    .run_until_cancelled(cluster.waiting(&except, AT_ONCE))
+                    .await
+                else {
+                    return Left::Deposed;
+                };
+                match waiting {
                     Ok(waiting) => {
                         for waiting in waiting {
                             taken.insert(waiting.id);
-                            match wire::received(&waiting.job) {
+                            let (tag, job) = tag::take(&waiting.job);
+                            match wire::received(job) {
                                 Ok((job, reply)) => {
                                     if jobs.send(job).await.is_err() {
                                         return Left::Deposed;
                                     }
-                                    open.push(async move { (waiting.id, reply.bytes().await) });
+                                    open.push(async move {
+                                        let answer = reply.bytes().await;
+                                        (waiting.id, answer.map(|bytes| tag::put(&tag, &bytes)))
+                                    });
                                 }
-                                Err(fault) => answers.push((waiting.id, wire::refusal(fault))),
+                                Err(fault) => {
+                                    let refusal = wire::refusal(fault);
+                                    answers.push((waiting.id, tag::put(&tag, &refusal)));
+                                }
                             }
                         }
                     }
@@ -104,7 +118,11 @@ impl Router {
                 }
             }
             if !answers.is_empty() {
-                match cluster.answer(&answers).await {
+                let Some(answered) = deposed.run_until_cancelled(cluster.answer(&answers)).await
+                else {
+                    return Left::Deposed;
+                };
+                match answered {
                     Ok(()) => {
                         for (id, _) in answers.drain(..) {
                             taken.remove(&id);

@@ -6,11 +6,13 @@
 //! is prevented three times over: by the lock, by the number of the turn that every write carries, and by the
 //! compare-and-swap on the head.
 //!
-//! `wire` is what goes between processes, `follow` the side that sends, `lead` the side that writes.
+//! `wire` is what goes between processes, `tag` what tells which answer is to which job, `follow` the side that sends, `lead` the
+//! side that writes.
 
 mod follow;
 mod lead;
 pub mod past;
+mod tag;
 mod wire;
 
 use std::{sync::Arc, time::Duration};

@@ -1,6 +1,10 @@
 //! Connections: what each is set to and must find, how long it is waited for, and what its errors mean.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{
+    str::FromStr as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use sqlx::{
     Connection as _, PgPool, Row as _,
@@ -25,6 +29,8 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
 /// What is waited for an answer: the server's own limit comes first, unless it or the network is gone. sqlx 0.9.0 sets no
 /// keepalive on its sockets, and a connection that is cut silently would be waited for without end.
 const ANSWER: Duration = Duration::from_secs(40);
+/// What is waited for the answer to nothing, before a connection that lay idle is used.
+const PING: Duration = Duration::from_secs(2);
 /// The oldest that was thought of: 13 had its last release in 2025.
 const OLDEST_SERVER: u32 = 130_000;
 
@@ -251,7 +257,12 @@ impl Durability {
 /// Dropping the future of `Pool::begin` can leave a transaction open on a connection that goes back to the pool (sqlx 0.9.0,
 /// transact-rs/sqlx#4385). The store begins on its writer only, in a task that is not cancelled, and closes the connection
 /// if it is; the check after each release is for whatever comes to begin elsewhere.
+///
+/// Connections that the network has forgotten stay silent without end, mostly all of them at once: whichever does not answer in time takes
+/// those along that have not been used since.
 pub fn pool(connections: u32, purpose: Purpose) -> PgPoolOptions {
+    let silent_at = Mutex::new(None::<Instant>);
+    let silent_at = Arc::new(silent_at);
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECT)
@@ -259,6 +270,27 @@ pub fn pool(connections: u32, purpose: Purpose) -> PgPoolOptions {
         // (transact-rs/sqlx#3645). Connections that died are found when they are taken.
         .idle_timeout(None)
         .max_lifetime(None)
+        // sqlx would wait for an answer for as long as for a connection.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, known| {
+            let silent_at = silent_at.clone();
+            Box::pin(async move {
+                let used = Instant::now().checked_sub(known.idle_for);
+                let last = *silent_at.lock().unwrap_or_else(PoisonError::into_inner);
+                if used < last {
+                    return Ok(false);
+                }
+                match tokio::time::timeout(PING, connection.ping()).await {
+                    Ok(answer) => Ok(answer.is_ok()),
+                    Err(_) => {
+                        tracing::warn!("a connection to the database was silent");
+                        let mut last = silent_at.lock().unwrap_or_else(PoisonError::into_inner);
+                        *last = Some(Instant::now());
+                        Ok(false)
+                    }
+                }
+            })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 let prepared = prepare(connection, purpose).await;
