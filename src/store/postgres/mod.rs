@@ -9,6 +9,7 @@ mod cluster;
 mod erase;
 mod read;
 mod schema;
+mod scratch;
 mod scrub;
 mod session;
 mod sql;
@@ -21,6 +22,7 @@ use goodstanding_verify::{did::Did, report::ReportId};
 use sqlx::{Connection as _, PgPool, postgres::PgConnectOptions};
 
 pub use schema::MIGRATE_COMMAND;
+pub use scratch::Scratch;
 pub use session::{Purpose, pool};
 pub use sql::all as statements;
 
