@@ -12,8 +12,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bench;
 mod fleet;
 mod ledger;
 mod rounds;
+mod same;
 mod takeover;
 mod together;

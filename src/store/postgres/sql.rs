@@ -136,7 +136,10 @@ statements! {
     /// Whoever has only the bodies that are left sees the report before it followed by the one after it.
     CLOSE_CHAIN = "UPDATE reports SET superseded_by = $1 \
         WHERE trade_id = $2 AND market = $3 AND reporter = $4 AND subject = $5 AND superseded_by = $6";
-    DROP_MARKET = "DELETE FROM markets WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM reports WHERE market = $1)";
+    /// The first market at or after this one in the index: asked for a row of the market itself, the planner expects one soon, and
+    /// looks through all reports when there is none.
+    DROP_MARKET = "DELETE FROM markets WHERE id = $1 \
+        AND (SELECT market FROM reports WHERE market >= $1 ORDER BY market LIMIT 1) IS DISTINCT FROM $1";
     DROP_AGENTS = "DELETE FROM agents a WHERE a.id IN ($1, $2) AND NOT EXISTS (SELECT 1 FROM reports WHERE reporter = a.id) \
         AND NOT EXISTS (SELECT 1 FROM reports WHERE subject = a.id) AND NOT EXISTS (SELECT 1 FROM statements WHERE agent = a.id) \
         AND NOT EXISTS (SELECT 1 FROM tokens WHERE agent = a.id)";
@@ -237,6 +240,15 @@ pub(super) fn reports(filtered: Filtered) -> String {
         .iter()
         .zip(filtered)
         .filter(|(_, wanted)| *wanted);
+    // Of a market alone, the planner would walk all reports in their order until it has enough: endless when the market is small.
+    // This names a range of one index, and the order is that of no other.
+    if filtered == [false, false, true, false] {
+        return String::from(concat!(
+            report!(),
+            "WHERE (r.market, r.idx) >= ((SELECT id FROM markets WHERE name = $3), $1) \
+               AND r.market <= (SELECT id FROM markets WHERE name = $3) ORDER BY r.market, r.idx LIMIT $2"
+        ));
+    }
     let mut sql = String::from(concat!(report!(), "WHERE r.idx >= $1"));
     for (place, ((before, after), _)) in (3..).zip(present) {
         sql.extend([" AND ", before, &format!("${place}"), after]);
