@@ -19,6 +19,7 @@ use crate::{
     store::{Place, Store, Tree},
 };
 
+const DATABASE_URL: &str = "GOODSTANDING_DATABASE_URL";
 /// How long a service may take to answer for the first time.
 const START: Duration = Duration::from_mins(2);
 
@@ -112,7 +113,9 @@ impl Service {
             .arg("--data")
             .arg(data)
             .args(["serve", "--listen", &address.to_string()])
-            .envs(database_url.map(|url| ("GOODSTANDING_DATABASE_URL", url)))
+            // Not the one that this process was told of: that is where the schemas are made.
+            .env_remove(DATABASE_URL)
+            .envs(database_url.map(|url| (DATABASE_URL, url)))
             .env("RUST_LOG", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
