@@ -108,7 +108,8 @@ statements! {
         LEFT JOIN reports s ON s.id = q.id \
         LEFT JOIN erased x ON x.id = q.id \
         ORDER BY q.n";
-    BODIES = concat!(report!(), "WHERE r.idx >= $1 AND r.idx < $2 ORDER BY r.idx LIMIT $3");
+    /// What holds for one index holds for the other, but the planner does not know: it would merge with all bodies from the first.
+    BODIES = concat!(report!(), "WHERE r.idx >= $1 AND r.idx < $2 AND b.idx >= $1 ORDER BY r.idx LIMIT $3");
     REPORT = concat!(report!(), "WHERE r.id = $1");
     NEWEST_REPORT = concat!(report!(), "ORDER BY r.idx DESC LIMIT 1");
     /// One statement, so one state of the database for both parties.
@@ -126,8 +127,9 @@ statements! {
 
     // Erasure.
 
-    LOG_BODIES = "SELECT idx, jws, NULL::int8 FROM bodies WHERE idx >= $1 AND idx < $2 \
-        UNION ALL SELECT idx, NULL, by FROM erased WHERE idx >= $1 AND idx < $2 ORDER BY 1 LIMIT $3";
+    /// Each part has the limit of its own: otherwise both are read to their ends, and sorted.
+    LOG_BODIES = "(SELECT idx, jws, NULL::int8 FROM bodies WHERE idx >= $1 AND idx < $2 ORDER BY idx LIMIT $3) \
+        UNION ALL (SELECT idx, NULL, by FROM erased WHERE idx >= $1 AND idx < $2 ORDER BY idx LIMIT $3) ORDER BY 1 LIMIT $3";
     ERASED = "SELECT x.idx, x.id, x.by, e.bytes FROM erased x JOIN entries e ON e.idx = x.by WHERE x.id = $1";
     ERASED_SINCE = "SELECT count(*) FROM erased WHERE by >= $1 AND idx < $1";
     ERASE_REPORT = "DELETE FROM reports WHERE idx = $1 AND id = $2 RETURNING reporter, subject, market, trade_id, superseded_by";
@@ -245,11 +247,11 @@ pub(super) fn reports(filtered: Filtered) -> String {
     if filtered == [false, false, true, false] {
         return String::from(concat!(
             report!(),
-            "WHERE (r.market, r.idx) >= ((SELECT id FROM markets WHERE name = $3), $1) \
+            "WHERE b.idx >= $1 AND (r.market, r.idx) >= ((SELECT id FROM markets WHERE name = $3), $1) \
                AND r.market <= (SELECT id FROM markets WHERE name = $3) ORDER BY r.market, r.idx LIMIT $2"
         ));
     }
-    let mut sql = String::from(concat!(report!(), "WHERE r.idx >= $1"));
+    let mut sql = String::from(concat!(report!(), "WHERE r.idx >= $1 AND b.idx >= $1"));
     for (place, ((before, after), _)) in (3..).zip(present) {
         sql.extend([" AND ", before, &format!("${place}"), after]);
     }

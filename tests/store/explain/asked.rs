@@ -174,7 +174,7 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
     ask("REPORT", format!("sha256('report{}')", middle + 10));
     ask("NEWEST_REPORT", String::new());
     // A trade of the middle, by both parties.
-    let trade = (middle + 10) / 2;
+    let trade = middle / 2 + 5;
     let first = 2 + trade % (agents - 1);
     let second = 2 + (trade * 7 + 5 + trade / agents) % (agents - 1);
     let (one, other) = (agent(first), agent(second));
