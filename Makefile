@@ -7,7 +7,7 @@ GO_JUDGE := $(INTEROP)/go/judge
 NODE_MODULES := tests/interop/node/node_modules/.package-lock.json
 WASM := wasm32-unknown-unknown
 
-.PHONY: run test setup fmt clippy allow-lists wasm vectors unit docs soak evaluate fuzz fuzz-check clean
+.PHONY: run test setup fmt clippy allow-lists wasm vectors unit docs soak evaluate explain fuzz fuzz-check clean
 
 run:
 	$(CARGO) run --release -- demo
@@ -85,6 +85,11 @@ soak:
 evaluate: $(VENV)/ready
 	$(CARGO) build --release
 	PYTHON=$(abspath $(VENV))/bin/python tests/evaluate.sh target/release/goodstanding
+
+# The plan of every statement on PostgreSQL, on a database of so many reports. It fails when one reads a whole table.
+REPORTS ?= 1000000
+explain:
+	GOODSTANDING_EXPLAIN_REPORTS=$(REPORTS) .ci/with-postgres $(CARGO) test --test store every_statement_finds -- --nocapture
 
 clean:
 	$(CARGO) clean

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    path::Path,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,7 +22,11 @@ use crate::{
         sequencer::{Submission, candidates},
         sign::LogSigner,
     },
-    store::{Commit, Store, sqlite::SqliteStore},
+    store::{
+        Commit, Place, Store,
+        postgres::{Options, PostgresStore},
+        sqlite::SqliteStore,
+    },
 };
 
 /// How long the queue may keep a batch waiting before that is an error.
@@ -66,7 +70,7 @@ pub struct Parts {
 
 /// The log's side: what the writer does with a batch, without its queue.
 struct Log {
-    store: SqliteStore,
+    store: Arc<dyn Store>,
     signer: LogSigner,
     rules: Rules,
     state: State,
@@ -75,9 +79,9 @@ struct Log {
 }
 
 impl Log {
-    async fn open(path: &Path) -> Result<Self, Fault> {
+    fn over(store: Arc<dyn Store>) -> Result<Self, Fault> {
         Ok(Self {
-            store: SqliteStore::open(path, true).await?,
+            store,
             signer: signer(),
             rules: rules()?,
             state: State::default(),
@@ -89,7 +93,7 @@ impl Log {
     async fn write(&mut self, batch: Vec<Submission>) -> Result<Duration, Fault> {
         let now_ms = Clock::System.now_ms();
         let start = Instant::now();
-        let candidates = candidates(&self.store, batch, &HashSet::new(), now_ms).await?;
+        let candidates = candidates(self.store.as_ref(), batch, &HashSet::new(), now_ms).await?;
         let known = Instant::now();
         let planned = plan_reports(&self.state, &candidates, &self.rules, now_ms, &self.signer);
         let ready = Instant::now();
@@ -112,7 +116,7 @@ impl Log {
 
 /// The bare store's side: commits that were made ready before the clock runs.
 struct Bare {
-    store: SqliteStore,
+    store: Arc<dyn Store>,
     times: Times,
 }
 
@@ -124,6 +128,14 @@ impl Bare {
         self.times.push(took);
         Ok(took)
     }
+}
+
+/// A new store, or one whose schema is there and empty.
+async fn open(place: &Place) -> Result<Arc<dyn Store>, Fault> {
+    Ok(match place {
+        Place::File(path) => Arc::new(SqliteStore::open(path, true).await?),
+        Place::Server(url) => Arc::new(PostgresStore::connect(url, Options::default()).await?),
+    })
 }
 
 fn signer() -> LogSigner {
@@ -162,12 +174,14 @@ fn bare_commits(batches: &[Vec<Submission>]) -> Result<Vec<Commit>, Fault> {
     Ok(commits)
 }
 
-/// Measures one batch size in `dir`: `rounds` rounds of `commits` transactions on each side, in turns.
+/// Measures one batch size: `rounds` rounds of `commits` transactions on each side, in turns. `log` and `bare` are two databases
+/// of one kind, both empty.
 ///
 /// # Errors
 /// When the stores cannot be written or a report is refused.
 pub async fn measure(
-    dir: &Path,
+    log: &Place,
+    bare: &Place,
     batch: usize,
     commits: usize,
     rounds: usize,
@@ -186,9 +200,9 @@ pub async fn measure(
         batches.push(next);
     }
     let bare_commits = bare_commits(&batches)?;
-    let mut log = Log::open(&dir.join(format!("log-{batch}.sqlite"))).await?;
+    let mut log = Log::over(open(log).await?)?;
     let mut bare = Bare {
-        store: SqliteStore::open(&dir.join(format!("bare-{batch}.sqlite")), true).await?,
+        store: open(bare).await?,
         times: Times::default(),
     };
     let (mut log_rates, mut bare_rates) = (Vec::new(), Vec::new());
@@ -239,16 +253,23 @@ pub async fn measure(
 }
 
 /// Entries a second through the running writer and its queue, in jobs of `batch` reports, checkpoints published meanwhile.
+/// The log is a new one in `data`, and its database, if on a server, an empty one at `database_url`.
 ///
 /// # Errors
 /// When the data directory cannot be made or a report is refused.
-pub async fn through_the_queue(dir: &Path, batch: usize, jobs: usize) -> Result<u64, Fault> {
+pub async fn through_the_queue(
+    data: PathBuf,
+    database_url: Option<String>,
+    batch: usize,
+    jobs: usize,
+) -> Result<u64, Fault> {
     let now_s = Clock::System.now_s();
     let count = batch * jobs;
     let all = crate::ingest::blocking(move || workload::submissions(count, now_s)).await??;
     let app = App::open(Open {
         create: true,
-        ..Open::new(dir)
+        database_url,
+        ..Open::new(&data)
     })
     .await?;
     let mut shares: Vec<Vec<Vec<Submission>>> = (0..IN_FLIGHT).map(|_| Vec::new()).collect();

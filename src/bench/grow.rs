@@ -28,9 +28,10 @@ const CHUNK: u64 = 65_536;
 ///
 /// # Errors
 /// When the directory cannot be opened or written.
-pub async fn to(data: &Path, size: u64) -> Result<(), Fault> {
+pub async fn to(data: &Path, database_url: Option<&str>, size: u64) -> Result<(), Fault> {
     let app = App::open(Open {
         create: true,
+        database_url: database_url.map(str::to_owned),
         ..Open::new(data)
     })
     .await?;

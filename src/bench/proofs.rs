@@ -19,6 +19,7 @@ use crate::{
     store::{Place, Store, Tree},
 };
 
+const DATABASE_URL: &str = "GOODSTANDING_DATABASE_URL";
 /// How long a service may take to answer for the first time.
 const START: Duration = Duration::from_mins(2);
 
@@ -41,16 +42,20 @@ pub struct Proven {
     pub resident_after_kib: Option<u64>,
 }
 
-/// Measures the log in `data`, each kind of proof `count` times at places all over it. Every proof that the store gives is verified.
+/// Measures the log in `data`, or in the database at `database_url` with the keys in `data`: each kind of proof `count` times at places all over it. Every proof that the store gives is verified.
 ///
 /// # Errors
 /// When the log cannot be read or served, or a proof does not verify.
-pub async fn measure(data: &Path, count: usize) -> anyhow::Result<Proven> {
-    let reader = Reader::open(data, &Place::of(data, None)?).await?;
+pub async fn measure(
+    data: &Path,
+    database_url: Option<&str>,
+    count: usize,
+) -> anyhow::Result<Proven> {
+    let reader = Reader::open(data, &Place::of(data, database_url)?).await?;
     let measured = from_store(&reader.store, count).await;
     reader.store.close().await;
     let (size, inclusion, consistency) = measured?;
-    let service = Service::start(data).await?;
+    let service = Service::start(data, database_url).await?;
     let before = resident_kib(service.child.id());
     let inclusion_http = service
         .times(
@@ -101,13 +106,16 @@ struct Service {
 }
 
 impl Service {
-    async fn start(data: &Path) -> anyhow::Result<Self> {
+    async fn start(data: &Path, database_url: Option<&str>) -> anyhow::Result<Self> {
         // A port that was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = Command::new(std::env::current_exe()?)
             .arg("--data")
             .arg(data)
             .args(["serve", "--listen", &address.to_string()])
+            // Not the one that this process was told of: that is where the schemas are made.
+            .env_remove(DATABASE_URL)
+            .envs(database_url.map(|url| (DATABASE_URL, url)))
             .env("RUST_LOG", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bench;
 mod cut;
 #[path = "../faults/double.rs"]
 #[allow(dead_code, reason = "the faults of one process need more of it")]
@@ -22,6 +23,7 @@ mod ledger;
 mod matrix;
 mod proxy;
 mod rounds;
+mod same;
 mod server;
 mod takeover;
 mod together;

@@ -17,6 +17,7 @@ mod cluster;
 mod entries;
 mod epochs;
 mod erasure;
+mod explain;
 mod fixture;
 mod heads;
 #[path = "../faults/history.rs"]

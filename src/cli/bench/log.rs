@@ -1,4 +1,4 @@
-//! `bench log`.
+//! `bench log`: on SQLite, and with `--database-url` on PostgreSQL too.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,13 @@ use super::super::{
     Ctx,
     output::{self, percent, say, unreadable},
 };
-use crate::bench::{
-    append::{self, Appended},
-    grow::{self, Scratch},
-    proofs::{self, Proven},
+use crate::{
+    bench::{
+        append::{self, Appended},
+        grow::{self, Scratch},
+        proofs::{self, Proven},
+    },
+    store::{Error, Place, postgres::Scratch as Schemas},
 };
 
 /// Reports of one round at every batch size, within the bounds below.
@@ -66,59 +69,162 @@ fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "100 to 1000m".to_owned())
 }
 
+/// What was measured of one kind of store.
+#[derive(Debug, Default, serde::Serialize)]
+struct Measured {
+    append: Vec<Appended>,
+    queue_per_s: Option<u64>,
+    proofs: Vec<Proven>,
+}
+
+/// Where the stores of one kind are made.
+enum Ground {
+    /// Files in the directory.
+    Files(PathBuf),
+    /// Schemas of a database, and the keys in the directory.
+    Server(PathBuf, Schemas),
+}
+
+impl Ground {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Files(_) => "sqlite",
+            Self::Server(..) => "postgres",
+        }
+    }
+
+    /// An empty database.
+    async fn database(&mut self, name: &str) -> Result<Place, Error> {
+        match self {
+            Self::Files(dir) => Ok(Place::File(dir.join(format!("{name}.sqlite")))),
+            Self::Server(_, schemas) => schemas.make(name).await.map(Place::Server),
+        }
+    }
+
+    /// An empty data directory, and the database of it when that is elsewhere.
+    async fn directory(&mut self, name: &str) -> Result<(PathBuf, Option<String>), Error> {
+        match self {
+            Self::Files(dir) => Ok((dir.join(name), None)),
+            Self::Server(dir, schemas) => {
+                let url = schemas.make(name).await?;
+                Ok((dir.join(format!("{name}-keys")), Some(url)))
+            }
+        }
+    }
+}
+
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = Scratch::within(&parent).map_err(|e| unreadable(parent.display(), &e))?;
-    let (mut appended, mut queue_per_s, mut proven) = (Vec::new(), None, Vec::new());
+    let mut grounds = vec![Ground::Files(scratch.path().to_owned())];
+    if let Some(url) = &ctx.database_url {
+        // Says now what is wrong with the URL.
+        Place::of(&parent, Some(url))?;
+        grounds.push(Ground::Server(scratch.path().to_owned(), Schemas::new(url)));
+    }
+    let mut measured: Vec<Measured> = grounds.iter().map(|_| Measured::default()).collect();
+    let done = measure(ctx, &args, &mut grounds, &mut measured).await;
+    let mut dropped = Ok(());
+    for ground in grounds {
+        if let Ground::Server(_, schemas) = ground {
+            dropped = schemas.drop_all().await;
+        }
+    }
+    done?;
+    dropped?;
+    if ctx.json {
+        let mut measured = measured.into_iter();
+        let mut answer = json!(measured.next());
+        if let Some(server) = measured.next() {
+            answer["postgres"] = json!(server);
+        }
+        return output::json(&answer);
+    }
+    Ok(())
+}
+
+/// Every store at one setting before the next setting: what else the machine does is the same for both.
+async fn measure(
+    ctx: &Ctx,
+    args: &Args,
+    grounds: &mut [Ground],
+    measured: &mut [Measured],
+) -> anyhow::Result<()> {
     if args.only != Some(Part::Proofs) {
-        if !ctx.json {
-            head_of_appended();
-        }
-        for batch in &args.batches {
-            let commits = (ROUND / batch).clamp(*COMMITS.start(), *COMMITS.end());
-            let rounds = usize::from(args.rounds);
-            let measured = append::measure(scratch.path(), *batch, commits, rounds).await?;
-            if !ctx.json {
-                show_appended(&measured)?;
-            }
-            appended.push(measured);
-        }
-        let batch = crate::log::sequencer::BATCH;
-        let rate = append::through_the_queue(
-            &scratch.path().join("queue"),
-            batch,
-            32 * usize::from(args.rounds),
-        )
-        .await?;
-        if !ctx.json {
-            say!("through the running writer's queue, {batch} a job: {rate} entries a second");
-        }
-        queue_per_s = Some(rate);
+        append(ctx, args, grounds, measured).await?;
     }
     if args.only != Some(Part::Append) {
-        let data = scratch.path().join("grown");
-        let mut sizes = args.sizes.clone();
-        sizes.sort_unstable();
-        sizes.dedup();
-        if !ctx.json {
-            head_of_proven();
-        }
-        for size in sizes {
-            grow::to(&data, size).await?;
-            let bytes = grow::bytes_of(&data).map_err(|e| unreadable(data.display(), &e))?;
-            let measured = proofs::measure(&data, args.proofs).await?;
+        read(ctx, args, grounds, measured).await?;
+    }
+    Ok(())
+}
+
+async fn append(
+    ctx: &Ctx,
+    args: &Args,
+    grounds: &mut [Ground],
+    measured: &mut [Measured],
+) -> anyhow::Result<()> {
+    if !ctx.json {
+        head_of_appended();
+    }
+    for batch in &args.batches {
+        let commits = (ROUND / batch).clamp(*COMMITS.start(), *COMMITS.end());
+        for (ground, measured) in grounds.iter_mut().zip(measured.iter_mut()) {
+            let log = ground.database(&format!("log_{batch}")).await?;
+            let bare = ground.database(&format!("bare_{batch}")).await?;
+            let rounds = usize::from(args.rounds);
+            let appended = append::measure(&log, &bare, *batch, commits, rounds).await?;
             if !ctx.json {
-                show_proven(&measured, bytes)?;
+                show_appended(ground.name(), &appended)?;
             }
-            proven.push(measured);
+            measured.append.push(appended);
         }
     }
-    if ctx.json {
-        return output::json(&json!({
-            "append": appended,
-            "queue_per_s": queue_per_s,
-            "proofs": proven,
-        }));
+    let batch = crate::log::sequencer::BATCH;
+    for (ground, measured) in grounds.iter_mut().zip(measured.iter_mut()) {
+        let (data, url) = ground.directory("queue").await?;
+        let jobs = 32 * usize::from(args.rounds);
+        let rate = append::through_the_queue(data, url, batch, jobs).await?;
+        if !ctx.json {
+            let name = ground.name();
+            say!(
+                "{name:<8}  through the running writer's queue, {batch} a job: {rate} entries a second"
+            );
+        }
+        measured.queue_per_s = Some(rate);
+    }
+    Ok(())
+}
+
+async fn read(
+    ctx: &Ctx,
+    args: &Args,
+    grounds: &mut [Ground],
+    measured: &mut [Measured],
+) -> anyhow::Result<()> {
+    let mut sizes = args.sizes.clone();
+    sizes.sort_unstable();
+    sizes.dedup();
+    if !ctx.json {
+        head_of_proven();
+    }
+    for (ground, measured) in grounds.iter_mut().zip(measured.iter_mut()) {
+        let (data, url) = ground.directory("grown").await?;
+        for size in &sizes {
+            grow::to(&data, url.as_deref(), *size).await?;
+            let proven = proofs::measure(&data, url.as_deref(), args.proofs).await?;
+            if !ctx.json {
+                let bytes = match ground {
+                    Ground::Files(_) => {
+                        grow::bytes_of(&data).map_err(|e| unreadable(data.display(), &e))?
+                    }
+                    Ground::Server(_, schemas) => schemas.bytes("grown").await?,
+                };
+                show_proven(ground.name(), &proven, bytes)?;
+            }
+            measured.proofs.push(proven);
+        }
     }
     Ok(())
 }
@@ -130,9 +236,9 @@ fn head_of_appended() {
     );
 }
 
-fn show_appended(a: &Appended) -> anyhow::Result<()> {
+fn show_appended(store: &str, a: &Appended) -> anyhow::Result<()> {
     say!(
-        "batch {:>3}   log {:>6}/s   bare {:>6}/s   {:>8}   a transaction: log {} µs (p99 {}), bare {} µs (p99 {}); look-ups {}, plan {}, commit {}",
+        "{store:<8}  batch {:>3}   log {:>6}/s   bare {:>6}/s   {:>8}   a transaction: log {} µs (p99 {}), bare {} µs (p99 {}); look-ups {}, plan {}, commit {}",
         a.batch,
         a.log_per_s,
         a.bare_per_s,
@@ -154,14 +260,14 @@ fn head_of_proven() {
     );
 }
 
-fn show_proven(p: &Proven, bytes: u64) -> anyhow::Result<()> {
+fn show_proven(store: &str, p: &Proven, bytes: u64) -> anyhow::Result<()> {
     let show = |s: &crate::bench::Spread| format!("{} / {} / {}", s.p50_us, s.p99_us, s.max_us);
     let mib = |kib: Option<u64>| {
         kib.map_or("unknown".to_owned(), |kib| {
             format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024)
         })
     };
-    say!("{} entries ({} MiB of files)", p.size, bytes >> 20);
+    say!("{store}, {} entries ({} MiB of files)", p.size, bytes >> 20);
     say!(
         "  inclusion    {}   over HTTP {}",
         show(&p.inclusion),

@@ -12,6 +12,9 @@ pub(super) enum Args {
     /// An audit beside the bare signature check: reports a second, and memory
     Audit(audit::Args),
     /// Appending beside the bare store; proof latency and memory of logs of several sizes
+    ///
+    /// With --database-url on SQLite and on PostgreSQL, there in schemas of its own that are dropped afterwards. Use a database on
+    /// which no service runs: only one process a database writes.
     Log(log::Args),
 }
 

@@ -10,6 +10,7 @@ mod erase;
 pub mod load;
 mod read;
 mod schema;
+mod scratch;
 mod scrub;
 mod session;
 pub mod snapshot;
@@ -23,6 +24,7 @@ use goodstanding_verify::{did::Did, report::ReportId};
 use sqlx::{Connection as _, PgPool, postgres::PgConnectOptions};
 
 pub use schema::MIGRATE_COMMAND;
+pub use scratch::Scratch;
 pub use session::{Purpose, pool};
 pub use sql::all as statements;
 

@@ -280,15 +280,14 @@ pub fn pool(connections: u32, purpose: Purpose) -> PgPoolOptions {
                 if used < last {
                     return Ok(false);
                 }
-                match tokio::time::timeout(PING, connection.ping()).await {
-                    Ok(answer) => Ok(answer.is_ok()),
-                    Err(_) => {
-                        tracing::warn!("a connection to the database was silent");
-                        let mut last = silent_at.lock().unwrap_or_else(PoisonError::into_inner);
-                        *last = Some(Instant::now());
-                        Ok(false)
-                    }
-                }
+                let pinged = tokio::time::timeout(PING, connection.ping()).await;
+                let Ok(answer) = pinged else {
+                    tracing::warn!("a connection to the database was silent");
+                    let mut last = silent_at.lock().unwrap_or_else(PoisonError::into_inner);
+                    *last = Some(Instant::now());
+                    return Ok(false);
+                };
+                Ok(answer.is_ok())
             })
         })
         .after_connect(move |connection, _| {
@@ -304,10 +303,11 @@ pub fn pool(connections: u32, purpose: Purpose) -> PgPoolOptions {
 /// Ends a transaction that was left open; `false` when the connection has to be closed.
 async fn left_clean(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let asked = tokio::time::timeout(ANSWER, async {
-        let open: bool = sqlx::query_scalar(sql::LEFT_OPEN)
+        // As one message: of a prepared statement, Bind begins the transaction and Execute, a moment later, the statement.
+        let row = sqlx::raw_sql(sql::LEFT_OPEN)
             .fetch_one(&mut *connection)
             .await?;
-        if open {
+        if row.try_get::<bool, _>(0)? {
             tracing::error!("a connection came back inside a transaction");
             sqlx::query("ROLLBACK").execute(&mut *connection).await?;
         }

@@ -109,7 +109,8 @@ statements! {
         LEFT JOIN reports s ON s.id = q.id \
         LEFT JOIN erased x ON x.id = q.id \
         ORDER BY q.n";
-    BODIES = concat!(report!(), "WHERE r.idx >= $1 AND r.idx < $2 ORDER BY r.idx LIMIT $3");
+    /// What holds for one index holds for the other, but the planner does not know: it would merge with all bodies from the first.
+    BODIES = concat!(report!(), "WHERE r.idx >= $1 AND r.idx < $2 AND b.idx >= $1 ORDER BY r.idx LIMIT $3");
     REPORT = concat!(report!(), "WHERE r.id = $1");
     NEWEST_REPORT = concat!(report!(), "ORDER BY r.idx DESC LIMIT 1");
     /// One statement, so one state of the database for both parties.
@@ -127,8 +128,9 @@ statements! {
 
     // Erasure.
 
-    LOG_BODIES = "SELECT idx, jws, NULL::int8 FROM bodies WHERE idx >= $1 AND idx < $2 \
-        UNION ALL SELECT idx, NULL, by FROM erased WHERE idx >= $1 AND idx < $2 ORDER BY 1 LIMIT $3";
+    /// Each part has the limit of its own: otherwise both are read to their ends, and sorted.
+    LOG_BODIES = "(SELECT idx, jws, NULL::int8 FROM bodies WHERE idx >= $1 AND idx < $2 ORDER BY idx LIMIT $3) \
+        UNION ALL (SELECT idx, NULL, by FROM erased WHERE idx >= $1 AND idx < $2 ORDER BY idx LIMIT $3) ORDER BY 1 LIMIT $3";
     ERASED = "SELECT x.idx, x.id, x.by, e.bytes FROM erased x JOIN entries e ON e.idx = x.by WHERE x.id = $1";
     ERASED_SINCE = "SELECT count(*) FROM erased WHERE by >= $1 AND idx < $1";
     ERASE_REPORT = "DELETE FROM reports WHERE idx = $1 AND id = $2 RETURNING reporter, subject, market, trade_id, superseded_by";
@@ -137,7 +139,10 @@ statements! {
     /// Whoever has only the bodies that are left sees the report before it followed by the one after it.
     CLOSE_CHAIN = "UPDATE reports SET superseded_by = $1 \
         WHERE trade_id = $2 AND market = $3 AND reporter = $4 AND subject = $5 AND superseded_by = $6";
-    DROP_MARKET = "DELETE FROM markets WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM reports WHERE market = $1)";
+    /// The first market at or after this one in the index: asked for a row of the market itself, the planner expects one soon, and
+    /// looks through all reports when there is none.
+    DROP_MARKET = "DELETE FROM markets WHERE id = $1 \
+        AND (SELECT market FROM reports WHERE market >= $1 ORDER BY market LIMIT 1) IS DISTINCT FROM $1";
     DROP_AGENTS = "DELETE FROM agents a WHERE a.id IN ($1, $2) AND NOT EXISTS (SELECT 1 FROM reports WHERE reporter = a.id) \
         AND NOT EXISTS (SELECT 1 FROM reports WHERE subject = a.id) AND NOT EXISTS (SELECT 1 FROM statements WHERE agent = a.id) \
         AND NOT EXISTS (SELECT 1 FROM tokens WHERE agent = a.id)";
@@ -185,6 +190,9 @@ statements! {
     META = "SELECT value FROM meta WHERE key = $1";
     SET_META = "INSERT INTO meta (key, value) VALUES ($1, $2)";
     REPLACE_META = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    SCHEMA_BYTES = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::int8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE n.nspname = $1 AND c.relkind = 'r'";
+
     // Several processes.
 
     TRY_LEAD = "SELECT pg_try_advisory_lock($1)";
@@ -235,7 +243,16 @@ pub(super) fn reports(filtered: Filtered) -> String {
         .iter()
         .zip(filtered)
         .filter(|(_, wanted)| *wanted);
-    let mut sql = String::from(concat!(report!(), "WHERE r.idx >= $1"));
+    // Of a market alone, the planner would walk all reports in their order until it has enough: endless when the market is small.
+    // This names a range of one index, and the order is that of no other.
+    if filtered == [false, false, true, false] {
+        return String::from(concat!(
+            report!(),
+            "WHERE b.idx >= $1 AND (r.market, r.idx) >= ((SELECT id FROM markets WHERE name = $3), $1) \
+               AND r.market <= (SELECT id FROM markets WHERE name = $3) ORDER BY r.market, r.idx LIMIT $2"
+        ));
+    }
+    let mut sql = String::from(concat!(report!(), "WHERE r.idx >= $1 AND b.idx >= $1"));
     for (place, ((before, after), _)) in (3..).zip(present) {
         sql.extend([" AND ", before, &format!("${place}"), after]);
     }

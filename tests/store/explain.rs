@@ -1,0 +1,156 @@
+//! Every statement on a large database: by which index, how many rows and how long, as a plan of its own and as the plan that a
+//! prepared statement gets after a while (`generic`). `make explain` prints it for a million reports.
+
+mod asked;
+mod filled;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use goodstanding::store::postgres::statements;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+
+use crate::support::postgres::Database;
+
+/// Reports of the test suite: as many as make a scan of any table of reports a fault.
+const REPORTS: u64 = 150_000;
+
+/// Rows that a sequential scan may read: for a batch of look-ups in a table that is not larger, it is the faster way.
+const SCANNED: u64 = 25_000;
+
+/// What a plan did.
+#[derive(Debug, Default)]
+struct Plan {
+    ms: f64,
+    rows: u64,
+    /// Pages of 8 KiB, in memory or read.
+    pages: u64,
+    /// Rows that were read and left out again.
+    left_out: u64,
+    indexes: BTreeSet<String>,
+    /// Rows read by sequential scans, by table.
+    scanned: BTreeMap<String, u64>,
+}
+
+impl Plan {
+    fn of(explained: &Value) -> Self {
+        let top = &explained[0]["Plan"];
+        let number = |of: &Value, name: &str| of[name].as_f64().unwrap_or_default();
+        let whole = |of: &Value, name: &str| of[name].as_u64().unwrap_or_default();
+        let mut plan = Self {
+            ms: number(&explained[0], "Execution Time"),
+            rows: whole(top, "Actual Rows"),
+            pages: whole(top, "Shared Hit Blocks") + whole(top, "Shared Read Blocks"),
+            ..Self::default()
+        };
+        plan.walk(top);
+        plan
+    }
+
+    fn walk(&mut self, node: &Value) {
+        if let Some(index) = node["Index Name"].as_str() {
+            self.indexes.insert(index.to_owned());
+        }
+        let loops = node["Actual Loops"].as_u64().unwrap_or(1);
+        let rows = |name: &str| node[name].as_u64().unwrap_or_default() * loops;
+        let left_out = rows("Rows Removed by Filter");
+        self.left_out += left_out;
+        if node["Node Type"] == "Seq Scan" {
+            let table = node["Relation Name"].as_str().unwrap().to_owned();
+            *self.scanned.entry(table).or_default() += rows("Actual Rows") + left_out;
+        }
+        for below in node["Plans"].as_array().into_iter().flatten() {
+            self.walk(below);
+        }
+    }
+}
+
+async fn run(connection: &mut PgConnection, sql: String) {
+    let ran = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+        .execute(connection)
+        .await;
+    ran.unwrap_or_else(|error| panic!("{error}\n{sql}"));
+}
+
+/// Twice, and the second time counts: pages that are in memory, as those that are asked for often are.
+async fn explain(connection: &mut PgConnection, mode: &str, arguments: &str) -> Plan {
+    run(connection, format!("SET plan_cache_mode = {mode}")).await;
+    let execute = if arguments.is_empty() {
+        "asked".to_owned()
+    } else {
+        format!("asked({arguments})")
+    };
+    let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {execute}");
+    let mut plan = Plan::default();
+    for _ in 0..2 {
+        // What it writes is taken back.
+        run(connection, "BEGIN".to_owned()).await;
+        let row = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+            .fetch_one(&mut *connection)
+            .await;
+        let row = row.unwrap_or_else(|error| panic!("{error}\n{sql:.2000}"));
+        let text: String = row.try_get_unchecked(0).unwrap();
+        plan = Plan::of(&serde_json::from_str(&text).unwrap());
+        run(connection, "ROLLBACK".to_owned()).await;
+    }
+    plan
+}
+
+#[tokio::test]
+async fn every_statement_finds_its_rows_by_an_index() {
+    let reports = std::env::var("GOODSTANDING_EXPLAIN_REPORTS").map_or(REPORTS, |count| {
+        count
+            .parse()
+            .expect("GOODSTANDING_EXPLAIN_REPORTS is a number")
+    });
+    let database = Database::new().await;
+    goodstanding::store::Store::close(&database.store().await).await;
+    let mut connection = database.connection().await;
+    filled::fill(&mut connection, reports).await;
+    run(&mut connection, "SET jit = off".to_owned()).await;
+    println!("{reports} reports; per statement: plan, rows, pages, rows left out, ms, indexes");
+    let mut known: BTreeSet<&str> = asked::SMALL.iter().copied().collect();
+    let asked = asked::all(reports);
+    known.extend(asked.iter().map(|of| of.name));
+    let mut wrong = Vec::new();
+    for (name, sql) in statements() {
+        if !known.remove(name.as_str()) {
+            wrong.push(format!(
+                "{name} is neither asked here nor in the list of small ones"
+            ));
+        }
+        for of in asked.iter().filter(|of| of.name == name) {
+            run(&mut connection, format!("PREPARE asked AS {sql}")).await;
+            for mode in ["force_custom_plan", "force_generic_plan"] {
+                let plan = explain(&mut connection, mode, &of.arguments).await;
+                let kind = mode.split('_').nth(1).unwrap();
+                let indexes: Vec<_> = plan.indexes.iter().map(String::as_str).collect();
+                println!(
+                    "{name:<42} {kind:<8} {:>6} {:>7} {:>6} {:>9.2}  {}",
+                    plan.rows,
+                    plan.pages,
+                    plan.left_out,
+                    plan.ms,
+                    indexes.join(" ")
+                );
+                let scanned = plan.scanned.values().sum::<u64>();
+                if scanned > SCANNED && !of.reads_all {
+                    wrong.push(format!("{name}, {kind}: scans {:?}", plan.scanned));
+                }
+                // A page of an answer has a few look-ups a row, whatever comes before and after it.
+                let pages = 1000 + 10 * plan.rows + 2 * plan.left_out;
+                let is_page = !of.reads_all && plan.rows > 0 && name != "ADMISSION_FACTS";
+                if is_page && plan.pages > pages {
+                    wrong.push(format!("{name}, {kind}: reads {} pages", plan.pages));
+                }
+                if plan.left_out > of.may_leave_out {
+                    wrong.push(format!("{name}, {kind}: leaves {} rows out", plan.left_out));
+                }
+            }
+            run(&mut connection, "DEALLOCATE asked".to_owned()).await;
+        }
+    }
+    wrong.extend(known.iter().map(|name| format!("{name} is no statement")));
+    connection.close().await.unwrap();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
