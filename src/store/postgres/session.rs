@@ -244,15 +244,13 @@ pub fn pool(connections: u32, purpose: Purpose) -> PgPoolOptions {
                 if used < last {
                     return Ok(false);
                 }
-                match tokio::time::timeout(PING, connection.ping()).await {
-                    Ok(answer) => Ok(answer.is_ok()),
-                    Err(_) => {
-                        tracing::warn!("a connection to the database was silent");
-                        let mut last = silent_at.lock().unwrap_or_else(PoisonError::into_inner);
-                        *last = Some(Instant::now());
-                        Ok(false)
-                    }
+                if let Ok(answer) = tokio::time::timeout(PING, connection.ping()).await {
+                    return Ok(answer.is_ok());
                 }
+                tracing::warn!("a connection to the database was silent");
+                let mut last = silent_at.lock().unwrap_or_else(PoisonError::into_inner);
+                *last = Some(Instant::now());
+                Ok(false)
             })
         })
         .after_connect(move |connection, _| {
