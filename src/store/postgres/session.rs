@@ -280,14 +280,13 @@ pub fn pool(connections: u32, purpose: Purpose) -> PgPoolOptions {
                 if used < last {
                     return Ok(false);
                 }
-                let pinged = tokio::time::timeout(PING, connection.ping()).await;
-                let Ok(answer) = pinged else {
-                    tracing::warn!("a connection to the database was silent");
-                    let mut last = silent_at.lock().unwrap_or_else(PoisonError::into_inner);
-                    *last = Some(Instant::now());
-                    return Ok(false);
-                };
-                Ok(answer.is_ok())
+                if let Ok(answer) = tokio::time::timeout(PING, connection.ping()).await {
+                    return Ok(answer.is_ok());
+                }
+                tracing::warn!("a connection to the database was silent");
+                let mut last = silent_at.lock().unwrap_or_else(PoisonError::into_inner);
+                *last = Some(Instant::now());
+                Ok(false)
             })
         })
         .after_connect(move |connection, _| {
