@@ -24,9 +24,16 @@ pub fn builder() -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
 }
 
+/// Whether a URL leads to this very machine.
+pub fn is_here(url: &reqwest::Url) -> bool {
+    let address = |host: &str| host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    url.host_str()
+        .is_some_and(|host| host == "localhost" || address(host).is_ok_and(|ip| ip.is_loopback()))
+}
+
 /// A builder for requests to this URL: no proxy stands before this very machine, whatever the environment says.
 pub fn builder_for(url: &reqwest::Url) -> reqwest::ClientBuilder {
-    if matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
+    if is_here(url) {
         builder().no_proxy()
     } else {
         builder()

@@ -17,7 +17,7 @@ use goodstanding_verify::{
 use self::facts::{SMALL_TABLE, packed};
 use super::{
     admission::{self, Context, Facts, Overlay},
-    claims::{Claim, Claims},
+    claims::{Bound, Claim, Claims},
     epochs::{self, Outcome},
     finding::{Failure, Place},
     index::{Erased, Index, Remembered},
@@ -55,6 +55,8 @@ pub(super) struct Auditor<'s> {
     pub(super) replay: Replay,
     /// What the log says of reports that it does not serve.
     pub(super) claims: Claims,
+    /// Up to where it can have the entries that it names.
+    pub(super) bound: Bound,
     /// What was counted.
     pub(super) counts: Counts,
     /// Roots that signed checkpoints promise at sizes still to come, with the note.
@@ -69,6 +71,8 @@ pub(super) struct Auditor<'s> {
     older: u64,
     /// Who is reached by flow; `None` = not known.
     reached: Option<HashSet<Did>>,
+    /// Epochs that were not recomputed because reports were gone, of earlier runs too.
+    left: Ranges,
 }
 
 impl<'s> Auditor<'s> {
@@ -111,6 +115,11 @@ impl<'s> Auditor<'s> {
         } else if !recompute {
             index.keep("alone", "incomplete").await?;
         }
+        let left = index.note("left").await?;
+        let left = match left.as_deref().filter(|_| size > 0) {
+            Some(text) => serde_json::from_str(text).map_err(|_| damaged())?,
+            None => Vec::new(),
+        };
         let reached = match index.note("reached").await? {
             Some(text) if recompute && complete => dids(&text),
             None if recompute && complete => Some(HashSet::new()),
@@ -122,6 +131,7 @@ impl<'s> Auditor<'s> {
             frontier,
             replay,
             claims: Claims::default(),
+            bound: Bound::Published(size),
             counts: Counts {
                 quota_checked: reached.is_some(),
                 ..Counts::default()
@@ -132,6 +142,7 @@ impl<'s> Auditor<'s> {
             reports: Vec::new(),
             older: size,
             reached,
+            left: Ranges(left),
         })
     }
 
@@ -360,7 +371,7 @@ impl<'s> Auditor<'s> {
                 by,
                 since_s: None,
             };
-            self.claims.add(claim, self.frontier.size())?;
+            self.claims.add(claim, self.frontier.size(), self.bound)?;
         }
         let erased = Erased {
             index: seen.index,
@@ -417,12 +428,36 @@ impl<'s> Auditor<'s> {
             }
             Outcome::NotRecomputable { .. } => {
                 self.counts.not_recomputable += 1;
+                self.left.add(logged.entry.number);
+                let text = serde_json::to_string(&self.left.0);
+                let text = text.map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+                self.index.keep("left", &text).await?;
                 self.counts.quota_checked = false;
                 self.index.keep("reached", "?").await?;
                 self.reached = None;
             }
         }
         Ok(())
+    }
+}
+
+/// Ascending numbers, as first and last of each unbroken run of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    /// A number that is not below any before it.
+    fn add(&mut self, n: u64) {
+        match self.0.last_mut() {
+            Some((_, last)) if n <= last.saturating_add(1) => *last = n.max(*last),
+            _ => self.0.push((n, n)),
+        }
+    }
+
+    fn contains(&self, n: u64) -> bool {
+        self.0
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&n))
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! An erasure takes the bytes away at once, and its entry is published only when the witnesses have cosigned it: until then an
 //! honest log can say no more than the entry's index. Such a claim is remembered, also from one audit to the next. It is
-//! broken when the entry comes and is another one, when the log names another entry later, and when the log goes on for
+//! broken when the entry comes and is another one, when the log names another entry later, when it names one that no log is
+//! that far ahead of what it publishes or that is beyond its end, and when the log goes on for
 //! too long without coming to it: the entry was there when the claim was made, and log time never goes back, so nothing
 //! in front of it can be dated later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use goodstanding_verify::report::ReportId;
 
@@ -18,6 +19,8 @@ use crate::code::Code;
 
 /// How far the auditor's clock and the log's may be apart, seconds.
 const CLOCKS_APART_S: u64 = 3600;
+/// How many entries a log may have signed and not published: hours of the most that one can take.
+const MOST_UNPUBLISHED: u64 = 1_000_000;
 
 /// That a report was erased by an entry that was not met yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,34 +31,47 @@ pub(super) struct Claim {
     pub(super) id: ReportId,
     /// Index of the entry that is said to erase it.
     pub(super) by: u64,
-    /// When an audit first ended without that entry, Unix seconds.
+    /// When an audit first ended without that entry, Unix seconds: by the auditor's clock or by the log's, whichever was
+    /// ahead.
     pub(super) since_s: Option<u64>,
 }
 
+/// Where the entries of a log end, as far as anybody can know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// It has published so many, and may have signed some more.
+    Published(u64),
+    /// It has ended with so many.
+    Ended(u64),
+}
+
+impl Bound {
+    /// A claim of an entry that the log can have.
+    ///
+    /// # Errors
+    /// `audit.body_missing` when it cannot.
+    fn holds(self, claim: &Claim) -> Result<(), Failure> {
+        match self {
+            Self::Published(size) if claim.by > size.saturating_add(MOST_UNPUBLISHED) => {
+                let why = format!("which no log of {size} published entries has signed");
+                Err(withheld(claim, &why))
+            }
+            Self::Ended(size) if claim.by >= size => {
+                let why = format!("but the log ended with {size} entries");
+                Err(withheld(claim, &why))
+            }
+            Self::Published(_) | Self::Ended(_) => Ok(()),
+        }
+    }
+}
+
 /// Reports that are not served and that no entry so far erases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Open {
     /// The first that should be served.
     pub(super) withheld: Option<Erased>,
-    /// Those that an entry beyond the tree is said to erase.
-    pub(super) pending: u64,
-    /// The last of these entries.
-    until: u64,
-}
-
-impl Open {
-    /// What is pending at the end of a tree of `size` entries, for people.
-    pub(super) fn told(&self, size: u64) -> String {
-        let what = match self.pending {
-            1 => "1 report is".to_owned(),
-            n => format!("{n} reports are"),
-        };
-        format!(
-            "{what} not served and said to be erased by an entry up to {}, which the checkpoint of {size} entries does not cover \
-             yet; everything else in these entries agrees",
-            self.until
-        )
-    }
+    /// Those that an entry beyond the tree is said to erase, ascending by the report's index, with that entry's.
+    pub(super) pending: Vec<(Erased, u64)>,
 }
 
 /// The claims that are open.
@@ -65,6 +81,8 @@ pub(super) struct Claims {
     open: BTreeMap<u64, Claim>,
     /// The report's index by that of the entry that is said to erase it.
     by_entry: BTreeMap<u64, u64>,
+    /// Since when, and the report's index, of those that an earlier audit was told: the first of them is broken first.
+    by_time: BTreeSet<(u64, u64)>,
 }
 
 impl Claims {
@@ -72,7 +90,8 @@ impl Claims {
     ///
     /// # Errors
     /// `audit.body_missing` when it cannot be true.
-    pub(super) fn add(&mut self, claim: Claim, passed: u64) -> Result<(), Failure> {
+    pub(super) fn add(&mut self, claim: Claim, passed: u64, bound: Bound) -> Result<(), Failure> {
+        bound.holds(&claim)?;
         let lie = |why: String| Err(withheld(&claim, &why));
         if claim.by <= claim.index || claim.by < passed {
             return lie("which is not its erasure".to_owned());
@@ -83,13 +102,28 @@ impl Claims {
                 by => lie(format!("and before that it was entry {by}")),
             };
         }
-        if let Some(other) = self.by_entry.insert(claim.by, claim.index) {
+        if let Some(other) = self.by_entry.get(&claim.by) {
             return lie(format!(
                 "which is said to erase the report at entry {other}"
             ));
         }
-        self.open.insert(claim.index, claim);
+        self.insert(claim);
         Ok(())
+    }
+
+    fn insert(&mut self, claim: Claim) {
+        self.by_entry.insert(claim.by, claim.index);
+        self.by_time
+            .extend(claim.since_s.map(|since| (since, claim.index)));
+        self.open.insert(claim.index, claim);
+    }
+
+    /// Every open claim is of an entry that the log can have.
+    ///
+    /// # Errors
+    /// `audit.body_missing` when one is not.
+    pub(super) fn within(&self, bound: Bound) -> Result<(), Failure> {
+        self.open.values().try_for_each(|claim| bound.holds(claim))
     }
 
     /// An erasure was met, at `entry`, of the report at `report`.
@@ -97,14 +131,18 @@ impl Claims {
     /// # Errors
     /// `audit.body_missing` when another one was said to erase it.
     pub(super) fn erased(&mut self, report: u64, entry: u64) -> Result<(), Failure> {
-        match self.open.remove(&report) {
-            None => Ok(()),
-            Some(claim) if claim.by == entry => {
-                self.by_entry.remove(&entry);
-                Ok(())
-            }
-            Some(claim) => Err(withheld(&claim, &format!("but entry {entry} erases it"))),
+        let Some(claim) = self.open.get(&report).copied() else {
+            return Ok(());
+        };
+        if claim.by != entry {
+            return Err(withheld(&claim, &format!("but entry {entry} erases it")));
         }
+        self.open.remove(&report);
+        self.by_entry.remove(&entry);
+        if let Some(since) = claim.since_s {
+            self.by_time.remove(&(since, report));
+        }
+        Ok(())
     }
 
     /// An entry was gone past, dated `at_ms` (Unix milliseconds).
@@ -113,22 +151,17 @@ impl Claims {
     /// `audit.body_missing` when it was said to erase a report and does not, or when an entry that is claimed to be further on
     /// would have to be older than this one.
     pub(super) fn passed(&self, entry: u64, at_ms: u64) -> Result<(), Failure> {
-        if self.open.is_empty() {
-            return Ok(());
-        }
         let broken = self.by_entry.get(&entry).and_then(|r| self.open.get(r));
         if let Some(claim) = broken {
             return Err(withheld(claim, "which is another entry"));
         }
-        let too_late = |claim: &&Claim| {
-            claim.since_s.is_some_and(|since| {
-                at_ms > since.saturating_add(CLOCKS_APART_S).saturating_mul(1000)
-            })
+        let Some((since, report)) = self.by_time.first() else {
+            return Ok(());
         };
-        match self.open.values().find(too_late) {
+        let latest_ms = since.saturating_add(CLOCKS_APART_S).saturating_mul(1000);
+        match self.open.get(report).filter(|_| at_ms > latest_ms) {
             None => Ok(()),
             Some(claim) => {
-                let since = claim.since_s.unwrap_or_default();
                 let why = format!(
                     "which was there at {since} (Unix seconds), but entry {entry} in front of it is of {at_ms} ms"
                 );
@@ -143,23 +176,25 @@ impl Claims {
         for gone in gone {
             let by = self.open.get(&gone.index).map(|claim| claim.by);
             match by.filter(|by| *by >= size) {
-                Some(by) => {
-                    open.pending += 1;
-                    open.until = open.until.max(by);
-                }
+                Some(by) => open.pending.push((*gone, by)),
                 None if open.withheld.is_none_or(|w| gone.index < w.index) => {
                     open.withheld = Some(*gone);
                 }
                 None => {}
             }
         }
+        open.pending.sort_unstable_by_key(|(gone, _)| gone.index);
         open
     }
 
-    /// The audit ends at `now_s` (Unix seconds): what is open now was said at that time at the latest.
-    pub(super) fn remain(&mut self, now_s: u64) {
+    /// The audit ends at `now_s` (the auditor's Unix seconds) and the newest entry that it looked at is of `at_ms` (the
+    /// log's Unix milliseconds): what is open now was said at that time at the latest. What comes is dated by the log, so a
+    /// log whose clock is ahead is held to its own.
+    pub(super) fn remain(&mut self, now_s: u64, at_ms: u64) {
+        let now_s = now_s.max(at_ms.div_ceil(1000));
         for claim in self.open.values_mut() {
-            claim.since_s.get_or_insert(now_s);
+            let since = *claim.since_s.get_or_insert(now_s);
+            self.by_time.insert((since, claim.index));
         }
     }
 
@@ -167,10 +202,15 @@ impl Claims {
     pub(super) fn keep(&mut self, other: &Self) {
         for claim in other.open.values() {
             if !self.open.contains_key(&claim.index) && !self.by_entry.contains_key(&claim.by) {
-                self.open.insert(claim.index, *claim);
-                self.by_entry.insert(claim.by, claim.index);
+                self.insert(*claim);
             }
         }
+    }
+
+    /// Indices of the reports that an earlier audit was told of, ascending.
+    pub(super) fn remembered(&self) -> Vec<u64> {
+        let told = self.open.values().filter(|claim| claim.since_s.is_some());
+        told.map(|claim| claim.index).collect()
     }
 
     /// All of them, ascending by the report's index.
@@ -181,13 +221,16 @@ impl Claims {
 
 impl FromIterator<Claim> for Claims {
     fn from_iter<I: IntoIterator<Item = Claim>>(claims: I) -> Self {
-        let open: BTreeMap<u64, Claim> = claims.into_iter().map(|c| (c.index, c)).collect();
-        let by_entry = open.values().map(|c| (c.by, c.index)).collect();
-        Self { open, by_entry }
+        let mut all = Self::default();
+        for claim in claims {
+            all.insert(claim);
+        }
+        all
     }
 }
 
-fn withheld(claim: &Claim, why: &str) -> Failure {
+/// The disagreement about a claim that is not true.
+pub(super) fn withheld(claim: &Claim, why: &str) -> Failure {
     let detail = format!(
         "report {} is not served and said to be erased by entry {}, {why}",
         claim.id, claim.by
@@ -198,6 +241,8 @@ fn withheld(claim: &Claim, why: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ANY: Bound = Bound::Published(100);
 
     fn claim(index: u64, by: u64) -> Claim {
         Claim {
@@ -222,8 +267,8 @@ mod tests {
     #[test]
     fn a_claim_is_kept_by_the_entry_that_it_names() {
         let mut claims = Claims::default();
-        claims.add(claim(5, 12), 6).unwrap();
-        claims.add(claim(5, 12), 9).unwrap();
+        claims.add(claim(5, 12), 6, ANY).unwrap();
+        claims.add(claim(5, 12), 9, ANY).unwrap();
         let gone = Erased {
             index: 5,
             id: ReportId([7; 32]),
@@ -232,10 +277,13 @@ mod tests {
             held: false,
         };
         let pending = claims.open([gone].iter(), 12);
-        assert_eq!((pending.withheld, pending.pending), (None, 1));
+        assert_eq!(
+            (pending.withheld, pending.pending),
+            (None, vec![(gone, 12)])
+        );
         // Inside the tree it would have been met.
         let missing = claims.open([gone].iter(), 13);
-        assert_eq!((missing.withheld, missing.pending), (Some(gone), 0));
+        assert_eq!((missing.withheld, missing.pending), (Some(gone), vec![]));
         claims.passed(11, u64::MAX).unwrap();
         claims.erased(5, 12).unwrap();
         claims.passed(12, 0).unwrap();
@@ -245,28 +293,87 @@ mod tests {
     #[test]
     fn a_claim_that_cannot_be_true_is_refused() {
         for (by, passed) in [(4, 6), (5, 6), (8, 9)] {
-            refused(Claims::default().add(claim(5, by), passed));
+            refused(Claims::default().add(claim(5, by), passed, ANY));
         }
         let mut claims = Claims::default();
-        claims.add(claim(5, 12), 6).unwrap();
-        assert!(refused(claims.add(claim(5, 13), 6)).contains("entry 12"));
+        claims.add(claim(5, 12), 6, ANY).unwrap();
+        assert!(refused(claims.add(claim(5, 13), 6, ANY)).contains("entry 12"));
         assert!(refused(claims.clone().erased(5, 11)).contains("entry 11 erases it"));
         refused(claims.passed(12, 0));
         let mut claims = Claims::default();
-        claims.add(claim(4, 12), 6).unwrap();
-        assert!(refused(claims.add(claim(5, 12), 6)).contains("entry 4"));
+        claims.add(claim(4, 12), 6, ANY).unwrap();
+        assert!(refused(claims.add(claim(5, 12), 6, ANY)).contains("entry 4"));
     }
 
     #[test]
     fn a_claim_far_ahead_is_broken_by_what_is_logged_later() {
         let mut claims = Claims::default();
-        claims.add(claim(5, u64::MAX), 6).unwrap();
-        claims.remain(1000);
-        claims.remain(2000);
+        claims.add(claim(5, 100_000), 6, ANY).unwrap();
+        claims.remain(1000, 999_000);
+        claims.remain(2000, 999_000);
         let written: Claims = claims.iter().copied().collect();
         assert_eq!(written, claims);
         let latest = (1000 + CLOCKS_APART_S) * 1000;
         claims.passed(900, latest).unwrap();
         assert!(refused(claims.passed(901, latest + 1)).contains("entry 901"));
+    }
+
+    #[test]
+    fn a_claim_beyond_what_a_log_can_have_signed_is_refused() {
+        let published = Bound::Published(100);
+        let most = 100 + MOST_UNPUBLISHED;
+        let mut claims = Claims::default();
+        claims.add(claim(5, most), 6, published).unwrap();
+        let why = refused(Claims::default().add(claim(5, most + 1), 6, published));
+        assert!(why.contains("no log of 100 published entries"), "{why}");
+        // What was believed before the log ended is looked at again.
+        claims.within(published).unwrap();
+        claims.within(Bound::Ended(most + 1)).unwrap();
+        assert!(refused(claims.within(Bound::Ended(most))).contains("the log ended"));
+        Claims::default()
+            .add(claim(5, 11), 6, Bound::Ended(12))
+            .unwrap();
+        refused(Claims::default().add(claim(5, 12), 6, Bound::Ended(12)));
+    }
+
+    #[test]
+    fn a_log_is_held_to_the_clock_that_is_ahead() {
+        // The log's clock is two hours ahead of the auditor's: its entries are not dated after the claim by that.
+        let mut claims = Claims::default();
+        claims.add(claim(5, 50), 6, ANY).unwrap();
+        claims.remain(1000, 8_200_001);
+        let latest = (8_201 + CLOCKS_APART_S) * 1000;
+        claims.passed(20, latest).unwrap();
+        assert!(refused(claims.passed(21, latest + 1)).contains("entry 21"));
+        // The auditor's is ahead.
+        let mut claims = Claims::default();
+        claims.add(claim(5, 50), 6, ANY).unwrap();
+        claims.remain(9000, 1_000_000);
+        claims.passed(20, (9000 + CLOCKS_APART_S) * 1000).unwrap();
+    }
+
+    #[test]
+    fn the_oldest_claim_counts_until_its_entry_comes() {
+        let mut first = Claims::default();
+        first.add(claim(5, 50), 6, ANY).unwrap();
+        first.remain(1000, 0);
+        first.add(claim(4, 60), 6, ANY).unwrap();
+        first.add(claim(3, 70), 6, ANY).unwrap();
+        // Those of this very run have no time yet.
+        assert_eq!(first.remembered(), [5]);
+        first.remain(5000, 0);
+        assert_eq!(first.remembered(), [3, 4, 5]);
+        let mut claims = Claims::default();
+        claims.keep(&first);
+        assert_eq!(claims, first);
+        let late = (1000 + CLOCKS_APART_S) * 1000 + 1;
+        refused(claims.passed(20, late));
+        // An erasure by another entry is refused and changes nothing.
+        refused(claims.erased(5, 49));
+        claims.erased(5, 50).unwrap();
+        claims.passed(50, late).unwrap();
+        claims.erased(4, 60).unwrap();
+        claims.erased(3, 70).unwrap();
+        assert_eq!(claims, Claims::default());
     }
 }

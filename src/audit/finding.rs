@@ -5,6 +5,7 @@ use std::fmt;
 use goodstanding_verify::{did::Did, tile::TilePath};
 use serde_json::{Map, Value, json};
 
+use super::pending::Pending;
 use crate::code::{Code, Fault};
 
 /// Where a log and the rules disagree.
@@ -69,6 +70,8 @@ pub struct Disagreement {
     cause: Option<&'static str>,
     /// Signed checkpoints that prove it.
     notes: Vec<String>,
+    /// Why what was seen could not be remembered.
+    unsaved: Option<Fault>,
 }
 
 impl Disagreement {
@@ -80,6 +83,7 @@ impl Disagreement {
             detail: detail.into(),
             cause: None,
             notes: Vec::new(),
+            unsaved: None,
         })
     }
 
@@ -98,6 +102,7 @@ impl Disagreement {
             detail: cause.detail().to_owned(),
             cause: None,
             notes: Vec::new(),
+            unsaved: None,
         })
     }
 
@@ -140,6 +145,18 @@ impl Disagreement {
         &self.notes
     }
 
+    /// With the reason why the state file does not have it. That must not hide the disagreement itself.
+    #[must_use]
+    pub fn unsaved_for(mut self: Box<Self>, fault: Fault) -> Box<Self> {
+        self.unsaved = Some(fault);
+        self
+    }
+
+    /// Why what was seen could not be remembered.
+    pub fn unsaved(&self) -> Option<&Fault> {
+        self.unsaved.as_ref()
+    }
+
     /// As JSON.
     pub fn to_json(&self) -> Value {
         let mut value =
@@ -162,6 +179,9 @@ pub enum Failure {
     /// The log is wrong.
     #[error(transparent)]
     Disagrees(#[from] Box<Disagreement>),
+    /// Nothing is wrong, and about some of it nothing was shown yet.
+    #[error("{}: {}", .0.code(), .0)]
+    Pending(Box<Pending>),
     /// The audit could not go on; it says nothing about the log.
     #[error(transparent)]
     Fault(#[from] Fault),

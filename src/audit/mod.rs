@@ -19,6 +19,7 @@ mod epochs;
 mod finding;
 mod head;
 mod index;
+mod pending;
 mod replay;
 mod run;
 mod seeds;
@@ -29,6 +30,7 @@ mod trust;
 mod window;
 
 pub use finding::{Disagreement, Failure, Place};
+pub use pending::{Pending, PendingEpoch, PendingReport};
 pub use run::{Options, Summary, Witnessed, audit, evidence_path};
 pub use seeds::{Moved, OtherView};
 pub use source::{DirSource, HttpSource, Source};

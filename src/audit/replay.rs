@@ -47,8 +47,7 @@ pub(super) struct Replay {
     policies: Vec<InForce>,
     ring: KeyRing,
     key_events: Vec<(u64, KeyEntry)>,
-    epochs: u64,
-    newest_epoch: Option<Logged>,
+    epochs: Vec<Logged>,
     /// Indices of the erasure entries.
     erasures: Vec<u64>,
     /// Reports whose bytes are gone, by id.
@@ -124,11 +123,11 @@ impl Replay {
             let place = Place::Epoch(epoch.number, index);
             Err(Failure::at(Code::AuditEpoch, place, detail))
         };
-        let next = self.epochs + 1;
+        let next = self.epoch_count() + 1;
         if epoch.number != next {
             return wrong(format!("number {}, not {next}", epoch.number));
         }
-        let previous = self.newest_epoch.as_ref().map_or(0, |e| e.entry.as_of);
+        let previous = self.newest_epoch().map_or(0, |e| e.entry.as_of);
         if epoch.as_of < previous {
             return wrong(format!(
                 "as_of {} is before the previous epoch's {previous}",
@@ -148,7 +147,7 @@ impl Replay {
                 epoch.log_size
             ));
         }
-        let covered = self.newest_epoch.as_ref().map_or(0, |e| e.entry.log_size);
+        let covered = self.newest_epoch().map_or(0, |e| e.entry.log_size);
         if epoch.log_size < covered {
             return wrong(format!(
                 "log_size {} is below the previous epoch's {covered}",
@@ -179,8 +178,7 @@ impl Replay {
                 goodstanding_score::CODE
             ));
         }
-        self.epochs = next;
-        self.newest_epoch = Some(Logged {
+        self.epochs.push(Logged {
             index,
             entry: epoch.clone(),
         });
@@ -294,7 +292,16 @@ impl Replay {
 
     /// The newest epoch.
     pub(super) fn newest_epoch(&self) -> Option<&Logged> {
-        self.newest_epoch.as_ref()
+        self.epochs.last()
+    }
+
+    /// Every epoch so far.
+    pub(super) fn epochs(&self) -> &[Logged] {
+        &self.epochs
+    }
+
+    fn epoch_count(&self) -> u64 {
+        u64::try_from(self.epochs.len()).unwrap_or(u64::MAX)
     }
 
     /// The key ring that the entries below `size` make.
@@ -318,7 +325,7 @@ impl Replay {
         (
             count(self.policies.len()),
             count(self.key_events.len()),
-            self.epochs,
+            self.epoch_count(),
             count(self.erasures.len()),
         )
     }

@@ -17,10 +17,11 @@ use tokio::sync::mpsc;
 
 use super::{
     auditor::Auditor,
-    claims::Open,
+    claims::{Bound, Open},
     finding::{Failure, Place},
     head::{self, Head, Seeking},
     index::{Index, WINDOW},
+    pending::Pending,
     seeds::{self, OtherView},
     source::Source,
     state::{Seen, State, index_path},
@@ -180,7 +181,8 @@ struct Key {
 /// Audits a log. `progress` is told (entries done, entries to do).
 ///
 /// # Errors
-/// [`Failure::Disagrees`] with the first disagreement, or a fault of operation.
+/// [`Failure::Disagrees`] with the first disagreement, [`Failure::Pending`] when there is none and something is still to
+/// come, or a fault of operation.
 pub async fn audit(
     source: &dyn Source,
     options: &Options,
@@ -209,7 +211,7 @@ pub async fn audit(
         options,
     };
     let mut head = seeking.head(&mut state).await?;
-    let ended = trust::ended(source, bundle.as_ref(), options, &head).await?;
+    let mut ended = trust::ended(source, bundle.as_ref(), options, &head).await?;
     let (index, restarted) = index(options, &mut state).await?;
     let resumed_at = state.frontier.size();
     let mut opened = index;
@@ -220,9 +222,13 @@ pub async fn audit(
     let mut pending = None;
     let done = async {
         let mut patience = options.patience_s;
+        let mut asked = false;
         loop {
             auditor.promises = promises(&state, &head)?;
             auditor.note.clone_from(&head.note);
+            auditor.bound = bound(ended.as_ref(), &head);
+            // What was believed when there was no end yet.
+            auditor.claims.within(auditor.bound)?;
             let tree = &mut head.tree;
             walk(&mut auditor, tree, &mut state, options, progress).await?;
             if auditor.frontier.root() != head.root {
@@ -234,6 +240,20 @@ pub async fn audit(
                 ));
             }
             let size = head.tree.size();
+            if bundle.is_none() {
+                // Who may sign that it has ended is known only now.
+                let log = &key.log;
+                let said = trust::ended_by_ring(source, &auditor.replay, log, options, &head);
+                if let Some(notice) = said.await? {
+                    ended = Some(notice);
+                }
+                auditor.bound = bound(ended.as_ref(), &head);
+                auditor.claims.within(auditor.bound)?;
+            }
+            if !asked {
+                auditor.ask_again().await?;
+                asked = true;
+            }
             let open = auditor.claims.open(auditor.replay.unexplained(), size);
             if open == Open::default() {
                 break;
@@ -245,6 +265,13 @@ pub async fn audit(
                 head = seeking.head(&mut state).await?;
             }
             if head.tree.size() > size {
+                if let Some(notice) = &ended {
+                    trust::ends(notice, &head)?;
+                } else if bundle.is_some() {
+                    // It may have been signed by a key that the first bundle did not have.
+                    let served = trust::bundle(source, &key.log, options).await?;
+                    ended = trust::ended(source, served.as_ref(), options, &head).await?;
+                }
                 continue;
             }
             if let Some(withheld) = open.withheld {
@@ -255,11 +282,15 @@ pub async fn audit(
                 let place = Place::Entry(withheld.index);
                 return Err(Failure::at(Code::AuditBodyMissing, place, detail));
             }
-            pending = Some(open);
+            let epochs = auditor.left_for(&open);
+            pending = Some(Pending::new(&open, epochs, size, options.state.is_some()));
             break;
         }
         if let Some(bundle) = &bundle {
             trust::bundle_keys(bundle, &auditor.replay)?;
+        }
+        if let Some(held) = &options.trust {
+            trust::signer_of_held(held, &auditor.replay, head.tree.size())?;
         }
         match &options.seeds {
             Some(seeds) if pending.is_none() => {
@@ -282,22 +313,27 @@ pub async fn audit(
     }
     .await;
     // What the log said counts also where the audit did not come to its end.
-    auditor.claims.remain(now_s(options, started));
+    let at_ms = auditor.replay.at_ms();
+    auditor.claims.remain(now_s(options, started), at_ms);
     let other_view = match done {
         Ok(view) => view,
         Err(failure) => {
             state.claims.keep(&auditor.claims);
             auditor.index.close().await;
-            if let Some(path) = &options.state {
-                state.save(path)?;
-            }
-            return Err(failure);
+            let saved = match &options.state {
+                Some(path) => state.save(path),
+                None => Ok(()),
+            };
+            return Err(match (saved, failure) {
+                (Err(fault), Failure::Disagrees(found)) => found.unsaved_for(fault).into(),
+                (_, failure) => failure,
+            });
         }
     };
     save(&mut auditor, &mut state, options).await?;
-    if let Some(open) = pending {
+    if let Some(pending) = pending {
         auditor.index.close().await;
-        return Err(Fault::new(Code::AuditErasurePending, open.told(head.tree.size())).into());
+        return Err(Failure::Pending(Box::new(pending)));
     }
     let (policies, key_events, epochs, _) = auditor.replay.counts();
     let counts = auditor.counts;
@@ -331,6 +367,14 @@ pub async fn audit(
     };
     auditor.index.close().await;
     Ok(summary)
+}
+
+/// Where the log ends: by its own notice, or else not far beyond what it has published.
+fn bound(ended: Option<&Notice>, head: &Head<'_>) -> Bound {
+    match ended {
+        Some(notice) => Bound::Ended(notice.size),
+        None => Bound::Published(head.tree.size()),
+    }
 }
 
 /// The log's key: given, of the held bundle, remembered, or as the log itself names it. What is given twice is the same.

@@ -167,16 +167,40 @@ pub(super) fn bundle_keys(bundle: &TrustBundle, replay: &Replay) -> Result<(), F
     }
 }
 
+/// The held bundle was signed by a key that the log has announced and not revoked. A bundle alone cannot show that: who has
+/// stolen a key leaves its revocation out of the bundles that he signs.
+///
+/// # Errors
+/// `bundle.key_unknown`: no lie of the log, but nothing that the bundle says is worth anything.
+pub(super) fn signer_of_held(held: &TrustBundle, replay: &Replay, size: u64) -> Result<(), Fault> {
+    let ring = replay.ring_at(size);
+    let why = match ring.key(KeyUse::Bundle, held.signer()) {
+        Some(key) if key.revoked.is_none() => return Ok(()),
+        Some(_) => "has revoked the key",
+        None => "never announced the key",
+    };
+    let detail = format!(
+        "the log {why} {} that signed the held trust bundle: take another one, held to a thumbprint that you know (--pin)",
+        held.signer()
+    );
+    Err(goodstanding_verify::Error::new(VerifyCode::BundleKeyUnknown, detail).into())
+}
+
 /// The notice that the log has ended, if the source has one: by a bundle key of the service, and about this tree.
 ///
 /// # Errors
 /// `audit.trust_bundle_wrong` at the notice; `audit.log_forked` when the log goes on beyond its end, or beside it.
+///
+/// A source without a bundle is asked by [`ended_by_ring`] instead.
 pub(super) async fn ended(
     source: &dyn Source,
     served: Option<&TrustBundle>,
     options: &Options,
     head: &Head<'_>,
 ) -> Result<Option<Notice>, Failure> {
+    if served.is_none() {
+        return Ok(None);
+    }
     let Some(jws) = source.successor().await? else {
         return Ok(None);
     };
@@ -193,6 +217,42 @@ pub(super) async fn ended(
     }
     let notice = verdict
         .map_err(|error| Failure::caused(Code::AuditTrustBundle, Place::Successor, error))?;
+    ends(&notice, head)?;
+    Ok(Some(notice))
+}
+
+/// The same where there is no served bundle: by a bundle key that the entries themselves announce, of the issuer of the held
+/// bundle, or else of the one that the source names.
+///
+/// # Errors
+/// Those of [`ended`].
+pub(super) async fn ended_by_ring(
+    source: &dyn Source,
+    replay: &Replay,
+    log: &VerifierKey,
+    options: &Options,
+    head: &Head<'_>,
+) -> Result<Option<Notice>, Failure> {
+    let Some(jws) = source.successor().await? else {
+        return Ok(None);
+    };
+    let iss = match &options.trust {
+        Some(held) => Some(held.iss().to_owned()),
+        None => source.issuer().await?,
+    };
+    let ring = replay.ring_at(head.tree.size());
+    let iss = iss.unwrap_or_default();
+    let notice = Notice::verify_by_ring(&jws, &ring, &iss, &log.to_string())
+        .map_err(|error| Failure::caused(Code::AuditTrustBundle, Place::Successor, error))?;
+    ends(&notice, head)?;
+    Ok(Some(notice))
+}
+
+/// A tree that is not beyond the log's end, nor beside it.
+///
+/// # Errors
+/// `audit.log_forked`.
+pub(super) fn ends(notice: &Notice, head: &Head<'_>) -> Result<(), Failure> {
     let size = head.tree.size();
     let forked = |detail: String| {
         let found = Disagreement::new(Code::AuditForked, Place::Checkpoint(size), detail);
@@ -211,5 +271,5 @@ pub(super) async fn ended(
             notice.root.to_std()
         )));
     }
-    Ok(Some(notice))
+    Ok(())
 }

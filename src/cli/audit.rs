@@ -10,12 +10,12 @@ use serde_json::json;
 
 use super::{
     Ctx, input,
-    output::{self, Disproved, Usage, count, percent, say, utc},
+    output::{self, Disproved, Unsuccessful, Usage, count, percent, say, utc},
 };
 use crate::{
     audit::{
-        DirSource, Disagreement, Failure, HttpSource, Options, OtherView, Source, Summary, audit,
-        evidence_path,
+        DirSource, Disagreement, Failure, HttpSource, Options, OtherView, Pending, Source, Summary,
+        audit, evidence_path,
     },
     clock::Clock,
     code::{Code, Fault, registry},
@@ -56,7 +56,8 @@ pub(super) struct Args {
     #[arg(long, requires = "state")]
     full: bool,
     /// For a log that shows its reports to auditors alone: the file with the bearer token, or - for standard input. The token
-    /// itself can be in the environment, as `GOODSTANDING_TOKEN`
+    /// itself can be in the environment, as `GOODSTANDING_AUDIT_TOKEN`. It is sent only where reports and scores are asked for,
+    /// and only over https or to this machine
     #[arg(long, value_name = "FILE")]
     token: Option<String>,
     /// Leave out recomputing epochs, and with it the only part whose memory grows with the log
@@ -92,7 +93,9 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     };
     if args.target.contains("://") {
         let source = match bearer(args.token.as_deref())? {
-            Some(token) => HttpSource::new(&args.target)?.with_bearer(&token),
+            Some(token) => HttpSource::new(&args.target)?
+                .with_bearer(&token)
+                .map_err(|fault| Usage(fault.detail().to_owned()))?,
             None => HttpSource::new(&args.target)?,
         };
         options.seeds = seeds(&source, args.seeds.as_deref()).await?;
@@ -112,10 +115,11 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     finish(ctx, &args, done?)
 }
 
-/// The auditor's bearer token, which is never part of the command line: everybody on the machine can read that.
+/// The auditor's bearer token, which is never part of the command line: everybody on the machine can read that. Its variable
+/// is not the one of the commands that operate a service: who is audited must not get what opens another.
 fn bearer(file: Option<&str>) -> anyhow::Result<Option<String>> {
     let Some(file) = file else {
-        let set = std::env::var("GOODSTANDING_TOKEN").ok();
+        let set = std::env::var("GOODSTANDING_AUDIT_TOKEN").ok();
         return Ok(set.filter(|token| !token.is_empty()));
     };
     let file = file.strip_prefix('@').unwrap_or(file);
@@ -178,7 +182,13 @@ fn error(failure: Failure) -> anyhow::Error {
     match failure {
         Failure::Fault(fault) => fault.into(),
         Failure::Disagrees(found) => anyhow::Error::new(*found),
+        Failure::Pending(pending) => told(&pending),
     }
+}
+
+/// What is open, as an error of operation.
+fn told(pending: &Pending) -> anyhow::Error {
+    Fault::new(Code::AuditErasurePending, pending.to_string()).into()
 }
 
 fn finish(ctx: &Ctx, args: &Args, done: Result<Summary, Failure>) -> anyhow::Result<()> {
@@ -186,17 +196,43 @@ fn finish(ctx: &Ctx, args: &Args, done: Result<Summary, Failure>) -> anyhow::Res
         Ok(summary) if ctx.json => output::json(&json!({"agrees": true, "audit": summary})),
         Ok(summary) => show(&summary),
         Err(Failure::Fault(fault)) => Err(fault.into()),
+        Err(Failure::Pending(pending)) => {
+            if !ctx.json {
+                return Err(told(&pending));
+            }
+            output::json(&json!({
+                "agrees": null,
+                "target": args.target,
+                "error": {"code": pending.code(), "detail": pending.to_string()},
+                "pending": pending,
+            }))?;
+            eprintln!("error[{}]: {pending}", pending.code());
+            Err(Unsuccessful.into())
+        }
         Err(Failure::Disagrees(found)) => {
-            let kept = keep(args, &found)?;
+            // First of all: nothing that fails behind it may hide it.
+            refute(&found);
+            match keep(args, &found) {
+                Ok(Some(path)) => eprintln!("kept in {}", path.display()),
+                Ok(None) => {}
+                Err(error) => eprintln!("warning: the evidence was not kept: {error:#}"),
+            }
+            if let Some(fault) = found.unsaved() {
+                eprintln!("warning: the state was not saved: {}", fault.detail());
+            }
             if ctx.json {
-                output::json(&json!({
+                let unsaved = found.unsaved().map(Fault::detail);
+                let shown = output::json(&json!({
                     "agrees": false,
                     "target": args.target,
                     "error": {"code": found.code(), "detail": found.to_string()},
                     "disagreement": found.to_json(),
-                }))?;
+                    "unsaved": unsaved,
+                }));
+                if let Err(error) = shown {
+                    eprintln!("warning: {error:#}");
+                }
             }
-            refute(&found, kept.as_deref());
             Err(Disproved.into())
         }
     }
@@ -219,16 +255,13 @@ fn keep(args: &Args, found: &Disagreement) -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(path))
 }
 
-fn refute(found: &Disagreement, kept: Option<&std::path::Path>) {
+fn refute(found: &Disagreement) {
     eprintln!("disagrees [{}]: {found}", found.code());
     if let Some(row) = registry().iter().find(|row| row.code == found.code()) {
         eprintln!("  {}", row.meaning);
     }
     for note in found.notes() {
         eprintln!("\n{note}");
-    }
-    if let Some(path) = kept {
-        eprintln!("kept in {}", path.display());
     }
 }
 

@@ -38,7 +38,9 @@ pub(super) struct Update {
     /// Where the service is
     #[arg(long)]
     url: String,
-    /// The log's verifier key, `<origin>+<id>+<key>`, from a place that you trust. The bundle has to be of this log
+    /// The log's verifier key, `<origin>+<id>+<key>`, from a place that you trust. The bundle has to be of this log. That
+    /// shows that the log announced every key of a first bundle, not that it has revoked none since: who stole the bundle key
+    /// leaves the revocation out. Against that, --pin a thumbprint that is good today, or `audit --trust` what you got
     #[arg(long, value_name = "VKEY", value_parser = vkey)]
     log_key: Option<VerifierKey>,
     /// Thumbprint that the signing key of the first bundle must have. Later ones are vouched for by the one held
@@ -123,13 +125,14 @@ fn is_of(bundle: &TrustBundle, wanted: Option<&VerifierKey>) -> Result<(), Rejec
     }
 }
 
-/// The first bundle. Nothing held vouches for it, so a key that is known from elsewhere has to: the log's, which has proven every
-/// key of the bundle in its entries, or the one that signed the bundle.
+/// The first bundle. Nothing held vouches for it, so a key that is known from elsewhere has to: the log's, whose entries have
+/// announced every key of the bundle, or the one that signed the bundle. The log's key does not show that a key was not
+/// revoked: a bundle brings the key events itself and can leave some out, so a stolen bundle key is good for it for ever.
 async fn first(ctx: &Ctx, args: &Update, client: &Client) -> anyhow::Result<()> {
     if args.log_key.is_none() && args.pin.is_none() {
         let why = format!(
-            "{} is not there, and a first trust bundle is believed for nothing but a key that you know: say --log-key or --pin. The \
-             operator's `keys list` shows the log's key, `trust-bundle --json` the thumbprint; get one from a second place",
+            "{} is not there, and a first trust bundle is believed for nothing but a key that you know: say --log-key or --pin (which \
+             alone protects against a stolen bundle key that was revoked since). The operator's `keys list` shows the log's key, `trust-bundle --json` the thumbprint; get one from a second place",
             args.trust.display()
         );
         return Err(Usage(why).into());
@@ -142,9 +145,10 @@ async fn first(ctx: &Ctx, args: &Update, client: &Client) -> anyhow::Result<()> 
     input::write(&args.trust, jws.trim())?;
     let (version, exp) = (bundle.version(), bundle.payload().exp);
     if ctx.json {
-        return output::json(
-            &json!({"held": null, "version": version, "signer": bundle.signer(), "exp": exp, "log_ended": ended}),
-        );
+        return output::json(&json!({
+            "held": null, "version": version, "signer": bundle.signer(), "exp": exp, "log_ended": ended,
+            "revocation_checked": args.pin.is_some(),
+        }));
     }
     if let Some(notice) = &ended {
         eprintln!("Attention: {}.", super::keys::ended_line(notice));
@@ -161,6 +165,14 @@ async fn first(ctx: &Ctx, args: &Update, client: &Client) -> anyhow::Result<()> 
     );
     say!("log     {}", bundle.log());
     say!("signer  {}", bundle.signer());
+    if args.pin.is_none() {
+        say!(
+            "NOT CHECKED: that the log has not revoked the signer. Compare its thumbprint with what the operator publishes \
+             today and say --pin, or run `audit {} --trust {}`",
+            args.url,
+            args.trust.display()
+        );
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use axum::response::IntoResponse as _;
 use goodstanding::{
-    audit::{HttpSource, Options, Place, audit},
+    audit::{Failure, HttpSource, Options, Place, audit},
     config::Config,
     keys::{KeyFile, SecretKey},
     log::sign::LogSigner,
@@ -16,7 +16,8 @@ use goodstanding_verify::{
 use serde_json::json;
 
 use crate::{
-    forge::{Copy, found, market, trade},
+    erased::erase,
+    forge::{Copy, fault, found, market, trade},
     lying::through,
     support::{Service, T0, agent, report, witness::Witness},
 };
@@ -271,6 +272,108 @@ async fn the_end_of_a_log_is_shown_and_nobody_else_can_declare_it() {
             (summary.size, Some(successor.clone()))
         );
     }
+    // No entry of a log that has ended is still to come.
+    let size = service.log_size();
+    let wrong = found(
+        through(&service, &options, move |path, body| {
+            path.starts_with("/v1/log/bodies").then(|| {
+                let text = String::from_utf8(body.to_vec()).unwrap();
+                let line = |line: &str| match line.contains("\"index\":45,") {
+                    true => {
+                        json!({"index": 45, "kind": "report", "erased": true, "erased_by": size})
+                            .to_string()
+                    }
+                    false => line.to_owned(),
+                };
+                let lines: Vec<String> = text.lines().map(line).collect();
+                lines.join("\n").into_response()
+            })
+        })
+        .await,
+    );
+    assert_eq!(
+        (wrong.code(), wrong.place()),
+        ("audit.body_missing", &Place::Entry(45))
+    );
+    assert!(wrong.detail().contains("the log ended with"), "{wrong}");
     other.stop().await;
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_says_that_its_log_has_ended() {
+    let service = market().await;
+    let held = held(&bundle(&service).await);
+    end(&service.app, EndReason::Lost, None).await.unwrap();
+    let size = service.log_size();
+    let data = service.stop().await;
+    let copy = Copy::of(data.path());
+    for options in [&held, &Options::default()] {
+        let notice = copy.audit(options).await.unwrap().ended.unwrap();
+        assert_eq!((notice.size, notice.reason), (size, EndReason::Lost));
+    }
+    // A report that is erased by an entry that there will never be, for who comes now and for who was told before.
+    let memory = tempfile::tempdir().unwrap();
+    let remembering = Options {
+        state: Some(memory.path().join("state.json")),
+        ..Options::default()
+    };
+    erase(&copy, 50).await;
+    let gone = Copy::of(copy.path());
+    copy.sql(&["DELETE FROM meta WHERE key = 'log_end'"]).await;
+    let pending = copy.audit(&remembering).await;
+    assert!(matches!(pending, Err(Failure::Pending(_))), "{pending:?}");
+    for options in [&Options::default(), &remembering] {
+        let wrong = gone.found(options).await;
+        assert_eq!(
+            (wrong.code(), wrong.place()),
+            ("audit.body_missing", &Place::Entry(50))
+        );
+        assert!(wrong.detail().contains("the log ended with"), "{wrong}");
+    }
+    // It goes on all the same.
+    let copy = Copy::of(data.path());
+    let key = json!({
+        "v": 1, "kind": "key", "at": copy.now().await, "use": "casework", "action": "add",
+        "jwk": agent(70).jwk(), "from": T0,
+    });
+    copy.append(&key, None).await;
+    copy.resign().await;
+    let beyond = copy.found(&Options::default()).await;
+    assert_eq!(
+        (beyond.code(), beyond.place()),
+        ("audit.log_forked", &Place::Checkpoint(size + 1))
+    );
+    // Somebody else's notice.
+    let copy = Copy::of(data.path());
+    copy.sql(&["UPDATE meta SET value = 'https://other.example' WHERE key = 'issuer'"])
+        .await;
+    let foreign = copy.found(&Options::default()).await;
+    assert_eq!(
+        (foreign.code(), foreign.place()),
+        ("audit.trust_bundle_wrong", &Place::Successor)
+    );
+}
+
+#[tokio::test]
+async fn a_held_bundle_by_a_key_that_was_revoked_is_refused() {
+    let service = market().await;
+    let options = held(&bundle(&service).await);
+    let signer = options.trust.as_ref().unwrap().signer().to_owned();
+    let data = service.stop().await;
+    let copy = Copy::of(data.path());
+    copy.audit(&options).await.unwrap();
+    let (_, mut key) = copy
+        .find(|e| e["kind"] == "key" && e["use"] == "bundle")
+        .await;
+    key["action"] = json!("revoke");
+    key["at"] = json!(copy.now().await);
+    key["from"] = json!(T0 + 3600);
+    copy.append(&key, None).await;
+    copy.resign().await;
+    // The log is right, and who holds nothing has nothing to lose.
+    copy.audit(&Options::default()).await.unwrap();
+    let refused = fault(copy.audit(&options).await);
+    assert_eq!(refused.code(), "bundle.key_unknown");
+    assert!(refused.detail().contains(&signer), "{refused}");
 }

@@ -31,6 +31,7 @@ async fn a_damaged_file_is_told_from_one_that_is_busy_and_from_a_lie() {
                 // A page in the middle of a long value is altered content, which is not SQLite's to notice.
                 assert_ne!(found.code(), "audit.log_forked", "page {page}: {found}");
             }
+            Err(Failure::Pending(pending)) => panic!("page {page}: {pending}"),
             Err(Failure::Fault(fault)) => {
                 assert_eq!(fault.code(), "store.corrupt", "page {page}: {fault}");
                 met += 1;

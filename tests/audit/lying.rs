@@ -283,6 +283,72 @@ async fn a_service_that_fails_is_not_called_a_liar() {
     assert!(HttpSource::new("ftp://log.example").is_err());
 }
 
+/// Where a token was sent along, and where it was not.
+type Sent = Arc<std::sync::Mutex<Vec<(String, Option<String>)>>>;
+
+#[tokio::test]
+async fn a_token_is_sent_where_it_is_needed_and_nowhere_else() {
+    let service = market().await;
+    let (sent, upstream) = (Sent::default(), service.url.clone());
+    let record = {
+        let sent = sent.clone();
+        let client = goodstanding::net::builder().build().unwrap();
+        move |uri: Uri, headers: HeaderMap| {
+            let path = uri.path_and_query().unwrap().as_str().to_owned();
+            let token = headers.get(header::AUTHORIZATION);
+            let token = token.map(|value| value.to_str().unwrap().to_owned());
+            sent.lock().unwrap().push((path.clone(), token));
+            let asked = client.get(format!("{upstream}{path}")).send();
+            async move {
+                let answer = asked.await.unwrap();
+                let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
+                (status, answer.bytes().await.unwrap())
+            }
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = Router::new().fallback(record);
+    let served = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let source = HttpSource::new(&url)
+        .unwrap()
+        .with_bearer("secret")
+        .unwrap();
+    audit(&source, &Options::default(), &|_, _| ())
+        .await
+        .unwrap();
+    served.abort();
+    let sent = sent.lock().unwrap().clone();
+    let mut kinds = std::collections::BTreeSet::new();
+    for (path, token) in sent {
+        let kind = ["/v1/log/bodies?", "/statements", "/salt-key"]
+            .into_iter()
+            .find(|kind| path.contains(kind));
+        let expected = kind.map(|_| "Bearer secret".to_owned());
+        assert_eq!(token, expected, "{path}");
+        kinds.insert(kind);
+    }
+    assert_eq!(kinds.len(), 4, "{kinds:?}");
+    service.stop().await;
+
+    // Over https, or to this machine.
+    for (url, good) in [
+        ("https://log.example", true),
+        ("http://localhost:1", true),
+        ("http://127.0.0.2:1/", true),
+        ("http://[::1]:1", true),
+        ("http://log.example", false),
+        ("http://127.0.0.1.example", false),
+        ("http://192.0.2.1", false),
+    ] {
+        let done = HttpSource::new(url).unwrap().with_bearer("secret");
+        assert_eq!(done.is_ok(), good, "{url}");
+        if let Err(fault) = done {
+            assert_eq!(fault.code(), "request.parameter_invalid");
+        }
+    }
+}
+
 #[tokio::test]
 async fn lines_that_nobody_asked_for() {
     let service = market().await;

@@ -3,10 +3,10 @@
 
 use std::{path::Path, process::Command};
 
+use axum::response::IntoResponse as _;
 use goodstanding::{
-    audit::{HttpSource, Options, Place, audit},
+    audit::{Failure, HttpSource, Options, Pending, PendingEpoch, Place, Summary, audit},
     casework::erasure::erase as erase_for_good,
-    code::Fault,
     config::Config,
     fsck,
     keys::{KeyFile, SecretKey},
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     erased::{erase, erasure},
     forge::{Copy, fault, found, market, trade},
+    lying::through,
     support::{
         Service, T0,
         witness::{Mode, Witness},
@@ -45,8 +46,11 @@ fn edit_state(memory: &Path, edit: impl FnOnce(&mut Value)) {
     std::fs::write(memory.join("state.json"), value.to_string()).unwrap();
 }
 
-fn is_pending(fault: &Fault) {
-    assert_eq!(fault.code(), "audit.erasure_pending", "{fault}");
+fn is_pending(done: Result<Summary, Failure>) -> Pending {
+    match done {
+        Err(Failure::Pending(pending)) => *pending,
+        other => panic!("not pending: {other:?}"),
+    }
 }
 
 /// A service with one witness, without which nothing is published.
@@ -103,12 +107,15 @@ async fn an_honest_log_without_its_witnesses_is_not_accused() {
     let fresh = tempfile::tempdir().unwrap();
     let newcomer = remembering(fresh.path());
     for round in 0..2 {
-        let pending = fault(audit(&source, &newcomer, &|_, _| ()).await);
-        is_pending(&pending);
+        let pending = is_pending(audit(&source, &newcomer, &|_, _| ()).await);
+        let told = pending.to_string();
         assert!(
-            pending.detail().contains(&format!("up to {size},")),
-            "{pending}"
+            told.contains("1 report (entry 20) is not served")
+                && told.contains(&format!("up to {size},"))
+                && !told.contains("--state"),
+            "{told}"
         );
+        assert_eq!(pending.reports[0].report, id.to_string());
         let kept = state(fresh.path());
         assert_eq!(
             kept["size"],
@@ -122,7 +129,11 @@ async fn an_honest_log_without_its_witnesses_is_not_accused() {
     }
     // Beside the service: the same from its directory, and nothing that is wrong with it.
     let copy = Copy::of(service.data.path());
-    is_pending(&fault(copy.audit(&Options::default()).await));
+    let forgetful = is_pending(copy.audit(&Options::default()).await);
+    assert!(
+        forgetful.to_string().contains("say --state FILE"),
+        "{forgetful}"
+    );
     let looked = fsck::run(copy.path(), &fsck::Options::new(T0))
         .await
         .unwrap();
@@ -136,6 +147,13 @@ async fn an_honest_log_without_its_witnesses_is_not_accused() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["error"]["code"], "audit.erasure_pending");
+    assert_eq!(
+        answer["pending"],
+        json!({
+            "size": size, "remembered": false, "epochs": [],
+            "reports": [{"entry": 20, "report": id.to_string(), "by": size}],
+        })
+    );
 
     witness.set(Mode::Honest);
     service.app.log.publish().await.unwrap();
@@ -155,7 +173,17 @@ async fn waiting(data: &Path, memory: &Path) -> (Copy, String, u64) {
     let copy = Copy::of(data);
     let size = copy.entries().await.len() as u64;
     let id = erase(&copy, 50).await;
-    is_pending(&fault(copy.audit(&remembering(memory)).await));
+    // The second has nothing to read and has not forgotten what the first one left.
+    for _ in 0..2 {
+        let pending = is_pending(copy.audit(&remembering(memory)).await);
+        let left = |epoch| move |p: &PendingEpoch| p.epoch == epoch && p.entry > 50;
+        assert_eq!(pending.epochs.len(), 2, "{pending}");
+        assert!(pending.epochs.iter().any(left(1)) && pending.epochs.iter().any(left(2)));
+        assert!(
+            pending.to_string().contains("scores of epoch 1, 2,"),
+            "{pending}"
+        );
+    }
     (copy, id, size)
 }
 
@@ -211,20 +239,33 @@ async fn a_log_does_not_name_another_entry_later() {
     let (copy, id, size) = waiting(data.path(), memory.path()).await;
     copy.sql(&["UPDATE erased SET by = by + 5 WHERE idx = 50"])
         .await;
-    // Nothing new is published, and nothing is asked twice: it is still the first claim that counts.
-    is_pending(&fault(copy.audit(&remembering(memory.path())).await));
-    assert_eq!(state(memory.path())["erasures"][0]["by"], json!(size));
-    // Asked again, it is caught at once.
-    std::fs::remove_file(memory.path().join("state.json.index")).unwrap();
+    // Caught although nothing new is published, and by whoever begins anew; it is still the first claim that counts.
+    for _ in 0..2 {
+        let wrong = copy.found(&remembering(memory.path())).await;
+        assert_eq!(wrong.code(), "audit.body_missing");
+        assert!(
+            wrong
+                .detail()
+                .contains(&format!("erased by entry {}", size + 5))
+                && wrong.detail().contains(&format!("it was entry {size}")),
+            "{wrong}"
+        );
+        assert_eq!(state(memory.path())["erasures"][0]["by"], json!(size));
+        std::fs::remove_file(memory.path().join("state.json.index")).unwrap();
+    }
+    // Nor does it say nothing any more.
+    copy.sql(&["DELETE FROM erased WHERE idx = 50"]).await;
     let wrong = copy.found(&remembering(memory.path())).await;
-    assert_eq!(wrong.code(), "audit.body_missing");
-    assert!(
-        wrong
-            .detail()
-            .contains(&format!("erased by entry {}", size + 5))
-            && wrong.detail().contains(&format!("it was entry {size}")),
-        "{wrong}"
+    assert_eq!(
+        (wrong.code(), wrong.place()),
+        ("audit.body_missing", &Place::Entry(50))
     );
+    copy.sql(&[&format!(
+        "INSERT INTO erased (idx, id, by) VALUES (50, x'{}', {})",
+        "00".repeat(32),
+        size + 5
+    )])
+    .await;
     // An entry in front of the one that was named would be too early.
     let copy = Copy::of(copy.path());
     copy.append(&erasure(&id, copy.now().await), None).await;
@@ -248,7 +289,7 @@ async fn pending_does_not_last_for_ever() {
     copy.sql(&["UPDATE erased SET by = 1000000 WHERE idx = 50"])
         .await;
     let options = remembering(memory.path());
-    is_pending(&fault(copy.audit(&options).await));
+    is_pending(copy.audit(&options).await);
     // What is logged within the difference of two clocks proves nothing yet.
     let soon = (T0 + 3600 + 3600) * 1000;
     let jws = crate::forge::purchase(1, "soon", T0 + 3600 - 60);
@@ -262,7 +303,7 @@ async fn pending_does_not_last_for_ever() {
         now_s: T0 + 9000,
         ..options.clone()
     };
-    is_pending(&fault(copy.audit(&later).await));
+    is_pending(copy.audit(&later).await);
     assert_eq!(
         state(memory.path())["erasures"][0]["since"],
         json!(T0 + 3600)
@@ -285,7 +326,13 @@ async fn what_cannot_be_an_erasure_to_come_is_withholding() {
     let copy = Copy::of(data.path());
     let size = copy.entries().await.len() as u64;
     erase(&copy, 50).await;
-    for by in [0, 50, 51, size - 1] {
+    // None of the log so far, and none further ahead than anybody signs without publishing.
+    copy.sql(&[&format!(
+        "UPDATE erased SET by = {size} + 1000000 WHERE idx = 50"
+    )])
+    .await;
+    is_pending(copy.audit(&Options::default()).await);
+    for by in [0, 50, 51, size - 1, size + 1_000_001, i64::MAX as u64] {
         copy.sql(&[&format!("UPDATE erased SET by = {by} WHERE idx = 50")])
             .await;
         let wrong = copy.found(&Options::default()).await;
@@ -325,4 +372,27 @@ async fn what_was_said_is_kept_when_the_audit_breaks_off() {
     });
     let refused = fault(copy.audit(&remembering(memory.path())).await);
     assert_eq!(refused.code(), "audit.state_unusable");
+}
+
+#[tokio::test]
+async fn what_cannot_be_remembered_is_said_all_the_same() {
+    let service = market().await;
+    let memory = tempfile::tempdir().unwrap();
+    let new = memory.path().join("state.json.new");
+    // From the first body on there is no place for the state, as on a full disk.
+    let wrong = found(
+        through(&service, &remembering(memory.path()), move |path, body| {
+            path.starts_with("/v1/log/bodies").then(|| {
+                let _ = std::fs::create_dir(&new);
+                let text = String::from_utf8(body.to_vec()).unwrap();
+                text.replacen("\"jws\":\"e", "\"jws\":\"f", 1)
+                    .into_response()
+            })
+        })
+        .await,
+    );
+    assert_eq!(wrong.code(), "audit.body_altered");
+    let unsaved = wrong.unsaved().expect("the state was saved");
+    assert_eq!(unsaved.code(), "audit.state_unusable");
+    service.stop().await;
 }

@@ -136,10 +136,16 @@ fn a_log_for_auditors_is_audited_with_a_token_that_is_in_no_command_line() {
     run_with(["audit", url, "--token", "-"], &text).ok();
     let why = run(["audit", url, "--token", text.trim()]).usage();
     assert!(!why.contains(text.trim()), "{why}");
-    let set = command(["audit", url])
-        .env("GOODSTANDING_TOKEN", text.trim())
-        .output();
-    Ran::of(set.unwrap()).ok();
+    let set = |name: &str| {
+        let set = command(["audit", url]).env(name, text.trim()).output();
+        Ran::of(set.unwrap())
+    };
+    set("GOODSTANDING_AUDIT_TOKEN").ok();
+    // That one opens services that are operated from here: it is not for whoever is audited.
+    set("GOODSTANDING_TOKEN").fails(1, "auth.missing");
+    // Nor is any for everybody on the way.
+    let why = run(["audit", "http://log.example", "--token", file]).usage();
+    assert!(why.contains("https only"), "{why}");
 }
 
 #[test]
@@ -188,6 +194,18 @@ fn a_fork_is_kept_with_both_checkpoints() {
         assert!(said.contains(note.as_str().unwrap()), "{said}");
     }
     assert!(said.contains("state.json.evidence.json"), "{said}");
+    // Evidence that cannot be kept does not hide what it is evidence of.
+    std::fs::remove_file(dir.file("state.json.evidence.json")).unwrap();
+    std::fs::create_dir(dir.file("state.json.evidence.json")).unwrap();
+    let ran = run(["audit", &fork, "--state", &state, "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(shown["error"]["code"], "audit.log_forked");
+    let said = ran.fails(3, "audit.log_forked");
+    assert!(
+        said.contains("warning: the evidence was not kept: "),
+        "{said}"
+    );
+    std::fs::remove_dir(dir.file("state.json.evidence.json")).unwrap();
     // A longer fork is one too; a shorter one as well.
     run(["epoch", "--data", &fork]).ok();
     run(["audit", &fork, "--state", &state]).fails(3, "audit.log_forked");

@@ -42,6 +42,7 @@ fn a_first_bundle_is_held_to_a_key_that_is_known() {
         (&first["held"], &first["signer"]),
         (&Value::Null, &pin.into())
     );
+    assert_eq!(first["revocation_checked"], false);
     assert!(is_there());
     // The same command goes on working: the log's key is compared again, the pin was for the first.
     let again = update(&serving.url, &["--log-key", log_key]).ok();
@@ -59,4 +60,14 @@ fn a_first_bundle_is_held_to_a_key_that_is_known() {
         said.contains("as --pin wants it") && said.contains(log_key),
         "{said}"
     );
+    assert!(!said.contains("NOT CHECKED"), "{said}");
+    // A log's key does not tell a stolen bundle key from a good one; an audit with the bundle does.
+    std::fs::remove_file(&held).unwrap();
+    let said = update(&serving.url, &["--log-key", log_key]).ok();
+    let next = format!("audit {} --trust {held}", serving.url);
+    assert!(
+        said.contains("NOT CHECKED: that the log has not revoked") && said.contains(&next),
+        "{said}"
+    );
+    run(["audit", &serving.url, "--trust", &held]).ok();
 }

@@ -9,9 +9,11 @@ use rayon::prelude::*;
 use super::Auditor;
 use crate::{
     audit::{
+        claims::{Claim, Open, withheld},
         epochs,
         finding::{Failure, Place},
-        index::{Remembered, WINDOW},
+        index::{Erased, Remembered, WINDOW},
+        replay::Logged,
     },
     code::{Code, Fault},
     ingest::blocking,
@@ -55,9 +57,10 @@ impl Auditor<'_> {
                         return Err(Failure::at(Code::AuditBodyMissing, place, detail));
                     }
                     served => {
-                        if self.replay.erased(&seen.id).is_none() {
-                            let by = served.and_then(|(_, by)| by);
-                            self.gone(seen, by).await?;
+                        let by = served.and_then(|(_, by)| by);
+                        match self.replay.erased(&seen.id).copied() {
+                            None => self.gone(seen, by).await?,
+                            Some(gone) => self.said_again(&gone, by)?,
                         }
                     }
                 }
@@ -68,6 +71,73 @@ impl Auditor<'_> {
         older.append(&mut self.reports);
         self.reports = older;
         Ok(())
+    }
+
+    /// What the source says now of a report that was gone before has to be what it said then.
+    fn said_again(&mut self, gone: &Erased, by: Option<u64>) -> Result<(), Failure> {
+        let Some(by) = by else { return Ok(()) };
+        let claim = Claim {
+            index: gone.index,
+            id: gone.id,
+            by,
+            since_s: None,
+        };
+        match gone.entry {
+            None => self.claims.add(claim, self.frontier.size(), self.bound),
+            Some(entry) if entry == by => Ok(()),
+            Some(entry) => Err(withheld(&claim, &format!("but entry {entry} erased it"))),
+        }
+    }
+
+    /// Asks again about the reports that an earlier audit was told of and that no entry has erased since: those that are
+    /// gone over without it are not asked for otherwise.
+    ///
+    /// # Errors
+    /// `audit.body_missing` when the source names another entry now, or says nothing any more.
+    pub(in crate::audit) async fn ask_again(&mut self) -> Result<(), Failure> {
+        let told = self.claims.remembered();
+        let all = self.replay.unexplained().map(|gone| (gone.index, *gone));
+        let all: HashMap<u64, Erased> = all.collect();
+        for told in told.chunk_by(|a, b| a / WINDOW == b / WINDOW) {
+            let (Some(first), Some(last)) = (told.first(), told.last()) else {
+                continue;
+            };
+            let bodies = self.source.bodies(*first, last.saturating_add(1)).await?;
+            let bodies: HashMap<u64, (bool, Option<u64>)> = bodies
+                .into_iter()
+                .map(|b| (b.index, (b.jws.is_some(), b.erased_by)))
+                .collect();
+            for gone in told.iter().filter_map(|index| all.get(index)) {
+                match bodies.get(&gone.index) {
+                    Some((false, by)) => self.said_again(gone, *by)?,
+                    None if self.source.tells_erased() => {
+                        let detail = format!(
+                            "report {} is not served and not said to be erased, as it was before",
+                            gone.id
+                        );
+                        let place = Place::Entry(gone.index);
+                        return Err(Failure::at(Code::AuditBodyMissing, place, detail));
+                    }
+                    // Served again: nothing is withheld now.
+                    Some((true, _)) | None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The epochs that were not recomputed and cover a report that is open.
+    pub(in crate::audit) fn left_for(&self, open: &Open) -> impl Iterator<Item = &Logged> {
+        // Neither the index nor log time ever goes back: an epoch that covers any of them covers the first.
+        let first = open.pending.first().map(|(gone, _)| *gone);
+        self.replay.epochs().iter().filter(move |logged| {
+            let entry = &logged.entry;
+            let covers = |gone: Erased| {
+                let until_ms = entry.as_of.saturating_mul(1000);
+                gone.index < entry.log_size && gone.at_ms.is_none_or(|at_ms| at_ms <= until_ms)
+            };
+            first.is_some_and(covers) && self.left.contains(entry.number)
+        })
     }
 
     /// The reports of the newest epoch, its policy and number.

@@ -17,6 +17,7 @@ use crate::{
     code::{Code, Fault},
     keys::KeyFile,
     log::{
+        end,
         sign::{LOG_VKEY, LogSigner},
         witness::{WhenMissed, Witnesses},
     },
@@ -154,6 +155,17 @@ impl Source for DirSource {
     async fn checkpoints(&self, from: u64) -> Result<Vec<String>, Failure> {
         let rows = self.store().checkpoints(from, PAGE).await?;
         Ok(rows.into_iter().map(|row| row.note).collect())
+    }
+
+    async fn successor(&self) -> Result<Option<String>, Failure> {
+        match self.store().meta(end::META).await? {
+            None => Ok(None),
+            Some(text) => Ok(Some(end::Ended::parse(&text)?.notice)),
+        }
+    }
+
+    async fn issuer(&self) -> Result<Option<String>, Failure> {
+        Ok(self.store().meta("issuer").await?)
     }
 
     async fn introduction(&self) -> Result<Introduction, Failure> {

@@ -89,6 +89,14 @@ fn statement(line: &[u8]) -> Result<ServedStatement, String> {
     })
 }
 
+/// Whether a log may show what is there to auditors alone. Nothing else is asked for with a token.
+fn is_guarded(path: &str) -> bool {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let of_epoch = path.strip_prefix("/v1/epochs/");
+    path == "/v1/log/bodies"
+        || of_epoch.is_some_and(|p| p.ends_with("/statements") || p.ends_with("/salt-key"))
+}
+
 /// A few, and none that gives up TLS.
 fn redirects() -> reqwest::redirect::Policy {
     reqwest::redirect::Policy::custom(|attempt| {
@@ -124,14 +132,22 @@ impl HttpSource {
         })
     }
 
-    /// The same, with an auditor's bearer token in every request: for a log whose reports are for auditors alone. Where a
-    /// redirect leads to another host, the token does not go along.
-    #[must_use]
-    pub fn with_bearer(self, token: &str) -> Self {
-        Self {
+    /// The same, with an auditor's bearer token where reports and scores are asked for: for a log that shows them to
+    /// auditors alone. Where a redirect leads to another host, the token does not go along.
+    ///
+    /// # Errors
+    /// `request.parameter_invalid` for plain http to another machine, where everybody on the way would read it.
+    pub fn with_bearer(self, token: &str) -> Result<Self, Fault> {
+        let is_safe = reqwest::Url::parse(&self.base)
+            .is_ok_and(|url| url.scheme() == "https" || crate::net::is_here(&url));
+        if !is_safe {
+            let detail = format!("{}: a token is sent over https only", self.base);
+            return Err(Fault::new(Code::ParameterInvalid, detail));
+        }
+        Ok(Self {
             bearer: Some(Bearer(token.to_owned())),
             ..self
-        }
+        })
     }
 
     fn odd(&self, path: &str, why: &str) -> Fault {
@@ -157,7 +173,7 @@ impl HttpSource {
     ) -> Result<Option<Response>, (Fault, Option<Duration>)> {
         let moment = Some(Duration::from_millis(500));
         let mut request = self.http.get(format!("{}{path}", self.base));
-        if let Some(Bearer(token)) = &self.bearer {
+        if let Some(Bearer(token)) = self.bearer.as_ref().filter(|_| is_guarded(path)) {
             request = request.bearer_auth(token);
         }
         let response = request.timeout(deadline).send().await;

@@ -101,6 +101,11 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// Who issues, where it is not the trust bundle that says it.
+    async fn issuer(&self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
     /// The log's key as the source itself names it.
     async fn introduction(&self) -> Result<Introduction, Failure>;
 
