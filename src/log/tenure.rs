@@ -73,6 +73,17 @@ pub fn check_copy(copy: Option<&str>) -> Result<(), Fault> {
     }
 }
 
+/// A new random name.
+///
+/// # Errors
+/// When the operating system has no random bytes.
+pub fn new_name() -> Result<String, Fault> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;
+    Ok(b64::url_encode(bytes))
+}
+
 /// The mark of an open directory.
 #[derive(Clone, Debug)]
 pub struct Tenure(Arc<dyn GuardFile>, String);
@@ -131,14 +142,19 @@ impl Tenure {
     /// # Errors
     /// When file or database cannot be written.
     pub async fn begin(&self, old: Option<&str>, store: &dyn Store) -> Result<(), Fault> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)
-            .map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;
-        let name = b64::url_encode(bytes);
+        let name = new_name()?;
         // Between the two writes either name is the right one; nothing is signed before the second.
         self.write(OPEN, &format!("{}\n{name}", old.unwrap_or(NAMELESS)))?;
         store.replace_meta(TENURE, &name).await?;
         self.write(OPEN, &name)
+    }
+
+    /// Lets only the database of this name go on here, before it is there.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn expect(&self, name: &str) -> Result<(), Fault> {
+        self.write(OPEN, name)
     }
 
     /// Ends the tenure. Only after everything that was signed has been published.

@@ -429,7 +429,7 @@ async fn a_key_signs_only_when_its_event_is_published() {
         .unwrap();
     let wish = change::Change::Rotate {
         usage: KeyUse::Token,
-        from: Some(T0),
+        from: change::From::At(T0),
     };
     let planned = change::plan(&ring, &wish, T0, || Ok(fresh.did().into())).unwrap();
     let change::Plan::Events(events) = planned else {
