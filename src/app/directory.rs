@@ -47,11 +47,7 @@ pub(crate) fn holder(path: &Path) -> Option<u32> {
         device == (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()))
             || has_open(pid, (file.dev(), file.ino()))
     };
-    holder_in(
-        &fs::read_to_string("/proc/locks").ok()?,
-        file.ino(),
-        is_it,
-    )
+    holder_in(&fs::read_to_string("/proc/locks").ok()?, file.ino(), is_it)
 }
 
 /// The process that `/proc/locks` (proc_locks(5)) names for a file with this inode: inodes are numbered anew on each device,

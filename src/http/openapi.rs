@@ -111,7 +111,7 @@ const OPERATIONS: &[Operation] = &[
         ..get(
             "/v1/reports/{id}/erasure",
             "Erase a report's bytes for good: {\"reason\": \"personal_data | court_order | malware | author_request\"}",
-            &[(201, JSON, "Erased")],
+            &[(201, JSON, "ErasedNow")],
             &[400, 401, 403, 404, 409, 413, 415, 503],
         )
     },
@@ -531,6 +531,11 @@ fn schemas() -> Value {
         },
         "ReportPage": page_of("Report"),
         "ReportOrErased": {"oneOf": [{"$ref": "#/components/schemas/Report"}, {"$ref": "#/components/schemas/Erased"}]},
+        "ErasedNow": {
+            "allOf": [{"$ref": "#/components/schemas/Erased"}],
+            "required": ["published"],
+            "properties": {"published": {"type": "boolean", "description": "false: durable, and waits for a quorum of witnesses"}},
+        },
         "Erased": {
             "type": "object",
             "required": ["report_id", "leaf_index", "erased", "reason", "erasure_index", "erased_at"],
@@ -558,8 +563,9 @@ fn schemas() -> Value {
         "KeyPage": page_of("Key"),
         "KeyChange": {
             "type": "object",
-            "required": ["changed", "events", "keys"],
+            "required": ["changed", "events", "keys", "published"],
             "properties": {
+                "published": {"type": "boolean", "description": "false: durable, and waits for a quorum of witnesses"},
                 "changed": {"type": "boolean"}, "events": {"type": "array", "items": {"type": "object"}},
                 "keys": {"type": "array", "items": {"$ref": "#/components/schemas/Key"}},
             },

@@ -132,7 +132,10 @@ async fn asking(
     let proven = possession::check(&api.app, proof.trim())?;
     // A nonce is used up only by an agent of this log: throwaway keys cannot exhaust the table.
     if !is_known(api, &proven.agent).await? {
-        let detail = format!("no report and no statement is by {} or about it", proven.agent);
+        let detail = format!(
+            "no report and no statement is by {} or about it",
+            proven.agent
+        );
         return Err(Fault::new(Code::AgentUnknown, detail).into());
     }
     let now = api.app.clock.now_s();

@@ -169,9 +169,7 @@ pub async fn name_agents<'a>(
     app: &App,
     agents: impl Iterator<Item = (&'a str, Did)>,
 ) -> Result<usize, Fault> {
-    let wanted: Vec<_> = agents
-        .map(|(alias, did)| (alias.to_owned(), did))
-        .collect();
+    let wanted: Vec<_> = agents.map(|(alias, did)| (alias.to_owned(), did)).collect();
     let fresh = new_names(&app.store.aliases().await?, &wanted)?;
     let new = fresh.len();
     if new > 0 {
