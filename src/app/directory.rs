@@ -50,7 +50,7 @@ pub(crate) fn holder(path: &Path) -> Option<u32> {
     holder_in(&fs::read_to_string("/proc/locks").ok()?, file.ino(), is_it)
 }
 
-/// The process that `/proc/locks` (proc_locks(5)) names for a file with this inode: inodes are numbered anew on each device,
+/// The process that `/proc/locks` (`proc_locks(5)`) names for a file with this inode: inodes are numbered anew on each device,
 /// so `is_it` decides by process and device (major, minor).
 #[cfg(target_os = "linux")]
 fn holder_in(locks: &str, inode: u64, is_it: impl Fn(u32, (u32, u32)) -> bool) -> Option<u32> {
