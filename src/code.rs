@@ -127,7 +127,7 @@ codes! {
     EpochNoReports = "epoch.no_reports", "No reports to score", "The log has no report that this epoch would cover.";
     EpochRunning = "epoch.running", "An epoch is being computed", "One epoch is computed at a time. Try again after Retry-After seconds.";
     AgentUnknown = "agent.unknown", "No such agent", "The agent is in no epoch, or the alias is not known in this data directory.";
-    AliasTaken = "agent.alias_taken", "Alias of another key", "This data directory knows the alias under another key; use the same --key-seed.";
+    AliasTaken = "agent.alias_taken", "Alias of another key", "This data directory knows the alias under another key, or the key under another alias; neither is replaced. Use the same --key-seed.";
     TokenHolder = "token.holder_unproven", "Possession of the key is not proven",
         "The proof must be an openid4vci-proof+jwt by the agent's own key, for this issuer, over a fresh nonce.";
     NonceUnknown = "token.nonce_unknown", "Unknown or used nonce", "Fetch a new nonce from /oid4vci/nonce; each is good for one request within five minutes.";

@@ -259,7 +259,6 @@ impl Metrics {
 
     /// A round of witnesses ended.
     pub fn witness_round(&self, outcome: &Outcome) {
-        self.quorum_met.set(i64::from(outcome.met));
         for witness in outcome.late.iter().cloned() {
             let result = "late".to_owned();
             self.asked.get_or_create(&Asked { witness, result }).inc();
@@ -309,9 +308,11 @@ impl Metrics {
             self.witnessed_size.set(size(&shared.witnessed.borrow()));
             self.witnessed_lag
                 .set(log_size.saturating_sub(self.witnessed_size.get()).max(0));
-        } else {
-            self.quorum_met.set(1);
         }
+        // After a start there may be nothing to publish for days, so no round: then none was missed.
+        let met = shared.witnesses().and_then(|report| report.met);
+        let met = met.unwrap_or(true) || !shared.witness_policy.wants_quorum();
+        self.quorum_met.set(i64::from(met));
         self.ended.set(i64::from(shared.ended().is_some()));
         let published_ms = shared.published.borrow().as_ref().map(|p| p.published_ms);
         let age_ms = published_ms.map_or(0, |at| app.clock.now_ms().saturating_sub(at));

@@ -31,6 +31,9 @@ use crate::{
     store::sqlite::file::rewrite_meta,
 };
 
+/// What vouches where the directory's own guard and clean stop do.
+const GUARD: &str = "guard";
+
 /// What to restore, and what is known of the log from outside.
 #[derive(Clone, Debug)]
 pub struct Restore {
@@ -117,7 +120,7 @@ pub async fn restore(request: &Restore) -> Result<Restored, Fault> {
         Some(lock) => lock,
         None => app::lock(data)?,
     };
-    write(request, &manifest, &note).await?;
+    write(request, &manifest, &note, vouched_by).await?;
     drop(lock);
     verify_written(data, &log_key, &head).await?;
     Ok(Restored {
@@ -215,10 +218,10 @@ async fn check_newest(
     }
     match (guard, left) {
         // Closed after its newest head was published: the guard knows all that was signed.
-        (Some(_), Left::Closed) => Ok(("guard", against)),
+        (Some(_), Left::Closed) => Ok((GUARD, against)),
         (Some(_), _) => Err(Fault::new(
             Code::BackupUnproven,
-            "the service did not stop cleanly here, so receipts may have been given beyond head.guard",
+            "the service did not stop cleanly here, or a restore was interrupted, so receipts may have been given beyond head.guard",
         )),
         (None, _) => Err(Fault::new(
             Code::BackupUnproven,
@@ -281,7 +284,12 @@ async fn check_contents(request: &Restore, log_key: &VerifierKey) -> Result<(), 
     }
 }
 
-async fn write(request: &Restore, manifest: &Manifest, head: &str) -> Result<(), Fault> {
+async fn write(
+    request: &Restore,
+    manifest: &Manifest,
+    head: &str,
+    vouched_by: &str,
+) -> Result<(), Fault> {
     let Restore { backup, data, .. } = request;
     if manifest.has_keys() {
         files::make_dir(&data.join("keys"))?;
@@ -304,18 +312,26 @@ async fn write(request: &Restore, manifest: &Manifest, head: &str) -> Result<(),
         }
     }
     files::copy(&backup.join(DATABASE), &fresh)?;
-    rewrite_meta(&fresh, &[(tenure::COPY, None)]).await?;
+    let name = tenure::new_name()?;
+    let meta = [(tenure::COPY, None), (tenure::TENURE, Some(name.as_str()))];
+    rewrite_meta(&fresh, &meta).await?;
     files::sync(&fresh)?;
+    let mark = Tenure::of(data);
+    // Where guard and clean stop vouched they stay as they are. Anywhere else this guard vouches for nothing until the database is
+    // there: if this ends in between, the directory is one that was not closed, and only the database with this name goes on.
+    if vouched_by != GUARD {
+        mark.expect(&name)?;
+    }
     // The guard knows the restored head before there is a database that could be served without it.
     let guard = data.join("head.guard");
     DiskFile::new(&guard)
         .write(head)
         .map_err(|e| files::failed(&guard, &e))?;
-    Tenure::of(data).end()?;
     let database = data.join(DATABASE);
     fs::rename(&fresh, &database).map_err(|e| files::failed(&database, &e))?;
     files::sync_dir(data)?;
-    files::sync_parent(data)
+    files::sync_parent(data)?;
+    mark.end()
 }
 
 /// What was written is what was verified.

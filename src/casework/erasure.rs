@@ -33,6 +33,16 @@ pub struct Erased {
     pub erased_at: u64,
 }
 
+/// An erasure that was just done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Done {
+    /// The record.
+    #[serde(flatten)]
+    pub erased: Erased,
+    /// Whether a published checkpoint covers the erasure's entry; without a quorum of witnesses it is durable and waits.
+    pub published: bool,
+}
+
 impl Erased {
     /// The record of a stored erasure.
     ///
@@ -64,7 +74,7 @@ impl Erased {
 ///
 /// # Errors
 /// `report.unknown`, `report.erased` when it was erased before, `epoch.running` while an epoch is being computed, or the store's.
-pub async fn erase(app: &Arc<App>, id: ReportId, reason: ErasureReason) -> Result<Erased, Fault> {
+pub async fn erase(app: &Arc<App>, id: ReportId, reason: ErasureReason) -> Result<Done, Fault> {
     let app = app.clone();
     // In a task of its own: a client that goes away must not let an epoch begin while the report is being erased.
     #[expect(
@@ -77,7 +87,7 @@ pub async fn erase(app: &Arc<App>, id: ReportId, reason: ErasureReason) -> Resul
         .map_err(|e| Fault::new(Code::Internal, e.to_string()))?
 }
 
-async fn erase_alone(app: &App, id: ReportId, reason: ErasureReason) -> Result<Erased, Fault> {
+async fn erase_alone(app: &App, id: ReportId, reason: ErasureReason) -> Result<Done, Fault> {
     let _epochs_wait = app.epoch_running.try_lock().map_err(|_| {
         Fault::new(
             Code::EpochRunning,
@@ -96,7 +106,7 @@ async fn erase_alone(app: &App, id: ReportId, reason: ErasureReason) -> Result<E
     let index = app.log.log(event).await?;
     // What an explanation was made of holds the report in memory.
     *app.explained.lock().await = None;
-    app.log.publish_if_witnessed().await?;
+    let published = app.log.publish_if_witnessed().await?;
     tracing::info!(report.id = %id, %reason, log.index = index, "report erased");
     let stored = app.store.erased(&id).await?;
     let stored = stored.ok_or_else(|| {
@@ -105,5 +115,6 @@ async fn erase_alone(app: &App, id: ReportId, reason: ErasureReason) -> Result<E
             format!("the erasure of {id} was logged but is not recorded"),
         )
     })?;
-    Erased::of(&stored)
+    let erased = Erased::of(&stored)?;
+    Ok(Done { erased, published })
 }

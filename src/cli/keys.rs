@@ -17,7 +17,7 @@ use crate::{
     app::Open,
     clock::Clock,
     code::{Code, Fault},
-    keys::change::{ANNOUNCE_S, Change},
+    keys::change::{ANNOUNCE_S, Change, From},
     token::{keys, successor},
 };
 
@@ -144,21 +144,30 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     match args {
         Args::List(args) => list(ctx, &args).await,
         Args::Rotate(args) => {
-            let now = Clock::System.now_s();
-            let from = args.now.then_some(now).or(args.from);
+            // Whoever does it says when "now" is: the question below waits for an answer, and a service has its own clock.
+            let from = match (args.now, args.from) {
+                (true, _) => From::Now,
+                (false, Some(from)) => From::At(from),
+                (false, None) => From::Announced,
+            };
             let usage = args.usage.usage()?;
             if !args.yes
-                && from.is_some_and(|from| from < now.saturating_add(ANNOUNCE_S))
+                && is_early(from)
                 && let Some(question) = breaks(usage)
                 && !output::confirmed(&question)?
             {
                 return Err(Usage("the keys stay as they are".to_owned()).into());
             }
-            let body = json!({"use": usage, "action": "rotate", "from": from});
+            let begin = match from {
+                From::Now => json!("now"),
+                From::At(from) => json!(from),
+                From::Announced => Value::Null,
+            };
+            let body = json!({"use": usage, "action": "rotate", "from": begin});
             let change = Change::Rotate { usage, from };
             let changed = apply(ctx, &args.remote, body, change, None).await?;
             show(ctx, &changed)?;
-            if from.is_some() && usage == KeyUse::Bundle && !ctx.json {
+            if from != From::Announced && usage == KeyUse::Bundle && !ctx.json {
                 eprintln!(
                     "Bundles held from before do not list the new key yet unless it was announced: see docs/OPERATIONS.md."
                 );
@@ -195,6 +204,15 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
             Ok(())
         }
         Args::EndLog(args) => end_log(ctx, args).await,
+    }
+}
+
+/// Whether a key takes over before every trust bundle in use lists it.
+fn is_early(from: From) -> bool {
+    match from {
+        From::Announced => false,
+        From::Now => true,
+        From::At(from) => from < Clock::System.now_s().saturating_add(ANNOUNCE_S),
     }
 }
 

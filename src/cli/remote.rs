@@ -56,9 +56,17 @@ impl Service {
         Ok(Self { client })
     }
 
-    /// The JSON answer to a `POST` of a JSON document, or of nothing for null. Waits where the service asks to.
+    /// The JSON answer to a `POST` of a JSON document, or of nothing for null. Waits where the service asks to, and says so
+    /// when what was logged is not published yet.
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.client.post_document(path, body).await
+        let answer = self.client.post_document(path, body).await?;
+        if answer["published"] == false {
+            eprintln!(
+                "Logged and durable, but not published yet: witnesses are missing. The service asks them again by itself; until they \
+                 answer, receipts, tokens and the trust bundle stay at the last witnessed checkpoint. /readyz says who is missing."
+            );
+        }
+        Ok(answer)
     }
 
     /// Every name that the service has for an agent, by DID.

@@ -39,7 +39,11 @@ pub(super) async fn show(
     })))
 }
 
-/// `GET /v1/agents/{did}/explanation`: what made the score.
+/// What an explanation says of the counterparties themselves, and not of their part in this score.
+const OF_OTHERS: [&str; 3] = ["flow_q48", "credibility_q32", "credibility_bp"];
+
+/// `GET /v1/agents/{did}/explanation`: what made the score. An agent that may read only its own is not shown the flow and
+/// credibility of others.
 pub(super) async fn explanation(
     State(api): super::State,
     Extension(asking): Extension<Asking>,
@@ -47,7 +51,16 @@ pub(super) async fn explanation(
 ) -> Result<Json<Value>, Failed> {
     let agent = did(&agent)?;
     asking.about(&agent)?;
-    Ok(Json(epoch::explain(&api.app, &agent).await?))
+    let mut explanation = epoch::explain(&api.app, &agent).await?;
+    if let Asking::Agent(_) = asking {
+        let contributions = explanation["contributions"].as_array_mut();
+        for contribution in contributions.into_iter().flatten() {
+            if let Some(members) = contribution.as_object_mut() {
+                members.retain(|name, _| !OF_OTHERS.contains(&name.as_str()));
+            }
+        }
+    }
+    Ok(Json(explanation))
 }
 
 /// `GET /v1/agents/{did}/history?limit=&cursor=`: one item an epoch, newest first.

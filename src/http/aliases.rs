@@ -1,6 +1,6 @@
 //! `/v1/aliases`: the names that imports gave to agents. They are this directory's own, and no part of the log.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use axum::{
     Json,
@@ -9,14 +9,17 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use goodstanding_verify::did::Did;
-use serde::Deserialize;
+use goodstanding_verify::{b64, did::Did};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
 use serde_json::{Value, json};
 
 use super::{
     Page,
     problem::Failed,
-    query::{Parameters, authorization, cursor, invalid, json_body_of},
+    query::{Parameters, authorization, invalid, json_body_of},
 };
 use crate::{
     code::{Code, Fault},
@@ -30,7 +33,33 @@ const NAMES_BYTES: usize = 1 << 20;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Named {
+    #[serde(deserialize_with = "each_once")]
     aliases: BTreeMap<String, Did>,
+}
+
+/// An object in which no name comes twice: which of the two was meant nobody knows.
+fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Did>, D::Error> {
+    struct Names;
+    impl<'de> Visitor<'de> for Names {
+        type Value = BTreeMap<String, Did>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of names and DIDs")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut names = BTreeMap::new();
+            while let Some((name, agent)) = map.next_entry::<String, Did>()? {
+                if names.contains_key(&name) {
+                    let why = format!("{name:.40} is named twice");
+                    return Err(de::Error::custom(why));
+                }
+                names.insert(name, agent);
+            }
+            Ok(names)
+        }
+    }
+    from.deserialize_map(Names)
 }
 
 /// `GET /v1/aliases?alias=&limit=&cursor=` (operator): names and DIDs, ascending by name.
@@ -52,18 +81,26 @@ pub(super) async fn list(
         let agent = api.app.store.agent_of_alias(&alias).await?;
         return Ok(page(vec![shown(&alias, agent.ok_or_else(unknown)?)], None));
     }
-    let from = parameters.cursor()?.unwrap_or(0);
-    let limit = parameters.limit()?;
-    let mut all = api.app.store.aliases().await?;
-    all.sort();
-    let skipped = all.iter().skip(usize::try_from(from).unwrap_or(usize::MAX));
-    let items: Vec<Value> = skipped
-        .take(usize::try_from(limit).unwrap_or(usize::MAX))
-        .map(|(alias, agent)| shown(alias, *agent))
-        .collect();
-    let next = from.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
-    let more = next < u64::try_from(all.len()).unwrap_or(0);
-    Ok(page(items, more.then(|| cursor(next))))
+    let after = parameters.text("cursor").map(|c| name_of(&c)).transpose()?;
+    let limit = usize::try_from(parameters.limit()?).unwrap_or(usize::MAX);
+    let mut rest = api.app.store.aliases().await?;
+    // After a name and not a number of names: one that comes in between moves no other to another page.
+    rest.retain(|(alias, _)| after.as_ref().is_none_or(|after| alias > after));
+    rest.sort();
+    let more = rest.len() > limit;
+    rest.truncate(limit);
+    let next = rest.last().filter(|_| more);
+    let next = next.map(|(alias, _)| b64::url_encode(alias));
+    let items = rest.iter().map(|(alias, agent)| shown(alias, *agent));
+    Ok(page(items.collect(), next))
+}
+
+/// The name that a page ended with, from its cursor.
+fn name_of(cursor: &str) -> Result<String, Fault> {
+    b64::url_decode(cursor)
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .filter(|name| is_alias(name))
+        .ok_or_else(|| invalid("cursor is not one that this service gave out"))
 }
 
 /// What only operators may read is kept by nobody in between.
@@ -73,7 +110,7 @@ fn page(items: Vec<Value>, next_cursor: Option<String>) -> Response {
 }
 
 /// `POST /v1/aliases` (operator) `{"aliases": {"<name>": "<did>", …}}`: names agents, at most 1 MiB at a time. A name that has another
-/// key is refused, and then nothing is named.
+/// key, or a key that has another name, is refused, and then nothing is named.
 pub(super) async fn name(
     State(api): super::State,
     headers: HeaderMap,

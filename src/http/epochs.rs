@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use goodstanding_verify::{b64, entry::Entry};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -136,6 +137,15 @@ pub(super) async fn salt_key(
     ))
 }
 
+/// An epoch that was just logged.
+#[derive(Serialize)]
+struct Logged {
+    #[serde(flatten)]
+    summary: epoch::Summary,
+    /// Whether a published checkpoint covers it.
+    published: bool,
+}
+
 /// `POST /v1/epochs?as_of=` (operator): computes and logs one now.
 pub(super) async fn run(
     State(api): super::State,
@@ -156,5 +166,8 @@ pub(super) async fn run(
         );
     }
     let summary = epoch::run(&api.app, parameters.number("as_of")?).await?;
-    Ok((StatusCode::CREATED, Json(summary)).into_response())
+    // It is logged whatever comes of publishing it now: where that fails it is tried again in a second.
+    let published = matches!(api.app.log.publish_if_witnessed().await, Ok(true));
+    let logged = Logged { summary, published };
+    Ok((StatusCode::CREATED, Json(logged)).into_response())
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     code::{Code, Fault},
-    keys::change::Change,
+    keys::change::{Change, From},
     token::{
         access::{Role, require},
         keys,
@@ -44,9 +44,23 @@ struct Wanted {
     #[serde(default)]
     kid: Option<String>,
     #[serde(default)]
-    from: Option<u64>,
+    from: Option<When>,
     #[serde(default)]
     reason: Option<String>,
+}
+
+/// A time: Unix seconds, or `"now"`, which is this clock's.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged, expecting = "from takes Unix seconds or \"now\"")]
+enum When {
+    At(u64),
+    Word(Word),
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Now,
 }
 
 impl Wanted {
@@ -59,7 +73,7 @@ impl Wanted {
         }
         let usage = KeyUse::parse(&self.r#use)
             .ok_or_else(|| invalid("use takes token, status, bundle or casework"))?;
-        if self.from.is_some_and(|from| from > 1 << 53) {
+        if matches!(self.from, Some(When::At(from)) if from > 1 << 53) {
             return Err(invalid("from takes Unix seconds"));
         }
         let kid = || {
@@ -67,12 +81,22 @@ impl Wanted {
             kid.ok_or_else(|| invalid("kid names the key that this is about"))
         };
         match (self.action.as_str(), &self.kid, self.from) {
-            ("rotate", None, from) => Ok(Change::Rotate { usage, from }),
+            ("rotate", None, from) => Ok(Change::Rotate {
+                usage,
+                from: match from {
+                    None => From::Announced,
+                    Some(When::Word(Word::Now)) => From::Now,
+                    Some(When::At(from)) => From::At(from),
+                },
+            }),
             ("rotate", Some(_), _) => Err(invalid("rotate takes no kid: it makes a new key")),
             ("retire", _, from) => Ok(Change::Retire {
                 usage,
                 kid: kid()?,
-                from,
+                from: match from {
+                    None | Some(When::Word(Word::Now)) => None,
+                    Some(When::At(from)) => Some(from),
+                },
             }),
             ("revoke", _, None) => Ok(Change::Revoke { usage, kid: kid()? }),
             ("revoke", _, Some(_)) => Err(invalid("revoke takes no from: it is at once")),
@@ -81,7 +105,7 @@ impl Wanted {
     }
 }
 
-/// `POST /v1/keys` (operator) `{"use", "action", "kid"?, "from"?, "reason"?}`: rotates, retires or revokes a key. 201 when
+/// `POST /v1/keys` (operator) `{"use", "action", "kid"?, "from"?, "reason"?}`: rotates, retires or revokes a key; `from` is Unix seconds or `"now"`. 201 when
 /// something was logged, 200 when it had been done before.
 pub(super) async fn change(
     State(api): super::State,

@@ -18,8 +18,18 @@ struct Operation {
     problems: &'static [u16],
     /// Needs a bearer token.
     operator: bool,
-    /// With `visibility = "auditors"`, needs an auditor's bearer token or an agent's proof.
-    guarded: bool,
+    /// Who is let through with `visibility = "auditors"`.
+    guard: Guard,
+}
+
+/// Whom `visibility = "auditors"` keeps out.
+enum Guard {
+    /// Nobody.
+    None,
+    /// Everyone without an auditor's bearer token.
+    Auditor,
+    /// Agents too may read, with a proof, what is their own.
+    Own,
 }
 
 const JSON: &str = "application/json";
@@ -46,7 +56,7 @@ const fn get(
         gives,
         problems,
         operator: false,
-        guarded: false,
+        guard: Guard::None,
     }
 }
 
@@ -62,7 +72,7 @@ const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        guarded: true,
+        guard: Guard::Own,
         query: &[
             ("subject", "did:key reported on"),
             ("reporter", "did:key that reports"),
@@ -80,7 +90,7 @@ const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        guarded: true,
+        guard: Guard::Own,
         ..get(
             "/v1/reports/{id}",
             "One report with its signed bytes, or that it was erased",
@@ -101,12 +111,12 @@ const OPERATIONS: &[Operation] = &[
         ..get(
             "/v1/reports/{id}/erasure",
             "Erase a report's bytes for good: {\"reason\": \"personal_data | court_order | malware | author_request\"}",
-            &[(201, JSON, "Erased")],
+            &[(201, JSON, "ErasedNow")],
             &[400, 401, 403, 404, 409, 413, 415, 503],
         )
     },
     Operation {
-        guarded: true,
+        guard: Guard::Own,
         ..get(
             "/v1/agents/{did}",
             "An agent's statement in the newest epoch",
@@ -115,7 +125,7 @@ const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        guarded: true,
+        guard: Guard::Own,
         ..get(
             "/v1/agents/{did}/explanation",
             "What made the score",
@@ -124,7 +134,7 @@ const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        guarded: true,
+        guard: Guard::Own,
         query: &[PAGE, CURSOR],
         ..get(
             "/v1/agents/{did}/history",
@@ -181,7 +191,7 @@ const OPERATIONS: &[Operation] = &[
         &[400, 404, 503],
     ),
     Operation {
-        guarded: true,
+        guard: Guard::Auditor,
         query: &[("from", "first leaf, 0 if absent")],
         ..get(
             "/v1/epochs/{number}/statements",
@@ -191,7 +201,7 @@ const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        guarded: true,
+        guard: Guard::Auditor,
         ..get(
             "/v1/epochs/{number}/salt-key",
             "K_epoch, which rebuilds every statement",
@@ -200,7 +210,7 @@ const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        guarded: true,
+        guard: Guard::Auditor,
         query: &[
             ("start", "first index, 0 if absent"),
             ("end", "index after the last, the published size if absent"),
@@ -428,10 +438,9 @@ fn describe(operation: &Operation) -> Value {
             json!({"description": "Success", "content": content}),
         );
     }
-    let of_guard: &[u16] = if operation.guarded {
-        &[400, 401, 403, 404, 422, 429]
-    } else {
-        &[]
+    let of_guard: &[u16] = match operation.guard {
+        Guard::None => &[],
+        Guard::Auditor | Guard::Own => &[400, 401, 403, 404, 422, 429],
     };
     let problems = operation.problems.iter().chain(of_guard);
     for status in problems.chain(&[405, 500]) {
@@ -458,9 +467,11 @@ fn describe(operation: &Operation) -> Value {
     if operation.operator {
         described["security"] = json!([{"operator": []}]);
     }
-    if operation.guarded {
-        // Nothing where everything is public.
-        described["security"] = json!([{}, {"auditor": []}, {"holder": []}]);
+    // Nothing where everything is public.
+    match operation.guard {
+        Guard::None => {}
+        Guard::Auditor => described["security"] = json!([{}, {"auditor": []}]),
+        Guard::Own => described["security"] = json!([{}, {"auditor": []}, {"holder": []}]),
     }
     described
 }
@@ -520,6 +531,11 @@ fn schemas() -> Value {
         },
         "ReportPage": page_of("Report"),
         "ReportOrErased": {"oneOf": [{"$ref": "#/components/schemas/Report"}, {"$ref": "#/components/schemas/Erased"}]},
+        "ErasedNow": {
+            "allOf": [{"$ref": "#/components/schemas/Erased"}],
+            "required": ["published"],
+            "properties": {"published": {"type": "boolean", "description": "false: durable, and waits for a quorum of witnesses"}},
+        },
         "Erased": {
             "type": "object",
             "required": ["report_id", "leaf_index", "erased", "reason", "erasure_index", "erased_at"],
@@ -547,8 +563,9 @@ fn schemas() -> Value {
         "KeyPage": page_of("Key"),
         "KeyChange": {
             "type": "object",
-            "required": ["changed", "events", "keys"],
+            "required": ["changed", "events", "keys", "published"],
             "properties": {
+                "published": {"type": "boolean", "description": "false: durable, and waits for a quorum of witnesses"},
                 "changed": {"type": "boolean"}, "events": {"type": "array", "items": {"type": "object"}},
                 "keys": {"type": "array", "items": {"$ref": "#/components/schemas/Key"}},
             },

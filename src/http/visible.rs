@@ -132,7 +132,10 @@ async fn asking(
     let proven = possession::check(&api.app, proof.trim())?;
     // A nonce is used up only by an agent of this log: throwaway keys cannot exhaust the table.
     if !is_known(api, &proven.agent).await? {
-        let detail = format!("no report is by {} or about it", proven.agent);
+        let detail = format!(
+            "no report and no statement is by {} or about it",
+            proven.agent
+        );
         return Err(Fault::new(Code::AgentUnknown, detail).into());
     }
     let now = api.app.clock.now_s();
@@ -154,5 +157,8 @@ async fn is_known(api: &Api, agent: &Did) -> Result<bool, Fault> {
         ..one
     };
     let store = &api.app.store;
-    Ok(!store.reports(&about).await?.is_empty() || !store.reports(&by).await?.is_empty())
+    // Where every report was erased the statements stay, and are the agent's own.
+    Ok(!store.reports(&about).await?.is_empty()
+        || !store.reports(&by).await?.is_empty()
+        || !store.statements_of(agent, 1 << 53, 1).await?.is_empty())
 }

@@ -22,9 +22,9 @@ pub use sign::{Agents, TERMS_TYP};
 
 use crate::{
     app::App,
-    code::{Code, Fault},
+    code::Fault,
     ingest::{blocking, check, submit_checked},
-    log::sequencer::{Answer, Submission},
+    log::sequencer::{Answer, Submission, new_names},
 };
 
 /// Rows that are signed together: enough work for every core, little memory.
@@ -164,28 +164,16 @@ pub async fn chunks<T: Send + 'static>(
 /// Remembers agents' names in the data directory. Returns how many were new.
 ///
 /// # Errors
-/// `agent.alias_taken` when one of the aliases belongs to another key there; then nothing is remembered.
+/// `agent.alias_taken` when one of the aliases belongs to another key there, or a key has another alias; then nothing is remembered.
 pub async fn name_agents<'a>(
     app: &App,
     agents: impl Iterator<Item = (&'a str, Did)>,
 ) -> Result<usize, Fault> {
-    let known: BTreeMap<_, _> = app.store.aliases().await?.into_iter().collect();
-    let mut fresh = Vec::new();
-    for (alias, did) in agents {
-        match known.get(alias) {
-            None => fresh.push((alias.to_owned(), did)),
-            Some(have) if *have == did => {}
-            Some(have) => {
-                return Err(Fault::new(
-                    Code::AliasTaken,
-                    format!("{alias} is {have} here, not {did}"),
-                ));
-            }
-        }
-    }
-    fresh.sort();
+    let wanted: Vec<_> = agents.map(|(alias, did)| (alias.to_owned(), did)).collect();
+    let fresh = new_names(&app.store.aliases().await?, &wanted)?;
     let new = fresh.len();
     if new > 0 {
+        // The writer looks again: somebody else may have named one of them meanwhile.
         app.log.set_aliases(fresh).await?;
     }
     Ok(new)
@@ -245,6 +233,7 @@ pub fn is_systemic(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::Code;
 
     fn file(rows: usize) -> tempfile::NamedTempFile {
         use std::io::Write as _;

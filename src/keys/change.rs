@@ -14,6 +14,17 @@ use crate::code::{Code, Fault};
 /// lists it.
 pub const ANNOUNCE_S: u64 = 7 * 86_400;
 
+/// When a new key takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// When every bundle in use lists it.
+    Announced,
+    /// At once, by the clock of who does it: whoever asks may have thought for a while, and read another clock.
+    Now,
+    /// At this time, Unix seconds.
+    At(u64),
+}
+
 /// What is to happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -21,8 +32,8 @@ pub enum Change {
     Rotate {
         /// Which kind of key.
         usage: KeyUse,
-        /// When, Unix seconds; `None` = when every bundle in use lists the new key.
-        from: Option<u64>,
+        /// When.
+        from: From,
     },
     /// A key stops signing; what it signed stays valid.
     Retire {
@@ -77,13 +88,16 @@ pub fn plan(
 ) -> Result<Plan, Fault> {
     let events = match change {
         Change::Rotate { usage, from } => {
-            if from.is_none()
+            if *from == From::Announced
                 && let Some(announced) = announced(ring, *usage, now)
             {
                 return Ok(Plan::Announced(*announced));
             }
-            let from = from.unwrap_or_else(|| now.saturating_add(ANNOUNCE_S));
-            let from = not_past(from, now)?;
+            let from = match *from {
+                From::Announced => now.saturating_add(ANNOUNCE_S),
+                From::Now => now,
+                From::At(from) => not_past(from, now)?,
+            };
             rotation(ring, *usage, from, fresh()?)
         }
         Change::Retire { usage, kid, from } => {
@@ -228,6 +242,7 @@ mod tests {
     }
 
     fn rotate(from: Option<u64>) -> Change {
+        let from = from.map_or(From::Announced, From::At);
         Change::Rotate { usage: USE, from }
     }
 
@@ -274,6 +289,19 @@ mod tests {
                 Some(jwk(1)),
                 "nothing is changed in the past"
             );
+        }
+    }
+
+    #[test]
+    fn now_is_the_clock_of_who_does_it() {
+        let change = Change::Rotate {
+            usage: USE,
+            from: From::Now,
+        };
+        for now in [NOW, NOW + 10 * MOMENT_S] {
+            let ring = after(&begun(), &events(&begun(), &change, now, 2)).unwrap();
+            assert_eq!(signs(&ring, now - 1), Some(jwk(1)));
+            assert_eq!(signs(&ring, now), Some(jwk(2)));
         }
     }
 

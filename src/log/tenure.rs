@@ -70,6 +70,17 @@ pub fn check_copy(copy: Option<&str>) -> Result<(), Fault> {
     copy.map_or(Ok(()), |mark| Err(Mark::of(mark).refusal()))
 }
 
+/// A new random name.
+///
+/// # Errors
+/// When the operating system has no random bytes.
+pub fn new_name() -> Result<String, Fault> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;
+    Ok(b64::url_encode(bytes))
+}
+
 /// The mark of an open directory.
 #[derive(Clone, Debug)]
 pub struct Tenure(Arc<dyn GuardFile>, String);
@@ -128,22 +139,18 @@ impl Tenure {
     /// # Errors
     /// When file or database cannot be written.
     pub async fn begin(&self, old: Option<&str>, store: &dyn Store) -> Result<(), Fault> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)
-            .map_err(|e| Fault::new(Code::Internal, format!("no random bytes: {e}")))?;
-        let name = b64::url_encode(bytes);
+        let name = new_name()?;
         // Between the two writes either name is the right one; nothing is signed before the second.
         self.write(OPEN, &format!("{}\n{name}", old.unwrap_or(NAMELESS)))?;
         store.replace_meta(TENURE, &name).await?;
         self.write(OPEN, &name)
     }
 
-    /// Says that only a database with this name may go on here: after the log has moved to one that this file does not follow, or
-    /// to another directory.
+    /// Lets only the database of this name go on here: before it is there, or after the log has moved away.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn leave(&self, name: &str) -> Result<(), Fault> {
+    pub fn expect(&self, name: &str) -> Result<(), Fault> {
         self.write(OPEN, name)
     }
 

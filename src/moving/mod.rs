@@ -259,7 +259,7 @@ impl Move {
         match &request.to {
             End::Directory(data) => {
                 if !same(data_from, data_to) && request.from.directory().is_some() {
-                    Tenure::of(data_from).leave(&random()?)?;
+                    Tenure::of(data_from).expect(&random()?)?;
                 }
                 Tenure::of(data).end()?;
                 rewrite_meta(&data.join(FILE), &[(COPY, None)]).await?;
@@ -267,7 +267,7 @@ impl Move {
             End::Server(url) => {
                 // Only this database may go on beside this directory, should anything look at `log.state`.
                 let name = random()?;
-                Tenure::of(data_to).leave(&name)?;
+                Tenure::of(data_to).expect(&name)?;
                 unmark(url, COPY, (TENURE, &name)).await?;
             }
         }

@@ -192,6 +192,8 @@ pub struct Changed {
     pub events: Vec<LoggedEvent>,
     /// Every key of this use afterwards.
     pub keys: Vec<Listed>,
+    /// Whether a published checkpoint covers what was logged; without a quorum of witnesses it is durable and waits.
+    pub published: bool,
 }
 
 /// Changes keys: makes the new one's file, logs the events in one commit, and publishes them.
@@ -230,11 +232,16 @@ async fn change_alone(
         let is_logged = |kid: &str| ring.key(usage, kid).is_some();
         Ok(Jwk::from(app.keys.fresh(usage, is_logged)?.did()))
     })?;
-    let events = match planned {
-        Plan::Announced(_) => Vec::new(),
+    let (events, published) = match planned {
+        Plan::Announced(key) => {
+            let kid = key.jwk.thumbprint();
+            let keys = list_of(app)?;
+            let key = keys.iter().find(|k| k.usage == usage && k.kid == kid);
+            (Vec::new(), key.is_some_and(|key| key.published))
+        }
         Plan::Events(events) => {
             let first = app.log.log_keys(events.clone(), None).await?;
-            app.log.publish_if_witnessed().await?;
+            let published = app.log.publish_if_witnessed().await?;
             let logged = (first..)
                 .zip(events)
                 .map(|(leaf_index, event)| LoggedEvent {
@@ -244,7 +251,7 @@ async fn change_alone(
                     kid: event.jwk.thumbprint(),
                     from: event.from,
                 });
-            logged.collect()
+            (logged.collect(), published)
         }
     };
     for event in &events {
@@ -259,5 +266,6 @@ async fn change_alone(
         changed: !events.is_empty(),
         events,
         keys,
+        published,
     })
 }

@@ -232,3 +232,39 @@ fn an_ended_log_is_announced_to_those_who_hold_its_bundle() {
     );
     said.ok();
 }
+
+/// A service's clock is not the client's: the client does not say what time it takes now to be.
+#[test]
+fn now_is_left_to_the_service() {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let heard = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut length = 0;
+        let mut line = String::new();
+        while stream.read_line(&mut line).unwrap() > 2 {
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        let answer = r#"{"changed":true,"events":[],"keys":[],"published":true}"#;
+        let head = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
+        let stream = stream.get_mut();
+        write!(stream, "{head} {}\r\n\r\n{answer}", answer.len()).unwrap();
+        serde_json::from_slice::<Value>(&body).unwrap()
+    });
+    let mut args = vec!["keys", "rotate", "casework", "--now", "--json"];
+    args.extend(["--url", &url, "--token", "x"]);
+    let ran = run(args);
+    assert_eq!(ran.json()["changed"], true);
+    let sent = heard.join().unwrap();
+    assert_eq!(
+        sent,
+        serde_json::json!({"use": "casework", "action": "rotate", "from": "now"})
+    );
+}

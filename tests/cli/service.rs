@@ -202,6 +202,19 @@ fn missing_witnesses_are_a_warning_in_the_service_s_log_and_explained_to_the_use
     // That publishing waits is for somebody to act on, and is said once and not with every request.
     let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
     assert!(errors.iter().all(|line| line.contains("publish")), "{log}");
+    // Who writes over the service is told as well.
+    let token = bearer(&dir, &data, "operator");
+    for args in [
+        &["epoch"][..],
+        &["keys", "rotate", "casework", "--now", "--yes"],
+    ] {
+        let service = ["--json", "--url", &serving.url, "--token", &token];
+        let ran = run(args.iter().copied().chain(service));
+        for part in ["Logged and durable", "not published yet", "/readyz"] {
+            assert!(ran.err.contains(part), "{part}: {ran:?}");
+        }
+        assert_eq!(ran.json()["published"], false);
+    }
 }
 
 /// One request, as plain as can be.

@@ -15,7 +15,7 @@ use goodstanding::{
     casework::erasure::erase,
     code::{Code, Fault},
     fsck, ingest,
-    keys::change::Change,
+    keys::change::{Change, From},
     token::{keys, successor},
 };
 use goodstanding_verify::{
@@ -355,7 +355,7 @@ impl<'a> Scene<'a> {
         let change = match self.case.kind {
             Kind::Rotate => Change::Rotate {
                 usage: KeyUse::Token,
-                from: Some(NOW + 100),
+                from: From::At(NOW + 100),
             },
             Kind::Retire => Change::Retire {
                 usage: KeyUse::Status,

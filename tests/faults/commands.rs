@@ -262,6 +262,16 @@ fn a_half_restored_directory_is_not_served() {
             } else {
                 let refused = open(&data).await.unwrap_err();
                 assert_eq!(refused.code(), "data.missing", "{at}: {refused}");
+                // What it left vouches for nothing: whoever tries again has to say it again.
+                let unproven = Restore {
+                    backup: dir.join("backup"),
+                    data: data.clone(),
+                    newest: None,
+                    nothing_newer: false,
+                    now_s: now_s(),
+                };
+                let refused = backup::restore(&unproven).await.unwrap_err();
+                assert_eq!(refused.code(), "backup.newest_unknown", "{at}: {refused}");
             }
             // The backup is as it was.
             let there = tempfile::tempdir().unwrap();

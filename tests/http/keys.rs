@@ -429,7 +429,7 @@ async fn a_key_signs_only_when_its_event_is_published() {
         .unwrap();
     let wish = change::Change::Rotate {
         usage: KeyUse::Token,
-        from: Some(T0),
+        from: change::From::At(T0),
     };
     let planned = change::plan(&ring, &wish, T0, || Ok(fresh.did().into())).unwrap();
     let change::Plan::Events(events) = planned else {
@@ -529,5 +529,33 @@ async fn every_published_checkpoint_is_kept_and_listed() {
     }
     let sizes: Vec<_> = listed.iter().map(|c| c["size"].as_u64().unwrap()).collect();
     assert!(sizes.is_sorted_by(|a, b| a < b));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn now_is_the_service_s_now_however_late_the_client_s_clock_is() {
+    let service = Service::start(T0).await;
+    let token = operator(&service);
+    // An hour after whatever the client may have read.
+    let now = T0 + 3600;
+    at(&service, now);
+    let wish = json!({"use": "casework", "action": "rotate", "from": "now"});
+    let (status, changed) = change(&service, &token, wish).await;
+    assert_eq!(status, 201, "{changed}");
+    assert_eq!(changed["published"], true);
+    assert_eq!(changed["events"][0]["from"], now);
+    let old = changed["events"][1]["kid"].as_str().unwrap();
+    let new = changed["events"][0]["kid"].as_str().unwrap();
+    assert_eq!(kids(&service, "casework", "active").await, [new]);
+    assert_eq!(kids(&service, "casework", "retired").await, [old]);
+    for from in [json!("later"), json!(-1), json!(1.5), json!("")] {
+        let wish = json!({"use": "casework", "action": "rotate", "from": from});
+        let (status, problem) = change(&service, &token, wish).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (400, &"request.parameter_invalid".into()),
+            "{from}"
+        );
+    }
     service.stop().await;
 }

@@ -135,7 +135,7 @@ async fn a_log_whose_key_is_lost_can_still_say_so() {
         &app,
         goodstanding::keys::change::Change::Rotate {
             usage: goodstanding_verify::entry::KeyUse::Token,
-            from: None,
+            from: goodstanding::keys::change::From::Announced,
         },
         None,
     )

@@ -5,6 +5,7 @@ use goodstanding::{
     keys::SecretKey,
     token::{access::Role, possession},
 };
+use goodstanding_verify::{entry::ErasureReason, report::ReportId};
 use serde_json::Value;
 
 use crate::support::{Service, T0, agent, report};
@@ -177,5 +178,87 @@ async fn an_agent_reads_its_own_with_a_proof_that_is_good_once() {
         (status, &problem["code"]),
         (422, &"token.holder_unproven".into())
     );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_is_shown_nothing_of_what_its_counterparties_are_worth() {
+    let service = start().await;
+    market(&service).await;
+    let two = agent(2);
+    let path = format!("/v1/agents/{}/explanation", two.did());
+    let auditor = format!("Bearer {}", service.bearer(Role::Auditor));
+    let (_, all) = get(&service, &path, Some(&auditor)).await;
+    let fresh = proof(&service, &two).await;
+    let (_, own) = get(&service, &path, Some(&fresh)).await;
+    let mut expected = all;
+    let contributions = expected["contributions"].as_array_mut().unwrap();
+    assert!(!contributions.is_empty());
+    for contribution in contributions {
+        for name in ["flow_q48", "credibility_q32", "credibility_bp"] {
+            let members = contribution.as_object_mut().unwrap();
+            assert!(members.remove(name).is_some(), "{name}");
+        }
+    }
+    assert_eq!(own, expected);
+    assert!(own["credibility_q32"].is_u64(), "its own it sees");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_reports_were_all_erased_still_reads_its_statements() {
+    let service = start().await;
+    market(&service).await;
+    let (_, body) = service
+        .submit(report(&agent(1), &agent(4), "t-4", T0 - 45))
+        .await;
+    goodstanding::epoch::run(&service.app, None).await.unwrap();
+    let id = ReportId::parse(body["report_id"].as_str().unwrap()).unwrap();
+    let reason = ErasureReason::CourtOrder;
+    let done = goodstanding::casework::erasure::erase(&service.app, id, reason).await;
+    assert!(done.unwrap().published);
+    let four = agent(4);
+    let path = format!("/v1/agents/{}/history", four.did());
+    let fresh = proof(&service, &four).await;
+    let (status, history) = get(&service, &path, Some(&fresh)).await;
+    assert_eq!(status, 200, "{history}");
+    assert_eq!(history["items"][0]["epoch"], 2);
+    service.stop().await;
+}
+
+/// The description offers an agent's proof exactly where one is of use.
+#[tokio::test]
+async fn a_proof_is_offered_where_it_opens_something() {
+    let service = start().await;
+    let (_, paths) = market(&service).await;
+    let described = service.get_json("/openapi.json").await;
+    let offered: Vec<_> = described["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, operations)| {
+            let security = operations["get"]["security"].as_array();
+            security.is_some_and(|all| all.iter().any(|one| one.get("holder").is_some()))
+        })
+        .map(|(path, _)| path.as_str())
+        .collect();
+    assert_eq!(
+        offered,
+        [
+            "/v1/agents/{did}",
+            "/v1/agents/{did}/explanation",
+            "/v1/agents/{did}/history",
+            "/v1/reports",
+            "/v1/reports/{id}",
+        ]
+    );
+    let two = agent(2);
+    for path in paths
+        .iter()
+        .filter(|path| path.starts_with("/v1/epochs/") || path.as_str() == "/v1/log/bodies")
+    {
+        let fresh = proof(&service, &two).await;
+        assert_eq!(get(&service, path, Some(&fresh)).await.0, 403, "{path}");
+    }
     service.stop().await;
 }

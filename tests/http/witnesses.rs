@@ -348,3 +348,42 @@ async fn a_log_ends_without_its_witnesses_and_stays_ended() {
     let fault = goodstanding::app::App::open(open).await.unwrap_err();
     assert!(fault.is(Code::LogEnded), "{fault}");
 }
+
+#[tokio::test]
+async fn a_restart_with_nothing_to_publish_misses_no_quorum() {
+    let [a, b, c] = three().await;
+    let service = start(&two_of_three(&[&a, &b, &c], "timeout_ms = 200")).await;
+    service.app.log.publish().await.unwrap();
+    let data = service.stop().await;
+    let service = Service::prepared(T0 + 1, Config::default(), Some(ORIGIN), data).await;
+    let asked = a.asked();
+    let ready: Value = service.get_json("/readyz").await;
+    assert_eq!(ready["witnesses"]["met"], Value::Null, "no round yet");
+    let met = async || {
+        let metrics = service.get("/metrics").await.text().await.unwrap();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("goodstanding_witness_quorum_met "));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(met().await, "goodstanding_witness_quorum_met 1");
+    assert_eq!(a.asked(), asked);
+    // And a round that misses it is told, as is one that is missed by a change of keys.
+    a.set(Mode::Answers(500, String::new()));
+    b.set(Mode::Answers(500, String::new()));
+    let response = service
+        .client
+        .post(format!("{}/v1/keys", service.url))
+        .bearer_auth(service.bearer(goodstanding::token::access::Role::Operator))
+        .json(&json!({"use": "casework", "action": "rotate"}))
+        .send()
+        .await
+        .unwrap();
+    let changed: Value = response.json().await.unwrap();
+    assert_eq!(
+        (&changed["changed"], &changed["published"]),
+        (&true.into(), &false.into())
+    );
+    assert_eq!(met().await, "goodstanding_witness_quorum_met 0");
+    service.stop().await;
+}

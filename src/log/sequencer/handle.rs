@@ -261,10 +261,10 @@ impl Handle {
         self.ask(|answer| Job::Publish { answer }).await?
     }
 
-    /// Names agents in this data directory.
+    /// Names agents in this data directory. Names that they have already are left as they are.
     ///
     /// # Errors
-    /// When the log is closed or the store unavailable.
+    /// `agent.alias_taken` when a name has another agent, or an agent another name, and then nothing is written; when the log is closed or the store unavailable.
     pub async fn set_aliases(&self, aliases: Vec<(String, Did)>) -> Result<(), Fault> {
         self.ask(|answer| Job::Aliases { aliases, answer }).await?
     }

@@ -11,12 +11,16 @@ mod candidates;
 mod checks;
 mod handle;
 mod load;
+mod names;
 mod publish;
 mod shared;
 
 use std::{sync::Arc, time::Duration};
 
-use goodstanding_verify::entry::{Body, KeyEntry};
+use goodstanding_verify::{
+    did::Did,
+    entry::{Body, KeyEntry},
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -25,6 +29,7 @@ use tokio::{
 pub use candidates::candidates;
 pub(in crate::log) use handle::Job;
 pub use handle::{Answer, Event, Handle, Receipt, SignedTree, Submission};
+pub use names::new_names;
 use publish::Publisher;
 pub use publish::WitnessReport;
 pub(in crate::log) use publish::{is_witnessed, newest_witnessed};
@@ -243,11 +248,7 @@ impl Sequencer {
                 None
             }
             Job::Aliases { aliases, answer } => {
-                let written = match self.check_open() {
-                    Ok(()) => self.store.set_aliases(&aliases).await.map_err(Fault::from),
-                    Err(fault) => Err(fault),
-                };
-                let _ = answer.send(written);
+                let _ = answer.send(self.write_aliases(&aliases).await);
                 None
             }
             Job::Token { token, answer } => {
@@ -423,6 +424,16 @@ impl Sequencer {
         }
         self.shared.learn_keys(index, events);
         Ok(index)
+    }
+
+    /// Names agents. Only here, where one comes after the other, are two names of one agent noticed for certain.
+    async fn write_aliases(&self, wanted: &[(String, Did)]) -> Result<(), Fault> {
+        self.check_open()?;
+        let new = new_names(&self.store.aliases().await?, wanted)?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        Ok(self.store.set_aliases(&new).await?)
     }
 
     /// Ends the log at exactly `size` entries. It can be read for ever, and written to never again.
