@@ -278,12 +278,14 @@ async fn the_end_of_a_log_is_shown_and_nobody_else_can_declare_it() {
         through(&service, &options, move |path, body| {
             path.starts_with("/v1/log/bodies").then(|| {
                 let text = String::from_utf8(body.to_vec()).unwrap();
-                let line = |line: &str| match line.contains("\"index\":45,") {
-                    true => {
-                        json!({"index": 45, "kind": "report", "erased": true, "erased_by": size})
-                            .to_string()
+                let erased =
+                    json!({"index": 45, "kind": "report", "erased": true, "erased_by": size});
+                let line = |line: &str| {
+                    if line.contains("\"index\":45,") {
+                        erased.to_string()
+                    } else {
+                        line.to_owned()
                     }
-                    false => line.to_owned(),
                 };
                 let lines: Vec<String> = text.lines().map(line).collect();
                 lines.join("\n").into_response()

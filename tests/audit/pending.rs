@@ -332,7 +332,14 @@ async fn what_cannot_be_an_erasure_to_come_is_withholding() {
     )])
     .await;
     is_pending(copy.audit(&Options::default()).await);
-    for by in [0, 50, 51, size - 1, size + 1_000_001, i64::MAX as u64] {
+    for by in [
+        0,
+        50,
+        51,
+        size - 1,
+        size + 1_000_001,
+        i64::MAX.unsigned_abs(),
+    ] {
         copy.sql(&[&format!("UPDATE erased SET by = {by} WHERE idx = 50")])
             .await;
         let wrong = copy.found(&Options::default()).await;
