@@ -96,7 +96,7 @@ async fn an_honest_log_without_its_witnesses_is_not_accused() {
     let erased = erase_for_good(&service.app, id, ErasureReason::PersonalData)
         .await
         .unwrap();
-    assert_eq!(erased.erasure_index, size);
+    assert_eq!(erased.erased.erasure_index, size);
     assert_eq!(published(&service), size, "published without a witness");
     assert_eq!(
         body_line(&service, 20).await,

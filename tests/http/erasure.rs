@@ -59,8 +59,10 @@ async fn the_tree_stays_and_later_epochs_do_without_the_report() {
     assert_eq!(claims_of(&service, 2).await["reports"], 2);
     let size = service.log_size();
 
-    let (status, erased) = erase(&service, &token, &id, "personal_data").await;
+    let (status, mut erased) = erase(&service, &token, &id, "personal_data").await;
     assert_eq!(status, 201, "{erased}");
+    let published = erased.as_object_mut().unwrap().remove("published");
+    assert_eq!(published, Some(true.into()));
     assert_eq!(
         erased,
         json!({
