@@ -11,7 +11,7 @@ use goodstanding::{
     clock::Clock,
     code::{Code, Fault},
     fsck,
-    keys::change::Change,
+    keys::change::{Change, From},
     log::{moved::Mark, tenure::COPY},
     moving::{self, End, Move, Request},
     store::{
@@ -89,7 +89,7 @@ async fn refused(data: &Path, url: Option<String>) {
 /// Writes something: a key that takes over.
 async fn rotate(app: &Arc<App>) {
     let usage = KeyUse::Token;
-    let from = None;
+    let from = From::Announced;
     keys::change(app, Change::Rotate { usage, from }, None)
         .await
         .unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use goodstanding::{
     casework::erasure::erase,
     epoch,
-    keys::change::Change,
+    keys::change::{Change, From},
     store::{
         Store as _,
         snapshot::{PerLeaf, Snapshot, Table},
@@ -34,7 +34,7 @@ pub(crate) async fn everything() -> tempfile::TempDir {
         let id = ReportId(goodstanding_verify::digest::sha256(jws.as_bytes()).0);
         erase(app, id, ErasureReason::PersonalData).await.unwrap();
     }
-    let (usage, from) = (KeyUse::Status, None);
+    let (usage, from) = (KeyUse::Status, From::Announced);
     keys::change(app, Change::Rotate { usage, from }, None)
         .await
         .unwrap();
