@@ -106,9 +106,18 @@ pub struct Copy {
 
 impl Copy {
     pub fn of(original: &Path) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        copy(original, dir.path());
-        Self { dir }
+        // A connection that is just being closed takes its files beside the database away.
+        for _ in 0..50 {
+            let dir = tempfile::tempdir().unwrap();
+            match copy(original, dir.path()) {
+                Ok(()) => return Self { dir },
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("{} does not come to rest", original.display());
     }
 
     pub fn path(&self) -> &Path {
@@ -331,15 +340,16 @@ pub fn canonical(entry: &Value) -> Vec<u8> {
     goodstanding_verify::json::canonical(entry).unwrap()
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
         let target: PathBuf = to.join(file.file_name());
-        if file.file_type().unwrap().is_dir() {
-            copy(&file.path(), &target);
+        if file.file_type()?.is_dir() {
+            copy(&file.path(), &target)?;
         } else {
-            std::fs::copy(file.path(), target).unwrap();
+            std::fs::copy(file.path(), target)?;
         }
     }
+    Ok(())
 }
