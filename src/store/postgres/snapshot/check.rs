@@ -150,7 +150,7 @@ impl PostgresSnapshot {
         Ok(missing.chain(added).collect())
     }
 
-    /// A line for each object of the tables of ours that there are; what this gives of a migrated database is [`EXPECTED`].
+    /// A line for each object of the tables of ours that there are; what this gives of a migrated database is `EXPECTED`.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
