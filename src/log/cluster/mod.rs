@@ -66,8 +66,6 @@ struct Router {
     jobs: mpsc::Receiver<Job>,
     following: Following,
     past: Past,
-    /// Why this process does not take the lead although it might.
-    unfit: Option<Fault>,
 }
 
 /// Why a router stopped doing what it did.
@@ -109,7 +107,6 @@ pub async fn start(
         tiles: tiles.clone(),
         jobs: queued,
         past,
-        unfit: None,
     };
     #[expect(
         clippy::disallowed_methods,
@@ -151,15 +148,13 @@ impl Router {
                 Ok(Some(turn)) => match self.begin(&turn).await {
                     Ok(leading) => {
                         tell(Ok(()));
-                        self.unfit = None;
                         self.lead(&turn, leading).await
                     }
                     Err(fault) => {
                         self.cluster.resign(turn.term).await;
                         tracing::error!(code = fault.code(), error = %fault, "this process cannot write to the log");
                         // A start that cannot end well says so; later, another process may be luckier.
-                        tell(Err(fault.clone()));
-                        self.unfit = Some(fault);
+                        tell(Err(fault));
                         self.follow().await
                     }
                 },
