@@ -5,7 +5,7 @@ mod facts;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use goodstanding_score::evidence::Admitted;
+use goodstanding_score::evidence::Ledger;
 use goodstanding_verify::{
     did::Did,
     entry::{Body, Entry},
@@ -66,7 +66,7 @@ pub(super) struct Auditor<'s> {
     /// Whether epochs are recomputed.
     recompute: bool,
     /// Reports of this run whose bytes there are; with those before it once `older` is 0.
-    reports: Vec<Admitted>,
+    reports: Ledger,
     /// Entries below this were audited before this run, and their reports are not in memory.
     older: u64,
     /// Who is reached by flow; `None` = not known.
@@ -139,7 +139,7 @@ impl<'s> Auditor<'s> {
             promises: BTreeMap::new(),
             note: String::new(),
             recompute,
-            reports: Vec::new(),
+            reports: Ledger::default(),
             older: size,
             reached,
             left: Ranges(left),
@@ -261,10 +261,7 @@ impl<'s> Auditor<'s> {
                     id,
                     at_ms: Some(r.at_ms),
                     entry: None,
-                    held: self
-                        .reports
-                        .binary_search_by_key(&r.index, |a| a.index)
-                        .is_ok(),
+                    held: self.reports.has(r.index),
                 });
                 let erased = self.replay.erasure(index, id, known)?;
                 self.claims.erased(erased.index, index)?;
@@ -352,12 +349,7 @@ impl<'s> Auditor<'s> {
         self.counts.reports += 1;
         self.counts.historical += u64::from(seen.historical);
         if self.recompute {
-            self.reports.push(Admitted {
-                index,
-                at_ms: seen.at_ms,
-                historical: seen.historical,
-                report: checked.report,
-            });
+            self.reports.push(index, seen.at_ms, &checked.report);
         }
         Ok(())
     }

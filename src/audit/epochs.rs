@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use futures_util::StreamExt as _;
-use goodstanding_score::evidence::{Admitted, Evidence};
+use goodstanding_score::{
+    evidence::{Evidence, Ledger},
+    policy::Policy,
+};
 use goodstanding_verify::{
     claims::Claims,
     did::Did,
@@ -23,7 +26,7 @@ use super::{
 };
 use crate::{
     code::{Code, Fault},
-    epoch::compute::from_evidence,
+    epoch::compute::{Terms, from_evidence},
     ingest::blocking,
 };
 
@@ -42,41 +45,19 @@ pub(super) enum Outcome {
     },
 }
 
-/// Reports of an epoch: all that are given with index below its `log_size` and `at` not after its `as_of`, but those erased
-/// in its prefix.
-pub(super) fn covered(
-    reports: &[Admitted],
+/// The evidence of an epoch: of all reports with index below its `log_size` and `at` not after its `as_of`, but those erased in its
+/// prefix.
+pub(super) fn evidence(
+    reports: &Ledger,
     epoch: &EpochEntry,
     left_out: &HashSet<ReportId>,
-) -> Evidenced {
+    policy: &Policy,
+) -> Evidence {
     let until_ms = epoch.as_of.saturating_mul(1000);
-    // Neither the index nor log time ever goes back.
-    let end = reports.partition_point(|r| r.index < epoch.log_size && r.at_ms <= until_ms);
-    let reports = reports.get(..end).unwrap_or_default();
-    if left_out.is_empty() {
-        return Evidenced::Prefix(end);
-    }
-    let kept = reports.iter().filter(|r| !left_out.contains(&r.report.id));
-    Evidenced::Chosen(kept.cloned().collect())
-}
-
-/// The reports that an epoch rests on.
-#[derive(Debug)]
-pub(super) enum Evidenced {
-    /// So many from the first on.
-    Prefix(usize),
-    /// These.
-    Chosen(Vec<Admitted>),
-}
-
-impl Evidenced {
-    /// The reports, of all that there are.
-    pub(super) fn of<'a>(&'a self, all: &'a [Admitted]) -> &'a [Admitted] {
-        match self {
-            Self::Prefix(end) => all.get(..*end).unwrap_or_default(),
-            Self::Chosen(chosen) => chosen,
-        }
-    }
+    let covers = |index: u64, at_ms: u64, id: &ReportId| {
+        index < epoch.log_size && at_ms <= until_ms && !left_out.contains(id)
+    };
+    reports.evidence_of(covers, policy)
 }
 
 /// Ids that an epoch leaves out although this audit has their bytes.
@@ -97,7 +78,7 @@ pub(super) async fn check(
     source: &dyn Source,
     logged: &Logged,
     policy: &InForce,
-    reports: &mut Vec<Admitted>,
+    reports: &mut Ledger,
     replay: &Replay,
 ) -> Result<Outcome, Failure> {
     let entry = &logged.entry;
@@ -126,14 +107,18 @@ pub(super) async fn check(
         rebuild(source, logged, &salt_key).await?;
         return Ok(Outcome::NotRecomputable { erased });
     }
-    let evidenced = covered(reports, entry, &left_out(replay, entry));
+    let left_out = left_out(replay, entry);
     let all = std::mem::take(reports);
-    let (policy, erasures) = (policy.policy.clone(), replay.erasures_below(entry.log_size));
-    let (number, as_of) = (entry.number, entry.as_of);
+    let (policy, epoch) = (policy.policy.clone(), entry.clone());
+    let terms = Terms {
+        number: entry.number,
+        as_of: entry.as_of,
+        salt_key,
+        erased: replay.erasures_below(entry.log_size),
+    };
     let (all, computed) = blocking(move || {
-        let evidence = Evidence::build(evidenced.of(&all), &policy);
-        let policy = policy.as_ref().clone();
-        let computed = from_evidence(number, as_of, evidence, policy, salt_key, erasures);
+        let evidence = evidence(&all, &epoch, &left_out, &policy);
+        let computed = from_evidence(terms, evidence, policy.as_ref().clone());
         (all, computed)
     })
     .await?;

@@ -300,7 +300,7 @@ pub async fn audit(
                     seeds::compare(
                         newest.epoch,
                         newest.as_of,
-                        &newest.reports,
+                        &newest.evidence,
                         &newest.policy,
                         seeds,
                     )

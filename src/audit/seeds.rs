@@ -2,11 +2,7 @@
 
 use std::cmp::Reverse;
 
-use goodstanding_score::{
-    evidence::{Admitted, Evidence},
-    policy::Policy,
-    score,
-};
+use goodstanding_score::{evidence::Evidence, policy::Policy, score};
 use goodstanding_verify::{claims::State, did::Did};
 use serde::Serialize;
 
@@ -55,14 +51,14 @@ pub struct OtherView {
     pub moved: Vec<Moved>,
 }
 
-/// Scores the reports of an epoch under its own policy and with other seeds.
+/// Scores the evidence of an epoch under its own policy and with other seeds.
 ///
 /// # Errors
 /// `policy.no_seeds` when none of the seeds takes part.
 pub(super) fn compare(
     epoch: u64,
     as_of: u64,
-    reports: &[Admitted],
+    evidence: &Evidence,
     policy: &Policy,
     mut seeds: Vec<Did>,
 ) -> Result<OtherView, Fault> {
@@ -72,22 +68,14 @@ pub(super) fn compare(
         seeds: seeds.clone(),
         ..policy.clone()
     };
+    let taking_part = seeds.iter().filter(|s| evidence.agent(s).is_some()).count();
     let scores = |policy: &Policy| {
-        let evidence = Evidence::build(reports, policy);
-        let taking_part = seeds.iter().filter(|s| evidence.agent(s).is_some()).count();
-        score(&evidence, policy, as_of, None)
-            .map(|scores| (scores, taking_part))
+        score(evidence, policy, as_of, None)
+            .map(|scores| scores.all(evidence, policy))
             .map_err(|e| Fault::from_score(&e))
     };
-    let (theirs, _) = scores(policy)?;
-    let (mine, taking_part) = scores(&own)?;
-    if theirs.agents.len() != mine.agents.len() {
-        return Err(Fault::new(
-            Code::Internal,
-            "two scorings of the same reports have other agents",
-        ));
-    }
-    let pairs = theirs.agents.iter().zip(&mine.agents);
+    let (theirs, mine) = (scores(policy)?, scores(&own)?);
+    let pairs = theirs.iter().zip(&mine);
     let mut moved: Vec<Moved> = pairs
         .map(|(theirs, mine)| Moved {
             agent: theirs.agent,
@@ -105,7 +93,7 @@ pub(super) fn compare(
         epoch,
         seeds,
         taking_part,
-        agents: mine.agents.len(),
+        agents: mine.len(),
         state_changes: moved.iter().filter(|m| m.state != m.own_state).count(),
         moved,
     })

@@ -4,7 +4,9 @@
 
 pub mod append;
 pub mod grow;
+pub mod market;
 pub mod proofs;
+pub mod score;
 pub mod workload;
 
 use std::time::Duration;
@@ -80,6 +82,13 @@ fn micros(took: Duration) -> u64 {
 pub fn resident_kib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// The most memory of this process that ever was in RAM, KiB; `None` where the system does not tell (it is read from `/proc`).
+pub fn high_water_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 

@@ -1,23 +1,26 @@
 //! From evidence to statements and their tree: pure, and the same on every machine.
+//!
+//! Statements are made in chunks, each in parallel, and handed on before the next is begun: a million of them are a gigabyte.
+
+use std::ops::Range;
 
 use goodstanding_score::{
-    evidence::{Admitted, Evidence},
+    AgentScore,
+    evidence::{Evidence, Ledger},
     policy::Policy,
     score,
 };
-use goodstanding_verify::{
-    did::Did,
-    json,
-    merkle::Hash,
-    statement::{self, Statement},
-};
+use goodstanding_verify::{did::Did, merkle::Hash, statement::Sealer};
 use rayon::prelude::*;
 
 use super::Explained;
 use crate::{
-    code::{Code, Fault},
+    code::Fault,
     log::tree::{Edge, Touched},
 };
+
+/// Statements made at a time.
+pub(crate) const CHUNK: usize = 8192;
 
 /// A computed epoch.
 #[derive(Debug)]
@@ -32,73 +35,152 @@ pub struct Computed {
     pub score_root: Hash,
 }
 
+/// What decides an epoch's statements beside its evidence and its policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Epoch number.
+    pub number: u64,
+    /// The time that its scores are of, Unix seconds.
+    pub as_of: u64,
+    /// `K_epoch`.
+    pub salt_key: [u8; 32],
+    /// Erasure entries of the prefix. Whom the erased reports were about is gone with them, so the total is all that is still a
+    /// function of the log, and every statement carries it.
+    pub erased: u64,
+}
+
+/// One agent's statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The agent.
+    pub agent: Did,
+    /// Whether flow reached it.
+    pub reached: bool,
+    /// Its claims as JCS.
+    pub claims: String,
+    /// Its leaf of the score tree.
+    pub leaf: Hash,
+}
+
 /// Computes epoch `number` at `as_of` (Unix seconds) from the reports of a log prefix.
-///
-/// `erased`: erasure entries of that prefix. Whom the erased reports were about is gone with them, so the total is all that
-/// is still a function of the log, and every statement carries it.
 ///
 /// # Errors
 /// `policy.no_seeds` when no trust root takes part.
 pub fn compute(
     number: u64,
     as_of: u64,
-    admitted: Vec<Admitted>,
+    reports: Ledger,
     policy: Policy,
     salt_key: [u8; 32],
     erased: u64,
 ) -> Result<Computed, Fault> {
-    let evidence = Evidence::build(&admitted, &policy);
-    drop(admitted);
-    from_evidence(number, as_of, evidence, policy, salt_key, erased)
+    let evidence = reports.into_evidence(&policy);
+    let terms = Terms {
+        number,
+        as_of,
+        salt_key,
+        erased,
+    };
+    from_evidence(terms, evidence, policy)
 }
 
 /// [`compute`] for a caller that keeps its reports.
 ///
 /// # Errors
 /// As [`compute`].
-pub fn from_evidence(
-    number: u64,
-    as_of: u64,
-    evidence: Evidence,
-    policy: Policy,
-    salt_key: [u8; 32],
-    erased: u64,
-) -> Result<Computed, Fault> {
-    let mut scores = score(&evidence, &policy, as_of, None).map_err(|e| Fault::from_score(&e))?;
-    for agent in &mut scores.agents {
-        agent.claims.erased_reports = erased;
-    }
-    let rows: Vec<(Did, bool, String, Hash)> = scores
-        .agents
-        .par_iter()
-        .map(|agent| {
-            let disclosures = statement::disclosures(&agent.claims, &salt_key, &agent.agent)?;
-            let leaf = Statement::new(agent.agent, number, disclosures.iter().map(|d| d.digest))?
-                .leaf_hash();
-            let claims = serde_json::to_value(&agent.claims)
-                .map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
-            let claims = json::canonical(&claims)
-                .ok()
-                .and_then(|bytes| String::from_utf8(bytes).ok())
-                .ok_or_else(|| Fault::new(Code::Internal, "claims are not canonical JSON"))?;
-            Ok((agent.agent, agent.flow_q48 > 0, claims, leaf))
-        })
-        .collect::<Result<_, Fault>>()?;
+pub fn from_evidence(terms: Terms, evidence: Evidence, policy: Policy) -> Result<Computed, Fault> {
+    let scores = score(&evidence, &policy, terms.as_of, None).map_err(|e| Fault::from_score(&e))?;
+    let explained = Explained {
+        number: terms.number,
+        policy,
+        evidence,
+        scores,
+    };
     let (mut edge, mut tiles) = (Edge::default(), Touched::new());
-    edge.append(rows.iter().map(|row| row.3), &mut tiles);
-    let statements = rows
-        .into_iter()
-        .map(|(agent, reached, claims, _)| (agent, reached, claims))
-        .collect();
+    let mut statements = Vec::with_capacity(explained.scores.len());
+    for chunk in Chunks::new(&explained, &terms)? {
+        let chunk = chunk?;
+        edge.append(chunk.iter().map(|row| row.leaf), &mut tiles);
+        statements.extend(chunk.into_iter().map(|r| (r.agent, r.reached, r.claims)));
+    }
     Ok(Computed {
-        explained: Explained {
-            number,
+        score_root: edge.root(),
+        explained,
+        statements,
+        tiles,
+    })
+}
+
+/// The statements of an epoch in leaf order, a chunk at a time; what is not asked for is not made. Going through them again makes
+/// the same ones again.
+#[derive(Debug)]
+pub struct Chunks<'a> {
+    explained: &'a Explained,
+    terms: &'a Terms,
+    sealer: Sealer,
+    next: usize,
+}
+
+impl<'a> Chunks<'a> {
+    /// Those of a scored epoch.
+    ///
+    /// # Errors
+    /// `statement.malformed` for epoch 0.
+    pub fn new(explained: &'a Explained, terms: &'a Terms) -> Result<Self, Fault> {
+        Ok(Self {
+            explained,
+            terms,
+            sealer: Sealer::new(&terms.salt_key, terms.number)?,
+            next: 0,
+        })
+    }
+
+    fn rows(&self, agents: Range<usize>) -> Result<Vec<Row>, Fault> {
+        let Explained {
             policy,
             evidence,
             scores,
-        },
-        statements,
-        tiles,
-        score_root: edge.root(),
-    })
+            ..
+        } = self.explained;
+        let scored = scores.range(evidence, policy, agents);
+        seal(scored, &self.sealer, self.terms.erased)
+    }
+}
+
+/// The statements of scored agents, made in parallel, in their order.
+///
+/// # Errors
+/// `claims.malformed` when a number of a claim is beyond 2^53−1.
+pub(crate) fn seal(
+    scored: Vec<AgentScore>,
+    sealer: &Sealer,
+    erased: u64,
+) -> Result<Vec<Row>, Fault> {
+    scored
+        .into_par_iter()
+        .with_min_len(64)
+        .map_init(
+            || sealer.clone(),
+            |sealer, mut score| {
+                score.claims.erased_reports = erased;
+                let sealed = sealer.seal(&score.claims, &score.agent)?;
+                Ok(Row {
+                    agent: score.agent,
+                    reached: score.flow_q48 > 0,
+                    claims: sealed.claims,
+                    leaf: sealed.leaf,
+                })
+            },
+        )
+        .collect()
+}
+
+impl Iterator for Chunks<'_> {
+    type Item = Result<Vec<Row>, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let agents = self.next..self.explained.scores.len().min(self.next + CHUNK);
+        self.next = agents.end;
+        (!agents.is_empty()).then(|| self.rows(agents))
+    }
 }

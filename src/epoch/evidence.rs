@@ -1,8 +1,11 @@
 //! What a log prefix holds: its policy and its reports.
 
-use goodstanding_score::{evidence::Admitted, policy::Policy};
+use std::sync::{Arc, Mutex};
+
+use goodstanding_score::{evidence::Ledger, policy::Policy};
 use goodstanding_verify::{
     entry::{Body, Entry},
+    keycache::KeyCache,
     report::Report,
 };
 use rayon::prelude::*;
@@ -11,11 +14,17 @@ use crate::{
     code::{Code, Fault},
     ingest::blocking,
     log::sequencer::CurrentPolicy,
-    store::Store,
+    store::{Store, StoredReport},
 };
 
 /// Bodies fetched at a time.
 const PAGE: u32 = 5000;
+
+/// Bodies that one thread parses at a time.
+const PART: usize = 256;
+
+/// Keys that a thread remembers at most, twice; 350 bytes each.
+const CACHED_KEYS: usize = 50_000;
 
 /// The last policy below `log_size` and its index.
 ///
@@ -59,12 +68,14 @@ pub async fn erasures(store: &dyn Store, log_size: u64) -> Result<u64, Fault> {
 
 /// Every report that an epoch over entries with index < `log_size` and `at` ≤ `as_of` covers.
 ///
-/// The bodies were verified when they were admitted; here they are only parsed again.
+/// The bodies were verified when they were admitted; here they are only parsed again, a page at a time, and what is parsed is not
+/// kept.
 ///
 /// # Errors
 /// `store.corrupt` when a body no longer parses or hashes to another id.
-pub async fn read(store: &dyn Store, log_size: u64, as_of: u64) -> Result<Vec<Admitted>, Fault> {
-    let mut all = Vec::new();
+pub async fn read(store: &dyn Store, log_size: u64, as_of: u64) -> Result<Ledger, Fault> {
+    let mut all = Ledger::default();
+    let keys = Arc::new(Keys::default());
     let mut from = 0;
     loop {
         let page = store.bodies(from, log_size, PAGE).await?;
@@ -72,27 +83,52 @@ pub async fn read(store: &dyn Store, log_size: u64, as_of: u64) -> Result<Vec<Ad
             return Ok(all);
         };
         from = last.index + 1;
-        let parsed = blocking(move || {
-            page.into_par_iter()
-                .filter(|stored| stored.at_ms <= as_of.saturating_mul(1000))
-                .map(|stored| {
-                    let report = Report::parse_admitted(&stored.jws)?;
-                    if report.id != stored.id {
-                        return Err(Fault::new(
-                            Code::StoreCorrupt,
-                            format!("body {} is not of report {}", stored.index, stored.id),
-                        ));
-                    }
-                    Ok(Admitted {
-                        index: stored.index,
-                        at_ms: stored.at_ms,
-                        historical: stored.historical,
-                        report,
-                    })
-                })
-                .collect::<Result<Vec<_>, Fault>>()
+        let lent = keys.clone();
+        all = blocking(move || {
+            for part in parse(&page, as_of, &lent)? {
+                all.append(part);
+            }
+            Ok::<_, Fault>(all)
         })
         .await??;
-        all.extend(parsed);
     }
+}
+
+/// Keys that were read, lent to whoever parses.
+#[derive(Debug, Default)]
+struct Keys(Mutex<Vec<KeyCache>>);
+
+impl Keys {
+    /// Works with a cache that nobody else has meanwhile. There are never more of them than threads.
+    fn with<T>(&self, work: impl FnOnce(&KeyCache) -> T) -> T {
+        let idle = self.0.lock().ok().and_then(|mut idle| idle.pop());
+        let cache = idle.unwrap_or_else(|| KeyCache::new(CACHED_KEYS));
+        let done = work(&cache);
+        if let Ok(mut idle) = self.0.lock() {
+            idle.push(cache);
+        }
+        done
+    }
+}
+
+/// A page in parallel, as ledgers in log order.
+fn parse(page: &[StoredReport], as_of: u64, keys: &Keys) -> Result<Vec<Ledger>, Fault> {
+    let covered = |stored: &&StoredReport| stored.at_ms <= as_of.saturating_mul(1000);
+    let part = |part: &[StoredReport], keys: &KeyCache| {
+        let mut ledger = Ledger::default();
+        for stored in part.iter().filter(covered) {
+            let report = Report::parse_admitted_with(&stored.jws, keys)?;
+            if report.id != stored.id {
+                return Err(Fault::new(
+                    Code::StoreCorrupt,
+                    format!("body {} is not of report {}", stored.index, stored.id),
+                ));
+            }
+            ledger.push(stored.index, stored.at_ms, &report);
+        }
+        Ok(ledger)
+    };
+    page.par_chunks(PART)
+        .map(|reports| keys.with(|keys| part(reports, keys)))
+        .collect()
 }

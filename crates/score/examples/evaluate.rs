@@ -2,7 +2,7 @@
 //!
 //! Writes the scores CSV to standard output. Reports are built straight from the rows, unsigned, so this shows what the
 //! scoring function does and nothing else. `--set name=value` changes one constant of the policy's `scoring`;
-//! `--threads N`, `--as-of T` and `--explain ALIAS` do what they say; timings go to standard error.
+//! `--threads N`, `--as-of T` and `--explain ALIAS` do what they say; `--roots` shows digests of everything instead; timings go to standard error.
 //! For experiments: what is published is computed by `goodstanding import`, `epoch` and `scores`.
 
 use std::{
@@ -13,6 +13,7 @@ use std::{
 };
 
 use goodstanding_score::{
+    Scores,
     evidence::{Admitted, Evidence},
     explain,
     policy::Policy,
@@ -22,10 +23,12 @@ use goodstanding_verify::{
     amount::Amount,
     claims::State,
     did::Did,
-    digest::sha256,
+    digest::{Digest, sha256},
+    frontier::Frontier,
     report::{
         Evidence as Document, Outcome, Report, ReportId, Role, Status, Terms, Trade, TradeKind,
     },
+    statement::{self, Statement},
 };
 use serde_json::Value;
 
@@ -75,6 +78,9 @@ fn main() -> Res<()> {
     let start = Instant::now();
     let scores = score(&evidence, &policy, as_of, options.threads)?;
     eprintln!("scored in {:?}", start.elapsed());
+    if options.roots {
+        return roots(&evidence, &policy, &scores);
+    }
     if let Some(alias) = &options.explain {
         let did = agents.did(alias)?;
         let explanation =
@@ -97,7 +103,7 @@ fn main() -> Res<()> {
     }
     writeln!(out)?;
     let zeros = ",0".repeat(SUSPICIONS.len());
-    for s in &scores.agents {
+    for s in &scores.all(&evidence, &policy) {
         let c = &s.claims;
         let state = match c.state {
             State::Unproven => "unproven",
@@ -127,9 +133,26 @@ fn main() -> Res<()> {
     Ok(out.flush()?)
 }
 
+/// What two implementations of one function have to agree on: the root of the score tree under a salt key of zeros, and a digest
+/// of all explanations.
+fn roots(evidence: &Evidence, policy: &Policy, scores: &Scores) -> Res<()> {
+    let (mut tree, mut explanations) = (Frontier::default(), String::new());
+    for s in &scores.all(evidence, policy) {
+        let disclosures = statement::disclosures(&s.claims, &[0; 32], &s.agent)?;
+        let digests = disclosures.iter().map(|d| d.digest);
+        tree.push(Statement::new(s.agent, 1, digests)?.leaf_hash());
+        let explained = explain(evidence, policy, scores, &s.agent);
+        explanations.push_str(&serde_json::to_string(&explained)?);
+    }
+    println!("score root {}", Digest(tree.root()));
+    println!("explanations {}", sha256(explanations.as_bytes()));
+    Ok(())
+}
+
 /// Command line.
 #[derive(Default)]
 struct Options {
+    roots: bool,
     file: Option<String>,
     policy: Option<String>,
     seeds: Option<String>,
@@ -151,6 +174,7 @@ impl Options {
                 "--threads" => out.threads = Some(value()?.parse()?),
                 "--as-of" => out.as_of = Some(value()?.parse()?),
                 "--explain" => out.explain = Some(value()?),
+                "--roots" => out.roots = true,
                 "--set" => {
                     let text = value()?;
                     let (name, number) = text.split_once('=').ok_or("--set name=value")?;

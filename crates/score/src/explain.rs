@@ -158,19 +158,19 @@ pub fn explain(
     scores: &Scores,
     agent: &Did,
 ) -> Option<Explanation> {
-    let score = scores.get(agent)?;
+    let score = scores.get(evidence, policy, agent)?;
+    let of_agent = scores.contributions(evidence, policy, evidence.agent(agent)?);
     let s = &policy.scoring;
     let mut totals = Sums::default();
-    for c in &score.contributions {
+    for c in &of_agent {
         totals.merge(&Sums {
             weight_q32: u128::from(c.weight_q32),
             quality: c.weighted_quality,
         });
     }
-    let mut contributions: Vec<ExplainedContribution> = score
-        .contributions
+    let mut contributions: Vec<ExplainedContribution> = of_agent
         .iter()
-        .filter_map(|c| contribution(c, evidence, policy, scores, totals.weight_q32))
+        .map(|c| contribution(c, evidence, policy, scores, totals.weight_q32))
         .collect();
     contributions.sort_by(|a, b| b.weight_q32.cmp(&a.weight_q32).then(a.rater.cmp(&b.rater)));
     let claims = &score.claims;
@@ -203,7 +203,7 @@ pub fn explain(
             .filter_map(|p| s.get(p.name).map(|value| (p.name, value)))
             .collect(),
         contributions,
-        missing: missing(score, s),
+        missing: missing(&score, s),
     })
 }
 
@@ -213,15 +213,14 @@ fn contribution(
     policy: &Policy,
     scores: &Scores,
     total_q32: u128,
-) -> Option<ExplainedContribution> {
-    let rater = scores.agents.get(c.rater)?;
+) -> ExplainedContribution {
     let mut levels = BTreeMap::new();
     let reports = c
         .reports
         .iter()
         .map(|r| {
-            let opinion = &evidence.opinions[r.opinion];
-            let trade = &evidence.trades[opinion.trade];
+            let opinion = evidence.at(r.opinion);
+            let trade = opinion.trade;
             *levels.entry(opinion.level.as_str()).or_insert(0) += 1;
             ExplainedReport {
                 id: opinion.report,
@@ -242,21 +241,22 @@ fn contribution(
         })
         .collect();
     let mean = mul_div(c.weighted_quality, 1, u128::from(c.weight_q32));
-    Some(ExplainedContribution {
-        rater: rater.agent,
+    let credibility_q32 = scores.credibility_q32(c.rater);
+    ExplainedContribution {
+        rater: evidence.agents[c.rater],
         weight_q32: c.weight_q32,
         share_bp: posterior::share_bp(u128::from(c.weight_q32), total_q32),
         mean_quality_bp: u16::try_from(mean).unwrap_or(10_000),
         weighted_quality: c.weighted_quality.to_string(),
-        flow_q48: rater.flow_q48,
-        credibility_q32: rater.credibility_q32,
-        credibility_bp: posterior::share_bp(u128::from(rater.credibility_q32), 1 << 32),
+        flow_q48: scores.flow_q48(c.rater),
+        credibility_q32,
+        credibility_bp: posterior::share_bp(u128::from(credibility_q32), 1 << 32),
         mass_q32: c.mass_q32.to_string(),
         size_q16: c.size_q16,
         levels,
         amount_milli: c.amount_milli,
         reports,
-    })
+    }
 }
 
 /// The bound that is the minimum; on ties the first of lifetime, recent, band.

@@ -11,8 +11,8 @@
 //! | I want to | start at |
 //! |---|---|
 //! | read or check a policy | [`policy::Policy`] |
-//! | turn a log prefix into evidence | [`evidence::Evidence::build`] |
-//! | score it | [`score()`] |
+//! | turn a log prefix into evidence | [`evidence::Ledger`], or [`evidence::Evidence::build`] for a few reports |
+//! | score it | [`score()`], then [`Scores::range`] |
 //! | show why an agent has its score | [`explain()`] |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -21,14 +21,18 @@
 pub mod evidence;
 mod explain;
 pub mod fixed;
-mod flow;
+pub mod flow;
 mod pairs;
 pub mod policy;
 mod posterior;
+mod ranges;
 mod score;
+mod tally;
 
 pub use explain::{Explanation, explain};
-pub use score::{AgentScore, Contribution, ScoreError, Scores, Weighted, score};
+pub use score::{
+    AgentScore, Contribution, ScoreError, Scores, Stage, Weighted, score, score_watched,
+};
 
 /// Version of the scoring function. Every epoch entry names the one that it was computed with.
 pub const CODE: &str = "goodstanding-score/1";

@@ -1,25 +1,22 @@
 //! The scoring function: evidence and policy in, one set of claims for every agent out.
+//!
+//! What is kept of an epoch is small (the pairs with their reports' weights, and each agent's flow); claims are made from it for
+//! whom they are asked for, all or one, and so are contributions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use goodstanding_verify::{
-    MAX_INTEGER,
-    claims::{BandScore, Claims, KindScore, MarketReports, State},
-    did::Did,
-};
+use goodstanding_verify::{MAX_INTEGER, claims::Claims, did::Did};
 use rayon::prelude::*;
 
 use crate::{
-    evidence::{Evidence, Level},
+    evidence::{Evidence, narrow, wide},
     fixed::{mul_div, saturate},
-    flow::{self, Edge},
-    pairs::{Pair, Pairs, Weight},
+    flow::{self, Edge, Graph},
+    pairs::{Edges, Pairs, Weight, size_q16},
     policy::{Policy, PolicyCode},
-    posterior::{self, Sums},
+    posterior::Sums,
+    tally::Tally,
 };
-
-/// Markets listed in a statement.
-const MAX_MARKETS: usize = 8;
 
 /// Why nothing could be scored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,26 +40,23 @@ impl ScoreError {
     }
 }
 
-/// All scores of one epoch.
+/// All scores of one epoch. Of use only with the evidence and the policy that they are of.
+///
+/// Takes 12 bytes a report, 8 a pair and 20 an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scores {
     /// The time that the scores are of, Unix seconds.
     pub as_of: u64,
-    /// One per agent of the evidence, ascending by DID: parallel to [`Evidence::agents`].
-    pub agents: Vec<AgentScore>,
+    /// As indices into [`Evidence::agents`], ascending.
+    seeds: Vec<usize>,
+    pairs: Pairs,
+    /// Flow that reaches each agent, in 2^-48 of all flow; parallel to [`Evidence::agents`].
+    flow_q48: Vec<u64>,
+    /// Credibility of what each agent says, Q32; parallel to [`Evidence::agents`].
+    credibility_q32: Vec<u64>,
 }
 
-impl Scores {
-    /// The score of one agent.
-    pub fn get(&self, agent: &Did) -> Option<&AgentScore> {
-        self.agents
-            .binary_search_by(|score| score.agent.cmp(agent))
-            .ok()
-            .and_then(|place| self.agents.get(place))
-    }
-}
-
-/// The score of one agent and what made it.
+/// The score of one agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentScore {
     /// The agent.
@@ -75,8 +69,6 @@ pub struct AgentScore {
     pub flow_q48: u64,
     /// Credibility of what it says, Q32.
     pub credibility_q32: u64,
-    /// What each counterparty contributed, ascending by rater.
-    pub contributions: Vec<Contribution>,
 }
 
 /// What one counterparty's reports add to an agent's score.
@@ -101,7 +93,7 @@ pub struct Contribution {
 /// One report's part of a contribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weighted {
-    /// The report, as index into [`Evidence::opinions`].
+    /// The report, by its place in [`Evidence::opinions`].
     pub opinion: usize,
     /// Decay × level × role, Q32.
     pub unit_q32: u64,
@@ -111,7 +103,22 @@ pub struct Weighted {
     pub weight_q32: u64,
 }
 
-/// Scores every agent of the evidence at `as_of` (Unix seconds).
+/// What [`score_watched`] has just finished.
+#[derive(Clone, Copy, Debug)]
+pub enum Stage<'a> {
+    /// Every report has its weights.
+    Weighed {
+        /// Ordered pairs of rater and subject.
+        pairs: usize,
+    },
+    /// The graph of the flow stands.
+    Graph(&'a Graph),
+    /// Every agent has its flow.
+    Flowed,
+}
+
+/// Scores every agent of the evidence at `as_of` (Unix seconds). The policy is the one that the evidence was built under; only its
+/// seeds may be others.
 ///
 /// `threads` sets the number of threads, `None` takes rayon's current pool; the result does not depend on it.
 ///
@@ -124,16 +131,25 @@ pub fn score(
     threads: Option<usize>,
 ) -> Result<Scores, ScoreError> {
     match threads {
-        None => compute(evidence, policy, as_of),
+        None => score_watched(evidence, policy, as_of, &mut |_| ()),
         Some(threads) => rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .map_err(|error| ScoreError::Threads(error.to_string()))?
-            .install(|| compute(evidence, policy, as_of)),
+            .install(|| score_watched(evidence, policy, as_of, &mut |_| ())),
     }
 }
 
-fn compute(evidence: &Evidence, policy: &Policy, as_of: u64) -> Result<Scores, ScoreError> {
+/// [`score`] in rayon's current pool; `watch` is called after each stage, for those who measure.
+///
+/// # Errors
+/// As [`score`].
+pub fn score_watched(
+    evidence: &Evidence,
+    policy: &Policy,
+    as_of: u64,
+    watch: &mut (dyn FnMut(Stage<'_>) + Send),
+) -> Result<Scores, ScoreError> {
     let seeds: Vec<usize> = policy
         .seeds
         .iter()
@@ -143,8 +159,33 @@ fn compute(evidence: &Evidence, policy: &Policy, as_of: u64) -> Result<Scores, S
         return Err(ScoreError::NoSeeds(policy.seeds.len()));
     }
     let s = &policy.scoring;
-    let pairs = Pairs::build(evidence, policy, as_of);
-    let edges = pairs.all.iter().flat_map(|p| {
+    let (pairs, edges) = Pairs::build(evidence, s, as_of);
+    watch(Stage::Weighed { pairs: pairs.len() });
+    let graph = Graph::new(evidence.agents.len(), || flow_edges(&pairs, &edges));
+    drop(edges);
+    watch(Stage::Graph(&graph));
+    let flow_q48 = graph.flow(&seeds, s.flow_iterations, s.flow_return_bp);
+    drop(graph);
+    let credibility_q32 = flow_q48
+        .iter()
+        .map(|x| flow::credibility_q32(*x, s.credibility_half_ppm, seeds.len()))
+        .collect();
+    watch(Stage::Flowed);
+    Ok(Scores {
+        as_of,
+        seeds,
+        pairs,
+        flow_q48,
+        credibility_q32,
+    })
+}
+
+/// Both edges of every pair.
+fn flow_edges(pairs: &Pairs, edges: &[Edges]) -> impl Iterator<Item = Edge> {
+    let subjects = (0..pairs.about.len().saturating_sub(1))
+        .flat_map(|agent| std::iter::repeat_n(narrow(agent), pairs.about(agent).len()));
+    let pairs = subjects.zip(&pairs.raters).zip(edges);
+    pairs.flat_map(|((subject, rater), edges)| {
         let edge = |from, to, w: Weight| Edge {
             to,
             from,
@@ -152,249 +193,158 @@ fn compute(evidence: &Evidence, policy: &Policy, as_of: u64) -> Result<Scores, S
             capacity: w.capacity,
         };
         [
-            edge(p.rater, p.subject, p.forward),
-            edge(p.subject, p.rater, p.back),
+            edge(*rater, subject, edges.forward),
+            edge(subject, *rater, edges.back),
         ]
-    });
-    let flow = flow::flow(
-        evidence.agents.len(),
-        edges.collect(),
-        &seeds,
-        s.flow_iterations,
-        s.flow_return_bp,
-    );
-    let credibility: Vec<u64> = flow
-        .iter()
-        .map(|x| flow::credibility_q32(*x, s.credibility_half_ppm, seeds.len()))
-        .collect();
-    let agents = (0..evidence.agents.len())
-        .into_par_iter()
-        .map(|agent| {
-            let about = &pairs.all[pairs.about[agent].clone()];
-            let contributions: Vec<Contribution> = about
-                .iter()
-                .map(|pair| contribution(pair, credibility[pair.rater], evidence))
-                .collect();
-            AgentScore {
-                agent: evidence.agents[agent],
-                claims: claims(agent, &contributions, evidence, policy, as_of),
-                seed: seeds.binary_search(&agent).is_ok(),
-                flow_q48: flow[agent],
-                credibility_q32: credibility[agent],
-                contributions,
-            }
-        })
-        .collect();
-    Ok(Scores { as_of, agents })
+    })
 }
 
-/// Weight of each report of a pair: size × credibility × unit / mass × value, rounded down.
-fn contribution(pair: &Pair, credibility_q32: u64, evidence: &Evidence) -> Contribution {
-    // Below 2^20 · 2^32.
-    let voice = u128::from(pair.size_q16) * u128::from(credibility_q32);
-    let mut sums = Sums::default();
-    let mut amount = 0_u128;
-    let reports = pair
-        .items
-        .iter()
-        .map(|item| {
-            let opinion = &evidence.opinions[item.opinion];
-            // Below 2^52 · 2^36 · 2^20, over 2^16 · 1000 · mass.
-            let valued = u128::from(item.unit_q32) * u128::from(item.value_milli);
-            let weight = mul_div(voice, valued, pair.mass_q32.saturating_mul(1000 << 16));
-            sums.add(weight, opinion.quality_bp);
-            amount =
-                amount.saturating_add(evidence.trades[opinion.trade].reference_nano / 1_000_000);
-            Weighted {
-                opinion: item.opinion,
-                unit_q32: item.unit_q32,
-                value_milli: item.value_milli,
-                weight_q32: weight,
-            }
-        })
-        .collect();
-    Contribution {
-        rater: pair.rater,
-        mass_q32: pair.mass_q32,
-        size_q16: pair.size_q16,
-        weight_q32: saturate(sums.weight_q32),
-        weighted_quality: sums.quality,
-        amount_milli: saturate(amount).min(MAX_INTEGER),
-        reports,
+impl Scores {
+    /// Number of agents: those of the evidence.
+    pub fn len(&self) -> usize {
+        self.flow_q48.len()
     }
-}
 
-/// Everything that is summed over the opinions about one agent.
-#[derive(Default)]
-struct Tally {
-    life: Sums,
-    recent: Sums,
-    disputed_q32: u128,
-    reports: u64,
-    kinds: BTreeMap<&'static str, (Sums, u64)>,
-    bands: BTreeMap<usize, (Sums, u64, u64)>,
-    markets: BTreeMap<usize, (u128, u64)>,
-    trades: BTreeSet<usize>,
-    attested: BTreeSet<usize>,
-}
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.flow_q48.is_empty()
+    }
 
-impl Tally {
-    fn of(contributions: &[Contribution], evidence: &Evidence, recent_from: u64) -> Self {
-        let mut tally = Self::default();
-        for contribution in contributions {
-            let mut bands_of_rater = BTreeSet::new();
-            for Weighted {
-                opinion,
-                weight_q32: weight,
-                ..
-            } in &contribution.reports
-            {
-                let opinion = &evidence.opinions[*opinion];
-                let trade = &evidence.trades[opinion.trade];
-                tally.reports += 1;
-                tally.life.add(*weight, opinion.quality_bp);
-                if trade.closed_at >= recent_from {
-                    tally.recent.add(*weight, opinion.quality_bp);
-                }
-                if opinion.in_dispute {
-                    tally.disputed_q32 += u128::from(*weight);
-                }
-                let kind = tally.kinds.entry(opinion.kind.as_str()).or_default();
-                kind.0.add(*weight, opinion.quality_bp);
-                kind.1 += 1;
-                let band = tally.bands.entry(trade.band).or_default();
-                band.0.add(*weight, opinion.quality_bp);
-                band.1 += 1;
-                if *weight > 0 && bands_of_rater.insert(trade.band) {
-                    band.2 += 1;
-                }
-                let market = tally.markets.entry(opinion.market).or_default();
-                market.0 += u128::from(*weight);
-                market.1 += 1;
-                tally.trades.insert(opinion.trade);
-                if opinion.level > Level::Unilateral {
-                    tally.attested.insert(opinion.trade);
-                }
-            }
+    /// Number of ordered pairs of a rater and a subject.
+    pub fn pairs(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Flow that reaches an agent, in 2^-48 of all flow; `agent` is an index into [`Evidence::agents`].
+    pub fn flow_q48(&self, agent: usize) -> u64 {
+        self.flow_q48[agent]
+    }
+
+    /// The score of one agent.
+    pub fn get(&self, evidence: &Evidence, policy: &Policy, agent: &Did) -> Option<AgentScore> {
+        let agent = evidence.agent(agent)?;
+        Some(self.agent(evidence, policy, agent, &mut Tally::default()))
+    }
+
+    /// The scores of a range of [`Evidence::agents`], in parallel.
+    pub fn range(
+        &self,
+        evidence: &Evidence,
+        policy: &Policy,
+        agents: Range<usize>,
+    ) -> Vec<AgentScore> {
+        agents
+            .into_par_iter()
+            .map_init(Tally::default, |tally, agent| {
+                self.agent(evidence, policy, agent, tally)
+            })
+            .collect()
+    }
+
+    /// The scores of all agents, parallel to [`Evidence::agents`]. A million of them take a gigabyte; [`Scores::range`] takes them
+    /// by parts.
+    pub fn all(&self, evidence: &Evidence, policy: &Policy) -> Vec<AgentScore> {
+        self.range(evidence, policy, 0..self.len())
+    }
+
+    fn agent(
+        &self,
+        evidence: &Evidence,
+        policy: &Policy,
+        agent: usize,
+        tally: &mut Tally,
+    ) -> AgentScore {
+        tally.start(policy.amount_bands_milli.len());
+        let recent_from = self.as_of.saturating_sub(policy.scoring.recent_window_s);
+        for pair in self.pairs.about(agent) {
+            tally.start_rater();
+            self.weights(policy, pair, |place, weight_q32| {
+                tally.add(evidence, &evidence.rows[place], weight_q32, recent_from);
+            });
+            tally.end_rater();
         }
-        tally
-    }
-}
-
-fn claims(
-    agent: usize,
-    contributions: &[Contribution],
-    evidence: &Evidence,
-    policy: &Policy,
-    as_of: u64,
-) -> Claims {
-    let s = &policy.scoring;
-    let tally = Tally::of(
-        contributions,
-        evidence,
-        as_of.saturating_sub(s.recent_window_s),
-    );
-    let life = posterior::lifetime(&tally.life, s);
-    let bound = |sums: &Sums| posterior::segment(sums, &tally.life, &life, s);
-
-    let recent_counts = posterior::q32_milli(tally.recent.weight_q32) >= s.recent_evidence_milli;
-    let recent_lower_bp = if recent_counts {
-        bound(&tally.recent).lower_bp
-    } else {
-        life.lower_bp
-    };
-    let mut lower_bp = life.lower_bp.min(recent_lower_bp);
-    let mut by_amount_band = Vec::with_capacity(tally.bands.len());
-    for (band, (sums, reports, raters)) in &tally.bands {
-        let band_bound = bound(sums);
-        if posterior::q32_milli(sums.weight_q32) >= s.band_evidence_milli
-            && *raters >= s.band_counterparties
-        {
-            lower_bp = lower_bp.min(band_bound.lower_bp);
+        AgentScore {
+            agent: evidence.agents[agent],
+            claims: tally.claims(agent, evidence, policy),
+            seed: self.is_seed(agent),
+            flow_q48: self.flow_q48[agent],
+            credibility_q32: self.credibility_q32[agent],
         }
-        by_amount_band.push(BandScore {
-            from_milli: policy.amount_bands_milli.get(*band).copied().unwrap_or(0),
-            lower_bp: band_bound.lower_bp,
-            score_bp: band_bound.mean_bp(),
-            reports: *reports,
-        });
     }
-    let by_kind = tally
-        .kinds
-        .iter()
-        .map(|(kind, (sums, reports))| {
-            let kind_bound = bound(sums);
-            let entry = KindScore {
-                lower_bp: kind_bound.lower_bp,
-                score_bp: kind_bound.mean_bp(),
-                reports: *reports,
+
+    /// Weight of each report of a pair, Q32: size × credibility × unit / mass × value, rounded down. Returns mass and size.
+    fn weights(
+        &self,
+        policy: &Policy,
+        pair: usize,
+        mut each: impl FnMut(usize, u64),
+    ) -> (u128, u64) {
+        let rater = wide(self.pairs.raters[pair]);
+        let mass_q32 = self.pairs.mass_q32(pair);
+        let size_q16 = size_q16(mass_q32, &policy.scoring);
+        // Below 2^20 · 2^32.
+        let voice = u128::from(size_q16) * u128::from(self.credibility_q32[rater]);
+        let divisor = mass_q32.saturating_mul(1000 << 16);
+        for place in self.pairs.reports(pair) {
+            // Below 2^52 · 2^36 · 2^20, over 2^16 · 1000 · mass. Most raters of a market under attack have no voice.
+            let weight = if voice == 0 {
+                0
+            } else {
+                let unit = u128::from(self.pairs.unit_q32[place]);
+                let valued = unit * u128::from(self.pairs.value_milli[place]);
+                mul_div(voice, valued, divisor)
             };
-            ((*kind).to_owned(), entry)
-        })
-        .collect();
-    let evidence_milli = posterior::q32_milli(tally.life.weight_q32);
-    let effective_counterparties_milli =
-        posterior::effective_milli(contributions.iter().map(|c| c.weight_q32));
-    let enough = evidence_milli >= s.established_evidence_milli
-        && effective_counterparties_milli >= s.established_counterparties_milli;
-    let disputed_bp = u64::from(posterior::share_bp(
-        tally.disputed_q32,
-        tally.life.weight_q32,
-    ));
-    let state = if !enough {
-        State::Unproven
-    } else if disputed_bp >= s.contested_share_bp {
-        State::Contested
-    } else {
-        State::Established
-    };
-    Claims {
-        score_bp: life.mean_bp(),
-        uncertainty_bp: posterior::uncertainty_bp(&tally.life, s),
-        lower_bp,
-        lifetime_lower_bp: life.lower_bp,
-        recent_lower_bp,
-        state,
-        reports: tally.reports,
-        counterparties: u64::try_from(contributions.len()).unwrap_or(u64::MAX),
-        effective_counterparties_milli: effective_counterparties_milli.min(MAX_INTEGER),
-        evidence_milli: evidence_milli.min(MAX_INTEGER),
-        attested_bp: share_of(tally.attested.len(), tally.trades.len()),
-        by_kind,
-        by_amount_band,
-        markets: markets(&tally, evidence),
-        dampening_bp: 10_000,
-        flags: Vec::new(),
-        first_seen: evidence.first_seen[agent].min(MAX_INTEGER),
-        rotations: 0,
-        last_rotated: 0,
-        erased_reports: 0,
-        lower_gte_2500: lower_bp >= 2500,
-        lower_gte_5000: lower_bp >= 5000,
-        lower_gte_7500: lower_bp >= 7500,
-        lower_gte_9000: lower_bp >= 9000,
+            each(place, weight);
+        }
+        (mass_q32, size_q16)
     }
-}
 
-/// The markets with the most evidence: by weight, then reports, then name.
-fn markets(tally: &Tally, evidence: &Evidence) -> Vec<MarketReports> {
-    let mut ranked: Vec<(usize, u128, u64)> = tally
-        .markets
-        .iter()
-        .map(|(market, (w, n))| (*market, *w, *n))
-        .collect();
-    ranked.sort_unstable_by(|a, b| (b.1, b.2).cmp(&(a.1, a.2)).then(a.0.cmp(&b.0)));
-    ranked
-        .into_iter()
-        .take(MAX_MARKETS)
-        .map(|(market, _, reports)| MarketReports {
-            market: evidence.markets[market].clone(),
+    /// What each counterparty contributed to the score of an agent (an index into [`Evidence::agents`]), ascending by rater.
+    pub fn contributions(
+        &self,
+        evidence: &Evidence,
+        policy: &Policy,
+        agent: usize,
+    ) -> Vec<Contribution> {
+        let pairs = self.pairs.about(agent);
+        pairs
+            .map(|pair| self.contribution(evidence, policy, pair))
+            .collect()
+    }
+
+    fn contribution(&self, evidence: &Evidence, policy: &Policy, pair: usize) -> Contribution {
+        let mut sums = Sums::default();
+        let mut amount = 0_u128;
+        let mut reports = Vec::with_capacity(self.pairs.reports(pair).len());
+        let (mass_q32, size_q16) = self.weights(policy, pair, |place, weight_q32| {
+            let row = evidence.rows[place];
+            sums.add(weight_q32, row.quality_bp);
+            amount = amount.saturating_add(evidence.reference_nano(row) / 1_000_000);
+            reports.push(Weighted {
+                opinion: place,
+                unit_q32: self.pairs.unit_q32[place],
+                value_milli: u64::from(self.pairs.value_milli[place]),
+                weight_q32,
+            });
+        });
+        Contribution {
+            rater: wide(self.pairs.raters[pair]),
+            mass_q32,
+            size_q16,
+            weight_q32: saturate(sums.weight_q32),
+            weighted_quality: sums.quality,
+            amount_milli: saturate(amount).min(MAX_INTEGER),
             reports,
-        })
-        .collect()
-}
+        }
+    }
 
-fn share_of(part: usize, whole: usize) -> u16 {
-    let wide = |n: usize| u128::try_from(n).unwrap_or(u128::MAX);
-    posterior::share_bp(wide(part), wide(whole))
+    /// Credibility of what an agent says, Q32.
+    pub fn credibility_q32(&self, agent: usize) -> u64 {
+        self.credibility_q32[agent]
+    }
+
+    /// Whether an agent is a seed.
+    pub fn is_seed(&self, agent: usize) -> bool {
+        self.seeds.binary_search(&agent).is_ok()
+    }
 }

@@ -13,6 +13,11 @@ pub fn url_encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes.as_ref())
 }
 
+/// Appends unpadded base64url of `bytes` to a text.
+pub(crate) fn url_append(text: &mut String, bytes: impl AsRef<[u8]>) {
+    URL_SAFE_NO_PAD.encode_string(bytes, text);
+}
+
 /// The bytes of unpadded base64url, or `None`.
 pub fn url_decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()

@@ -1,12 +1,11 @@
 //! Statements (`docs/FORMATS.md` §5): what an epoch commits to about one agent, claim by claim but hidden by salts.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::{
     MAX_INTEGER, b64,
-    claims::Claims,
+    claims::{Claims, NAMES},
     code::{Code, Error},
     did::Did,
     digest::{Digest, sha256},
@@ -31,14 +30,19 @@ pub struct Disclosure {
     pub digest: Digest,
 }
 
-/// HMAC-SHA-256 with a 32-byte key.
-fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+/// HMAC-SHA-256 with a 32-byte key, ready for any number of messages.
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // HMAC pads keys with zeros to its block (RFC 2104); doing so here leaves no length that could be wrong.
     let mut block = [0_u8; 64];
     for (slot, byte) in block.iter_mut().zip(key) {
         *slot = *byte;
     }
     Hmac::<Sha256>::new(&block.into())
+}
+
+/// The tag of a message under a key that is laid in.
+fn tag(mac: &Hmac<Sha256>, message: &[u8]) -> [u8; 32] {
+    mac.clone()
         .chain_update(message)
         .finalize()
         .into_bytes()
@@ -47,7 +51,7 @@ fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
 
 /// The agent's salt key in one epoch: `HMAC-SHA-256(epoch key, agent DID)`.
 pub fn agent_key(epoch_key: &[u8; 32], agent: &Did) -> [u8; 32] {
-    hmac(epoch_key, agent.to_string().as_bytes())
+    tag(&keyed(epoch_key), agent.to_string().as_bytes())
 }
 
 /// All disclosures of an agent's claims, ascending by name.
@@ -59,28 +63,135 @@ pub fn disclosures(
     epoch_key: &[u8; 32],
     agent: &Did,
 ) -> Result<Vec<Disclosure>, Error> {
-    let key = agent_key(epoch_key, agent);
-    let malformed = |why: String| Error::new(Code::ClaimsMalformed, why);
-    let Value::Object(members) =
-        serde_json::to_value(claims).map_err(|error| malformed(error.to_string()))?
-    else {
-        return Err(malformed("not an object".to_owned()));
-    };
-    let mut all = Vec::with_capacity(members.len());
-    for (name, value) in members {
-        let [salt @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
-            &hmac(&key, name.as_bytes());
-        let text = json::canonical(&json!([b64::url_encode(salt), name, value]))
-            .map_err(|fault| malformed(fault.to_string()))?;
-        let encoded = b64::url_encode(text);
+    let mut all = Vec::with_capacity(MAX_DISCLOSURES);
+    let mut texts = Texts::default();
+    let mac = keyed(&agent_key(epoch_key, agent));
+    claims.members(&mut |name, value| {
+        let digest = texts.disclose(&mac, name, value);
         all.push(Disclosure {
-            digest: sha256(encoded.as_bytes()),
-            name,
-            encoded,
+            name: name.to_owned(),
+            encoded: texts.encoded.clone(),
+            digest,
         });
-    }
-    all.sort_by(|a, b| a.name.cmp(&b.name));
+    })?;
     Ok(all)
+}
+
+/// Room for the texts of one disclosure, used again for the next.
+#[derive(Clone, Debug, Default)]
+struct Texts {
+    plain: String,
+    encoded: String,
+}
+
+impl Texts {
+    /// base64url(JCS([salt, name, value])) into `encoded`; its digest. `value` is canonical JSON.
+    fn disclose(&mut self, mac: &Hmac<Sha256>, name: &str, value: &str) -> Digest {
+        let [salt @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+            &tag(mac, name.as_bytes());
+        self.plain.clear();
+        self.plain.push_str("[\"");
+        b64::url_append(&mut self.plain, salt);
+        for part in ["\",\"", name, "\",", value, "]"] {
+            self.plain.push_str(part);
+        }
+        self.encoded.clear();
+        b64::url_append(&mut self.encoded, &self.plain);
+        sha256(self.encoded.as_bytes())
+    }
+}
+
+/// An agent's statement as an epoch makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// The claims, JCS.
+    pub claims: String,
+    /// Hash of the statement as a leaf of the score tree.
+    pub leaf: Hash,
+}
+
+/// Makes the statements of one epoch, one after the other: the same bytes as [`disclosures`] and [`Statement`], with nothing kept
+/// but what an epoch needs.
+#[derive(Clone, Debug)]
+pub struct Sealer {
+    epoch: u64,
+    mac: Hmac<Sha256>,
+    texts: Texts,
+    /// base64url digests.
+    sd: Vec<String>,
+    statement: String,
+}
+
+impl Sealer {
+    /// For epoch `epoch` with its key.
+    ///
+    /// # Errors
+    /// `statement.malformed` if `epoch` is 0 or beyond 2^53−1.
+    pub fn new(epoch_key: &[u8; 32], epoch: u64) -> Result<Self, Error> {
+        check_epoch(epoch)?;
+        Ok(Self {
+            epoch,
+            mac: keyed(epoch_key),
+            texts: Texts::default(),
+            sd: vec![String::new(); NAMES.len()],
+            statement: String::new(),
+        })
+    }
+
+    /// The statement of one agent.
+    ///
+    /// # Errors
+    /// `claims.malformed` if a number is beyond 2^53−1.
+    pub fn seal(&mut self, claims: &Claims, agent: &Did) -> Result<Sealed, Error> {
+        let agent = agent.to_string();
+        let mac = keyed(&tag(&self.mac, agent.as_bytes()));
+        let mut all = String::with_capacity(1024);
+        let mut slots = self.sd.iter_mut();
+        claims.members(&mut |name, value| {
+            let digest = self.texts.disclose(&mac, name, value);
+            if let Some(slot) = slots.next() {
+                slot.clear();
+                b64::url_append(slot, digest.0);
+            }
+            all.push_str(if all.is_empty() { "{\"" } else { ",\"" });
+            for part in [name, "\":", value] {
+                all.push_str(part);
+            }
+        })?;
+        all.push('}');
+        // The order is that of the text, which base64url does not share with the bytes.
+        self.sd.sort_unstable();
+        self.statement.clear();
+        write_statement(&mut self.statement, &agent, self.epoch, &self.sd);
+        Ok(Sealed {
+            claims: all,
+            leaf: merkle::leaf_hash(self.statement.as_bytes()),
+        })
+    }
+}
+
+/// A statement's canonical bytes. Written out rather than serialized: these members need no escaping and stand in canonical order
+/// already.
+fn write_statement<S: AsRef<str>>(out: &mut String, agent: &str, epoch: u64, sd: &[S]) {
+    for part in ["{\"agent\":\"", agent, "\",\"epoch\":"] {
+        out.push_str(part);
+    }
+    out.push_str(&epoch.to_string());
+    out.push_str(",\"kind\":\"statement\",\"sd\":[");
+    for (place, digest) in sd.iter().enumerate() {
+        for part in [if place == 0 { "\"" } else { ",\"" }, digest.as_ref(), "\""] {
+            out.push_str(part);
+        }
+    }
+    out.push_str("],\"v\":1}");
+}
+
+fn check_epoch(epoch: u64) -> Result<(), Error> {
+    if (1..=MAX_INTEGER).contains(&epoch) {
+        Ok(())
+    } else {
+        Err(Error::new(Code::StatementMalformed, "/epoch: out of range"))
+    }
 }
 
 /// One agent's commitment in one epoch.
@@ -117,9 +228,7 @@ impl Statement {
 
     fn ordered(agent: Did, epoch: u64, sd: Vec<Digest>) -> Result<Self, Error> {
         let malformed = |why: &str| Err(Error::new(Code::StatementMalformed, why));
-        if !(1..=MAX_INTEGER).contains(&epoch) {
-            return malformed("/epoch: out of range");
-        }
+        check_epoch(epoch)?;
         if sd.len() > MAX_DISCLOSURES {
             return malformed("/sd: more than 64 digests");
         }
@@ -165,19 +274,10 @@ impl Statement {
 
     /// The canonical bytes, a leaf of the score tree.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Written out rather than serialized: these members need no escaping and stand in canonical order already.
-        let sd: Vec<String> = self
-            .sd
-            .iter()
-            .map(|digest| format!("\"{digest}\""))
-            .collect();
-        format!(
-            r#"{{"agent":"{}","epoch":{},"kind":"statement","sd":[{}],"v":1}}"#,
-            self.agent,
-            self.epoch,
-            sd.join(",")
-        )
-        .into_bytes()
+        let sd: Vec<String> = self.sd.iter().map(Digest::to_string).collect();
+        let mut out = String::new();
+        write_statement(&mut out, &self.agent.to_string(), self.epoch, &sd);
+        out.into_bytes()
     }
 
     /// Hash of the leaf that this statement is in the score tree.
@@ -195,4 +295,132 @@ pub(crate) fn parse_digests(object: &Obj<'_>, name: &str) -> Result<Vec<Digest>,
     digests
         .collect::<Option<_>>()
         .ok_or_else(|| object.invalid(name, "an item is not a base64url digest"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::claims::{BandScore, KindScore, MarketReports, State};
+
+    fn agent() -> Did {
+        Did::parse("did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp").unwrap()
+    }
+
+    fn claims() -> impl Strategy<Value = Claims> {
+        let bp = || proptest::collection::vec(0..=10_000_u16, 8);
+        let numbers = proptest::collection::vec(0..=MAX_INTEGER, 8);
+        // Any characters, so those too that JSON escapes and that UTF-8 and UTF-16 order differently.
+        let texts = || proptest::collection::vec(any::<String>(), 0..4);
+        let flags = any::<[bool; 4]>();
+        (bp(), numbers, texts(), texts(), texts(), flags, 0..3_usize).prop_map(
+            |(bp, n, kinds, flags, markets, gte, state)| Claims {
+                score_bp: bp[0],
+                uncertainty_bp: bp[1],
+                lower_bp: bp[2],
+                lifetime_lower_bp: bp[3],
+                recent_lower_bp: bp[4],
+                state: [State::Unproven, State::Established, State::Contested][state],
+                reports: n[0],
+                counterparties: n[1],
+                effective_counterparties_milli: n[2],
+                evidence_milli: n[3] % 10,
+                attested_bp: bp[5],
+                by_kind: kinds
+                    .into_iter()
+                    .map(|kind| {
+                        let score = KindScore {
+                            lower_bp: bp[6],
+                            score_bp: bp[7],
+                            reports: n[4],
+                        };
+                        (kind, score)
+                    })
+                    .collect(),
+                by_amount_band: bp
+                    .iter()
+                    .map(|bp| BandScore {
+                        from_milli: n[5],
+                        lower_bp: *bp,
+                        score_bp: 10_000 - bp,
+                        reports: 0,
+                    })
+                    .collect(),
+                markets: markets
+                    .into_iter()
+                    .map(|market| MarketReports { market, reports: 9 })
+                    .collect(),
+                dampening_bp: 10_000,
+                flags,
+                first_seen: n[6],
+                rotations: 0,
+                last_rotated: n[7],
+                erased_reports: 10,
+                lower_gte_2500: gte[0],
+                lower_gte_5000: gte[1],
+                lower_gte_7500: gte[2],
+                lower_gte_9000: gte[3],
+            },
+        )
+    }
+
+    /// `docs/FORMATS.md` §5 by way of general JSON.
+    fn in_general(claims: &Claims, key: &[u8; 32]) -> Vec<Disclosure> {
+        let value = serde_json::to_value(claims).unwrap();
+        let key = agent_key(key, &agent());
+        let members = value.as_object().unwrap().iter();
+        let mut all: Vec<Disclosure> = members
+            .map(|(name, value)| {
+                let salt = &tag(&keyed(&key), name.as_bytes())[..16];
+                let array = serde_json::json!([b64::url_encode(salt), name, value]);
+                let encoded = b64::url_encode(crate::json::canonical(&array).unwrap());
+                Disclosure {
+                    digest: sha256(encoded.as_bytes()),
+                    name: name.clone(),
+                    encoded,
+                }
+            })
+            .collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_by_hand_is_what_json_writes(claims in claims(), key: [u8; 32], epoch in 1..=MAX_INTEGER) {
+            let all = in_general(&claims, &key);
+            prop_assert_eq!(&disclosures(&claims, &key, &agent()).unwrap(), &all);
+            let names: Vec<&str> = all.iter().map(|d| d.name.as_str()).collect();
+            prop_assert_eq!(names, NAMES);
+            let statement = Statement::new(agent(), epoch, all.iter().map(|d| d.digest)).unwrap();
+            prop_assert_eq!(&Statement::parse(&statement.to_bytes()).unwrap(), &statement);
+            let canonical = crate::json::canonical(&serde_json::to_value(&claims).unwrap()).unwrap();
+            let mut sealer = Sealer::new(&key, epoch).unwrap();
+            // A second time from the same sealer: nothing of the first is left in it.
+            for _ in 0..2 {
+                let sealed = sealer.seal(&claims, &agent()).unwrap();
+                prop_assert_eq!(sealed.leaf, statement.leaf_hash());
+                prop_assert_eq!(sealed.claims.as_bytes(), &canonical[..]);
+            }
+        }
+
+        #[test]
+        fn numbers_beyond_what_json_has_are_refused(mut claims in claims(), n in MAX_INTEGER + 1..) {
+            claims.first_seen = n;
+            let key = [1; 32];
+            let code = |error: Error| error.code();
+            prop_assert_eq!(disclosures(&claims, &key, &agent()).map_err(code), Err(Code::ClaimsMalformed));
+            let mut sealer = Sealer::new(&key, 1).unwrap();
+            prop_assert_eq!(sealer.seal(&claims, &agent()).map_err(code), Err(Code::ClaimsMalformed));
+        }
+    }
+
+    #[test]
+    fn there_is_no_epoch_zero() {
+        for epoch in [0, MAX_INTEGER + 1] {
+            let refused = Sealer::new(&[0; 32], epoch).map_err(|e| e.code());
+            assert_eq!(refused.err(), Some(Code::StatementMalformed));
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use goodstanding_score::{evidence::Admitted, policy::Policy};
+use goodstanding_score::{
+    evidence::{Evidence, Ledger},
+    policy::Policy,
+};
 use goodstanding_verify::{digest::sha256, report::Report};
 use rayon::prelude::*;
 
@@ -28,15 +31,15 @@ pub(in crate::audit) struct NewestEvidence {
     pub(in crate::audit) as_of: u64,
     /// Its policy.
     pub(in crate::audit) policy: Arc<Policy>,
-    /// Its reports.
-    pub(in crate::audit) reports: Vec<Admitted>,
+    /// Its evidence.
+    pub(in crate::audit) evidence: Evidence,
 }
 
 impl Auditor<'_> {
     /// Reads the reports of earlier runs again: their signatures were checked, and the index has their ids.
     pub(super) async fn load_older(&mut self) -> Result<(), Failure> {
         let end = std::mem::take(&mut self.older);
-        let mut older = Vec::new();
+        let mut older = Ledger::default();
         let mut start = 0;
         while start < end {
             let stop = end.min(start.saturating_add(WINDOW));
@@ -65,10 +68,12 @@ impl Auditor<'_> {
                     }
                 }
             }
-            older.extend(blocking(move || again(found)).await??);
+            for part in blocking(move || again(&found)).await?? {
+                older.append(part);
+            }
             start = stop;
         }
-        older.append(&mut self.reports);
+        older.append(std::mem::take(&mut self.reports));
         self.reports = older;
         Ok(())
     }
@@ -159,41 +164,38 @@ impl Auditor<'_> {
             return Err(Fault::new(Code::AuditEpochLeft, detail).into());
         }
         let left_out = epochs::left_out(&self.replay, &entry);
-        let evidenced = epochs::covered(&self.reports, &entry, &left_out);
+        let (reports, epoch) = (std::mem::take(&mut self.reports), entry.clone());
+        let policy = policy.policy.clone();
+        let rules = policy.clone();
+        let evidence =
+            blocking(move || epochs::evidence(&reports, &epoch, &left_out, &rules)).await?;
         Ok(NewestEvidence {
             epoch: entry.number,
             as_of: entry.as_of,
-            policy: policy.policy.clone(),
-            reports: match evidenced {
-                epochs::Evidenced::Prefix(end) => {
-                    let mut all = std::mem::take(&mut self.reports);
-                    all.truncate(end);
-                    all
-                }
-                epochs::Evidenced::Chosen(chosen) => chosen,
-            },
+            policy,
+            evidence,
         })
     }
 }
 
-/// Reads reports whose signatures were checked before.
-fn again(found: Vec<(Remembered, String)>) -> Result<Vec<Admitted>, Failure> {
-    found
-        .into_par_iter()
-        .map(|(seen, jws)| {
+/// Reports that one thread reads at a time.
+const PART: usize = 256;
+
+/// Reads reports whose signatures were checked before, as ledgers in log order.
+fn again(found: &[(Remembered, String)]) -> Result<Vec<Ledger>, Failure> {
+    let read = |part: &[(Remembered, String)]| {
+        let mut ledger = Ledger::default();
+        for (seen, jws) in part {
             let place = Place::Entry(seen.index);
             if sha256(jws.as_bytes()).0 != seen.id.0 {
                 let detail = format!("the served bytes do not hash to {}", seen.id);
                 return Err(Failure::at(Code::AuditBodyAltered, place, detail));
             }
-            let report = Report::parse_admitted(&jws)
+            let report = Report::parse_admitted(jws)
                 .map_err(|error| Failure::caused(Code::AuditReport, place, error))?;
-            Ok(Admitted {
-                index: seen.index,
-                at_ms: seen.at_ms,
-                historical: seen.historical,
-                report,
-            })
-        })
-        .collect()
+            ledger.push(seen.index, seen.at_ms, &report);
+        }
+        Ok(ledger)
+    };
+    found.par_chunks(PART).map(read).collect()
 }

@@ -30,7 +30,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     rounds: u8,
     /// Entries of the logs that are read; `k` and `m` stand for thousands and millions
-    #[arg(long, value_delimiter = ',', default_value = "10k,1m", value_parser = size)]
+    #[arg(long, value_delimiter = ',', default_value = "10k,1m", value_parser = super::count)]
     sizes: Vec<u64>,
     /// Proofs of each kind at each size
     #[arg(long, default_value_t = 2_000)]
@@ -54,19 +54,6 @@ fn batch(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|n| (1..=crate::log::sequencer::BATCH).contains(n))
         .ok_or_else(|| format!("1 to {}", crate::log::sequencer::BATCH))
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let text = text.to_ascii_lowercase();
-    let (digits, unit) = match text.strip_suffix('m') {
-        Some(digits) => (digits, 1_000_000),
-        None => text
-            .strip_suffix('k')
-            .map_or((text.as_str(), 1), |digits| (digits, 1_000)),
-    };
-    let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
-    size.filter(|n| (100..=1_000_000_000).contains(n))
-        .ok_or_else(|| "100 to 1000m".to_owned())
 }
 
 /// What was measured of one kind of store.

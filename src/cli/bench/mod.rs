@@ -2,6 +2,7 @@
 
 mod audit;
 mod log;
+mod score;
 
 use clap::Subcommand;
 
@@ -16,11 +17,30 @@ pub(super) enum Args {
     /// With --database-url on SQLite and on PostgreSQL, there in schemas of its own that are dropped afterwards. Use a database on
     /// which no service runs: only one process a database writes.
     Log(log::Args),
+    /// One epoch of a synthetic market with skewed degrees, stage by stage: the flow beside a bare loop over the same rows, statements
+    /// and score tree beside bare SHA-256, and memory
+    Score(score::Args),
 }
 
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     match args {
         Args::Audit(args) => audit::run(ctx, args).await,
         Args::Log(args) => log::run(ctx, args).await,
+        Args::Score(args) => score::run(ctx, args).await,
     }
+}
+
+/// A number of something, `k` and `m` for thousands and millions.
+fn count(text: &str) -> Result<u64, String> {
+    let text = text.to_ascii_lowercase();
+    let (digits, unit) = match text.strip_suffix('m') {
+        Some(digits) => (digits, 1_000_000),
+        None => text
+            .strip_suffix('k')
+            .map_or((text.as_str(), 1), |digits| (digits, 1_000)),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    number
+        .filter(|n| (100..=1_000_000_000).contains(n))
+        .ok_or_else(|| "100 to 1000m".to_owned())
 }

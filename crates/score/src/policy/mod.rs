@@ -111,21 +111,6 @@ impl Policy {
         put("detection", Value::from(Map::new()));
         Value::from(object)
     }
-
-    /// Value of an amount in 1e-9 of the reference currency, rounded down; `None` if the currency is not listed.
-    pub(crate) fn reference_nano(&self, currency: &str, nano: u64) -> Option<u128> {
-        let milli = *self.currencies.get(currency)?;
-        // Below 2^64 · 2^64, so the product fits u128.
-        Some(u128::from(nano) * u128::from(milli) / 1000)
-    }
-
-    /// Index into `amount_bands_milli` of an amount in 1e-9 of the reference currency.
-    pub(crate) fn band_of(&self, reference_nano: u128) -> usize {
-        let milli = reference_nano / 1_000_000;
-        self.amount_bands_milli
-            .partition_point(|from| u128::from(*from) <= milli)
-            .saturating_sub(1)
-    }
 }
 
 /// The members of a table as a JSON object.

@@ -1,12 +1,19 @@
 //! Trades and levels: section 2 of the contract, rule by rule.
 
 use crate::common::{Log, T0, did, policy};
-use goodstanding_score::evidence::Level;
+use goodstanding_score::{
+    evidence::{Level, Trade},
+    policy::Policy,
+};
 use goodstanding_verify::{
     amount::Amount,
     digest::sha256,
     report::{Evidence as Document, Rail, Status},
 };
+
+fn first_trade(log: &Log, policy: &Policy) -> Trade {
+    log.evidence(policy).opinions().next().unwrap().trade
+}
 
 #[test]
 fn two_reports_in_complementary_roles_match() {
@@ -21,8 +28,10 @@ fn two_reports_in_complementary_roles_match() {
     let evidence = log.evidence(&policy);
     assert_eq!(evidence.level_of(&id), Some(Level::Matched));
     assert_eq!(evidence.level_of(&other), Some(Level::Matched));
-    assert_eq!(evidence.trades.len(), 1);
-    assert_eq!(evidence.trades[0].closed_at, T0 - 5, "the earlier account");
+    assert_eq!(evidence.trades, 1);
+    for opinion in evidence.opinions() {
+        assert_eq!(opinion.trade.closed_at, T0 - 5, "the earlier account");
+    }
     // A later match changes later epochs only: the prefix alone decides.
     let mut prefix = log.clone();
     prefix.entries.truncate(1);
@@ -58,20 +67,17 @@ fn amounts_that_differ_match_at_the_lower_one() {
     let mut log = Log::default();
     let place = log.matched(0, 1, "t", 9000);
     log.report(place).trade.amount = Amount::parse("250").unwrap();
-    let trade = log.evidence(&policy).trades.remove(0);
+    let trade = first_trade(&log, &policy);
     assert!(trade.matched && trade.amount_disputed);
     assert_eq!((trade.reference_nano, trade.band), (1_000_000_000, 2));
     // By value: another spelling is the same amount.
     log.report(place).trade.amount = Amount::parse("1.000").unwrap();
-    assert!(!log.evidence(&policy).trades[0].amount_disputed);
+    assert!(!first_trade(&log, &policy).amount_disputed);
     // Euros are worth 1.1 reference units.
     for entry in &mut log.entries {
         entry.report.trade.currency = "EUR".to_owned();
     }
-    assert_eq!(
-        log.evidence(&policy).trades[0].reference_nano,
-        1_100_000_000
-    );
+    assert_eq!(first_trade(&log, &policy).reference_nano, 1_100_000_000);
 }
 
 #[test]
@@ -80,7 +86,7 @@ fn another_currency_counts_in_the_lowest_band() {
     let mut log = Log::default();
     let place = log.matched(0, 1, "t", 9000);
     log.report(place).trade.currency = "EUR".to_owned();
-    let trade = log.evidence(&policy).trades.remove(0);
+    let trade = first_trade(&log, &policy);
     assert_eq!(
         (
             trade.matched,
@@ -93,7 +99,7 @@ fn another_currency_counts_in_the_lowest_band() {
     for entry in &mut log.entries {
         entry.report.trade.currency = "DOGE".to_owned();
     }
-    assert_eq!(log.evidence(&policy).trades[0].band, 0);
+    assert_eq!(first_trade(&log, &policy).band, 0);
 }
 
 #[test]
@@ -107,7 +113,7 @@ fn the_latest_report_supersedes() {
     let evidence = log.evidence(&policy);
     assert_eq!(evidence.level_of(&first), None);
     assert_eq!(evidence.opinion(&second).unwrap().quality_bp, 9000);
-    assert_eq!(evidence.opinions.len(), 1);
+    assert_eq!(evidence.len(), 1);
 }
 
 #[test]
@@ -185,10 +191,10 @@ fn statuses_without_a_rating() {
         log.report(place).outcome.status = status;
         log.report(place).outcome.quality_bp = None;
     }
-    let evidence = log.evidence(&policy);
-    let quality: Vec<u16> = evidence.opinions.iter().map(|o| o.quality_bp).collect();
+    let opinions: Vec<_> = log.evidence(&policy).opinions().collect();
+    let quality: Vec<u16> = opinions.iter().map(|o| o.quality_bp).collect();
     assert_eq!(quality, [0, 2500, 5000]);
-    assert!(evidence.opinions[1].in_dispute && !evidence.opinions[0].in_dispute);
+    assert!(opinions[1].in_dispute && !opinions[0].in_dispute);
 }
 
 #[test]
@@ -197,12 +203,12 @@ fn contradicting_accounts_are_in_dispute() {
     let mut log = Log::default();
     let buyer = log.matched(0, 1, "t", 0);
     log.report(buyer).outcome.status = Status::Failed;
-    assert!(log.evidence(&policy).opinions.iter().all(|o| o.in_dispute));
+    assert!(log.evidence(&policy).opinions().all(|o| o.in_dispute));
     // The seller admits it.
     log.report(1).outcome.claimed_quality_bp = Some(0);
-    assert!(log.evidence(&policy).opinions.iter().all(|o| !o.in_dispute));
+    assert!(log.evidence(&policy).opinions().all(|o| !o.in_dispute));
     log.report(1).outcome.claimed_quality_bp = Some(9000);
-    assert!(log.evidence(&policy).opinions.iter().all(|o| o.in_dispute));
+    assert!(log.evidence(&policy).opinions().all(|o| o.in_dispute));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod common;
 #[cfg(test)]
 mod evidence;
+mod naive;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]

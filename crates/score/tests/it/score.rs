@@ -1,23 +1,53 @@
 //! Guarantees of the scoring function: determinism, what sybils cannot do, what one pair can do, no panic on any numbers.
 
 use crate::common::{Log, T0, did, policy};
-use goodstanding_score::{Scores, evidence::Level, explain, policy::Policy, score};
+use goodstanding_score::{
+    AgentScore, Scores,
+    evidence::{Evidence, Level},
+    explain,
+    policy::Policy,
+    score,
+};
 use goodstanding_verify::{
     amount::Amount,
     claims::{self, State},
+    did::Did,
     report::{Role, Status},
 };
 use proptest::prelude::*;
 
-fn run(log: &Log, policy: &Policy) -> Scores {
-    score(&log.evidence(policy), policy, T0 + 86_400, Some(2)).unwrap()
+/// Evidence, policy and scores.
+struct Scored {
+    evidence: Evidence,
+    policy: Policy,
+    scores: Scores,
+    agents: Vec<AgentScore>,
 }
 
-fn bytes(scores: &Scores) -> String {
-    let rows: Vec<_> = scores
-        .agents
-        .iter()
-        .map(|s| (s.agent, &s.claims, s.flow_q48, s.credibility_q32))
+impl Scored {
+    fn get(&self, agent: &Did) -> Option<&AgentScore> {
+        self.evidence.agent(agent).map(|place| &self.agents[place])
+    }
+}
+
+fn run(log: &Log, policy: &Policy) -> Scored {
+    let evidence = log.evidence(policy);
+    let scores = score(&evidence, policy, T0 + 86_400, Some(2)).unwrap();
+    Scored {
+        agents: scores.all(&evidence, policy),
+        evidence,
+        policy: policy.clone(),
+        scores,
+    }
+}
+
+fn bytes(scored: &Scored) -> String {
+    let agents = scored.agents.iter();
+    let rows: Vec<_> = agents
+        .map(|s| {
+            let explained = explain(&scored.evidence, &scored.policy, &scored.scores, &s.agent);
+            (s.agent, &s.claims, s.flow_q48, s.credibility_q32, explained)
+        })
         .collect();
     serde_json::to_string(&rows).unwrap()
 }
@@ -105,15 +135,15 @@ proptest! {
     fn claims_are_in_range_and_explained(rows in rows()) {
         let policy = policy("agent-market", &[0]);
         let log = log_of(&rows);
-        let (evidence, scores) = (log.evidence(&policy), run(&log, &policy));
-        for s in &scores.agents {
+        let scored = run(&log, &policy);
+        for s in &scored.agents {
             let object = serde_json::to_value(&s.claims).unwrap();
             for (name, value) in object.as_object().unwrap() {
                 prop_assert!(claims::check(name, value).is_ok(), "{} {}", name, value);
             }
             let c = &s.claims;
             prop_assert!(c.lower_bp <= c.lifetime_lower_bp.min(c.recent_lower_bp) && c.lifetime_lower_bp <= c.score_bp);
-            let e = explain(&evidence, &policy, &scores, &s.agent).unwrap();
+            let e = explain(&scored.evidence, &policy, &scored.scores, &s.agent).unwrap();
             prop_assert!(e.contributions.is_sorted_by(|a, b| a.weight_q32 >= b.weight_q32));
             // By hand, from the numbers of the explanation alone.
             let (mut weight, mut quality) = (0_u128, 0_u128);
@@ -185,10 +215,11 @@ proptest! {
             }
             log.matched(0, 1, "a", 9000);
             log.matched(0, 2, "a", 9000);
-            let (evidence, scores) = (log.evidence(&policy), run(&log, &policy));
+            let scores = run(&log, &policy);
+            let evidence = &scores.evidence;
             let (one, two) = (scores.get(&did(1)).unwrap().credibility_q32, scores.get(&did(2)).unwrap().credibility_q32);
-            let subject = scores.get(&did(3)).unwrap();
-            let weight = |rater: usize| subject.contributions.iter().find(|c| evidence.agents[c.rater] == did(rater)).unwrap().weight_q32;
+            let contributions = scores.scores.contributions(evidence, &policy, evidence.agent(&did(3)).unwrap());
+            let weight = |rater: usize| contributions.iter().find(|c| evidence.agents[c.rater] == did(rater)).unwrap().weight_q32;
             // At equal credibility.
             prop_assert!(u128::from(weight(1)) * u128::from(two) <= (u128::from(weight(2)) + 1) * u128::from(one));
         }
@@ -215,7 +246,7 @@ proptest! {
             }
         }
         let scores = score(&log.evidence(&policy), &policy, as_of, None).unwrap();
-        prop_assert_eq!(scores.agents.len(), log.evidence(&policy).agents.len());
+        prop_assert_eq!(scores.len(), log.evidence(&policy).agents.len());
     }
 }
 

@@ -53,13 +53,17 @@ enum Signatures<'k> {
     CheckWith(&'k KeyCache),
     /// They were checked when the bytes were admitted.
     Trust,
+    /// The same, with keys that were read before.
+    TrustWith(&'k KeyCache),
 }
 
 impl Signatures<'_> {
     /// Reads a DID, as a known key if it is one.
     fn read_did(self, text: &str) -> Result<Did, Error> {
         match self {
-            Self::CheckWith(cache) => cache.read(text).map(|known| known.did),
+            Self::CheckWith(cache) | Self::TrustWith(cache) => {
+                cache.read(text).map(|known| known.did)
+            }
             Self::Check | Self::Trust => Did::parse(text),
         }
     }
@@ -67,7 +71,7 @@ impl Signatures<'_> {
     /// Whether `compact` is signed by the agent with this DID, whose text is `text`. What is trusted is.
     fn is_signed_by(self, compact: &Compact<'_>, did: &Did, text: Option<&str>) -> bool {
         match (self, text) {
-            (Self::Trust, _) => true,
+            (Self::Trust | Self::TrustWith(_), _) => true,
             (Self::CheckWith(cache), Some(text)) => cache
                 .read(text)
                 .is_ok_and(|known| known.did == *did && compact.is_signed_by_cached(&known)),
@@ -100,6 +104,14 @@ impl Report {
     /// As [`Report::verify`], without the signature faults.
     pub fn parse_admitted(jws: &str) -> Result<Self, Error> {
         Self::read(jws, Signatures::Trust)
+    }
+
+    /// [`Report::parse_admitted`] for many reports of the same agents: the same verdict, with the keys that `cache` has.
+    ///
+    /// # Errors
+    /// As [`Report::parse_admitted`].
+    pub fn parse_admitted_with(jws: &str, cache: &KeyCache) -> Result<Self, Error> {
+        Self::read(jws, Signatures::TrustWith(cache))
     }
 
     fn read(jws: &str, signatures: Signatures<'_>) -> Result<Self, Error> {
