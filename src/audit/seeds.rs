@@ -6,7 +6,7 @@ use goodstanding_score::{evidence::Evidence, policy::Policy, score};
 use goodstanding_verify::{claims::State, did::Did};
 use serde::Serialize;
 
-use crate::code::{Code, Fault};
+use crate::code::Fault;
 
 /// One agent in both views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -54,6 +54,10 @@ impl Market {
         seeds
     }
 
+    fn count(&self) -> u64 {
+        u64::try_from(self.agents.len()).unwrap_or(u64::MAX)
+    }
+
     /// Every report, in log order, as an epoch would have parsed it.
     pub fn ledger(&self) -> Ledger {
         let mut all = Ledger::default();
@@ -81,8 +85,9 @@ impl Market {
 
     /// The reports on trade `n`.
     fn trade(&self, n: u64, into: &mut Ledger) {
-        // One in eight repeats the pair before it.
-        let (buyer, seller) = self.parties(if n % 8 == 7 { n - 1 } else { n });
+        // One in eight repeats the pair before it; the first ones give every agent a purchase.
+        let repeats = n % 8 == 7 && n > self.count();
+        let (buyer, seller) = self.parties(if repeats { n - 1 } else { n });
         let draw = random(n, 3);
         let closed_at = OPENS + draw % OPEN_FOR;
         let at_ms = (OPENS + n * OPEN_FOR / self.trades.max(1)) * 1000;
@@ -145,7 +150,7 @@ impl Market {
 
     /// Buyer and seller of trade `n`, as places. The first trades give every agent one purchase.
     fn parties(&self, n: u64) -> (usize, usize) {
-        let count = u64::try_from(self.agents.len()).unwrap_or(u64::MAX);
+        let count = self.count();
         let buyer = if n < count {
             n
         } else {
@@ -173,8 +178,8 @@ fn random(n: u64, salt: u64) -> u64 {
 /// A number below `below`, u^power · below for a uniform u.
 fn scaled(random: u64, below: u64, power: u32) -> u64 {
     let u = u128::from(random >> 32);
-    let raised = (1..power).fold(u, |raised, _| raised * u >> 32);
-    u64::try_from(raised * u128::from(below) >> 32).unwrap_or(0)
+    let raised = (1..power).fold(u, |raised, _| (raised * u) >> 32);
+    u64::try_from((raised * u128::from(below)) >> 32).unwrap_or(0)
 }
 
 /// A report id that nothing hashes to, as scattered as those that something does.

@@ -121,8 +121,8 @@ pub fn measure(agents: u64, pairs: u64) -> Result<Measured, Fault> {
         ledger: took,
         ..Stages::default()
     };
-    let evidence;
-    (evidence, stages.evidence) = timed(|| ledger.into_evidence(&policy));
+    let (evidence, took) = timed(|| ledger.into_evidence(&policy));
+    stages.evidence = took;
     let mut edges = 0;
     let mut last = Instant::now();
     let scores = score_watched(&evidence, &policy, as_of, &mut |stage| {

@@ -320,7 +320,7 @@ mod tests {
     fn heavy_rows_are_as_defined() {
         let agents = 3000_u32;
         let mut edges = Vec::new();
-        for n in 0..6 * narrow(TASK) {
+        for n in 0..9 * narrow(TASK) {
             let (from, to) = (n % agents, if n % 3 == 0 { 7 } else { n * 31 % agents });
             edges.push(edge(wide(from), wide(to), n % 97));
         }

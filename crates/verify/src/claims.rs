@@ -157,156 +157,145 @@ impl Claims {
     /// `claims.malformed` if a number is beyond 2^53−1.
     pub(crate) fn members(&self, each: &mut dyn FnMut(&'static str, &str)) -> Result<(), Error> {
         let mut text = Text::default();
-        let mut member = |name, write: &dyn Fn(&mut Text) -> Result<(), Error>| {
-            text.0.clear();
-            write(&mut text)?;
-            each(name, &text.0);
-            Ok::<(), Error>(())
+        let mut member = |name, write: &dyn Fn(&mut Text)| {
+            text.out.clear();
+            write(&mut text);
+            each(name, &text.out);
         };
         let bp = |bp: u16| move |text: &mut Text| text.number(u64::from(bp));
         let int = |n: u64| move |text: &mut Text| text.number(n);
-        let flag =
-            |flag: bool| move |text: &mut Text| text.raw(if flag { "true" } else { "false" });
-        member("attested_bp", &bp(self.attested_bp))?;
+        let flag = |flag: bool| move |text: &mut Text| text.raw(if flag { "true" } else { "false" });
+        member("attested_bp", &bp(self.attested_bp));
         member("by_amount_band", &|text| {
             text.list(&self.by_amount_band, |text, band| {
-                text.raw("{\"from_milli\":")?;
-                text.number(band.from_milli)?;
-                text.raw(",")?;
-                text.segment(band.lower_bp, band.reports, band.score_bp)
-            })
-        })?;
+                text.raw("{\"from_milli\":");
+                text.number(band.from_milli);
+                text.raw(",");
+                text.segment(band.lower_bp, band.reports, band.score_bp);
+            });
+        });
         member("by_kind", &|text| {
-            text.raw("{")?;
+            text.raw("{");
             let mut kinds: Vec<_> = self.by_kind.iter().collect();
             // RFC 8785 orders names by UTF-16, which only differs where no kind is.
             if !kinds.iter().all(|(kind, _)| kind.is_ascii()) {
                 kinds.sort_by(|a, b| a.0.encode_utf16().cmp(b.0.encode_utf16()));
             }
             for (place, (kind, score)) in kinds.into_iter().enumerate() {
-                text.raw(if place == 0 { "" } else { "," })?;
-                text.string(kind)?;
-                text.raw(":{")?;
-                text.segment(score.lower_bp, score.reports, score.score_bp)?;
+                text.raw(if place == 0 { "" } else { "," });
+                text.string(kind);
+                text.raw(":{");
+                text.segment(score.lower_bp, score.reports, score.score_bp);
             }
-            text.raw("}")
-        })?;
-        member("counterparties", &int(self.counterparties))?;
-        member("dampening_bp", &bp(self.dampening_bp))?;
+            text.raw("}");
+        });
+        member("counterparties", &int(self.counterparties));
+        member("dampening_bp", &bp(self.dampening_bp));
         let effective = self.effective_counterparties_milli;
-        member("effective_counterparties_milli", &int(effective))?;
-        member("erased_reports", &int(self.erased_reports))?;
-        member("evidence_milli", &int(self.evidence_milli))?;
-        member("first_seen", &int(self.first_seen))?;
+        member("effective_counterparties_milli", &int(effective));
+        member("erased_reports", &int(self.erased_reports));
+        member("evidence_milli", &int(self.evidence_milli));
+        member("first_seen", &int(self.first_seen));
         member("flags", &|text| {
-            text.list(&self.flags, |text, flag| text.string(flag))
-        })?;
-        member("last_rotated", &int(self.last_rotated))?;
-        member("lifetime_lower_bp", &bp(self.lifetime_lower_bp))?;
-        member("lower_bp", &bp(self.lower_bp))?;
-        member("lower_gte_2500", &flag(self.lower_gte_2500))?;
-        member("lower_gte_5000", &flag(self.lower_gte_5000))?;
-        member("lower_gte_7500", &flag(self.lower_gte_7500))?;
-        member("lower_gte_9000", &flag(self.lower_gte_9000))?;
+            text.list(&self.flags, |text, flag| text.string(flag));
+        });
+        member("last_rotated", &int(self.last_rotated));
+        member("lifetime_lower_bp", &bp(self.lifetime_lower_bp));
+        member("lower_bp", &bp(self.lower_bp));
+        member("lower_gte_2500", &flag(self.lower_gte_2500));
+        member("lower_gte_5000", &flag(self.lower_gte_5000));
+        member("lower_gte_7500", &flag(self.lower_gte_7500));
+        member("lower_gte_9000", &flag(self.lower_gte_9000));
         member("markets", &|text| {
             text.list(&self.markets, |text, market| {
-                text.raw("{\"market\":")?;
-                text.string(&market.market)?;
-                text.raw(",\"reports\":")?;
-                text.number(market.reports)?;
-                text.raw("}")
-            })
-        })?;
-        member("recent_lower_bp", &bp(self.recent_lower_bp))?;
-        member("reports", &int(self.reports))?;
-        member("rotations", &int(self.rotations))?;
-        member("score_bp", &bp(self.score_bp))?;
+                text.raw("{\"market\":");
+                text.string(&market.market);
+                text.raw(",\"reports\":");
+                text.number(market.reports);
+                text.raw("}");
+            });
+        });
+        member("recent_lower_bp", &bp(self.recent_lower_bp));
+        member("reports", &int(self.reports));
+        member("rotations", &int(self.rotations));
+        member("score_bp", &bp(self.score_bp));
         member("state", &|text| {
             text.raw(match self.state {
                 State::Unproven => "\"unproven\"",
                 State::Established => "\"established\"",
                 State::Contested => "\"contested\"",
-            })
-        })?;
-        member("uncertainty_bp", &bp(self.uncertainty_bp))
+            });
+        });
+        member("uncertainty_bp", &bp(self.uncertainty_bp));
+        if text.out_of_range {
+            let detail = JsonFault::NumberOutOfRange.to_string();
+            return Err(Error::new(Code::ClaimsMalformed, detail));
+        }
+        Ok(())
     }
 }
 
 /// Canonical JSON (RFC 8785) in the making.
 #[derive(Default)]
-struct Text(String);
+struct Text {
+    out: String,
+    /// A number was beyond 2^53−1.
+    out_of_range: bool,
+}
 
 impl Text {
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "so that all parts are written in one way"
-    )]
-    fn raw(&mut self, text: &str) -> Result<(), Error> {
-        self.0.push_str(text);
-        Ok(())
+    fn raw(&mut self, text: &str) {
+        self.out.push_str(text);
     }
 
-    fn number(&mut self, n: u64) -> Result<(), Error> {
-        if n > MAX_INTEGER {
-            let detail = JsonFault::NumberOutOfRange.to_string();
-            return Err(Error::new(Code::ClaimsMalformed, detail));
-        }
-        // At most 16 digits, the last one first.
+    fn number(&mut self, n: u64) {
+        self.out_of_range |= n > MAX_INTEGER;
+        // The last digit first; a number that is not refused has at most 16.
         let mut digits = ['0'; 16];
         let (mut rest, mut length) = (n, 0_usize);
         for slot in &mut digits {
-            *slot = u32::try_from(rest % 10)
-                .ok()
-                .and_then(|digit| char::from_digit(digit, 10))
-                .unwrap_or('0');
+            let digit = u32::try_from(rest % 10).unwrap_or_default();
+            *slot = char::from_digit(digit, 10).unwrap_or('0');
             length = length.saturating_add(1);
             rest /= 10;
             if rest == 0 {
                 break;
             }
         }
-        self.0.extend(digits.iter().take(length).rev());
-        Ok(())
+        self.out.extend(digits.iter().take(length).rev());
     }
 
-    fn string(&mut self, text: &str) -> Result<(), Error> {
+    fn string(&mut self, text: &str) {
         // What is printable and neither quote nor backslash stands for itself.
         if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
-            return ["\"", text, "\""]
-                .iter()
-                .try_for_each(|part| self.raw(part));
+            for part in ["\"", text, "\""] {
+                self.raw(part);
+            }
+            return;
         }
-        let escaped = json::canonical(&Value::from(text))
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok());
-        match escaped {
-            Some(escaped) => self.raw(&escaped),
-            None => Err(Error::new(Code::ClaimsMalformed, "not JSON")),
-        }
+        // A string is JSON, whatever is in it.
+        let escaped = json::canonical(&Value::from(text)).unwrap_or_default();
+        self.raw(&String::from_utf8(escaped).unwrap_or_default());
     }
 
-    fn list<T>(
-        &mut self,
-        items: &[T],
-        mut write: impl FnMut(&mut Self, &T) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        self.raw("[")?;
+    fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
+        self.raw("[");
         for (place, item) in items.iter().enumerate() {
-            self.raw(if place == 0 { "" } else { "," })?;
-            write(self, item)?;
+            self.raw(if place == 0 { "" } else { "," });
+            write(self, item);
         }
-        self.raw("]")
+        self.raw("]");
     }
 
     /// The members that a band and a kind have both, and the end of their object.
-    fn segment(&mut self, lower_bp: u16, reports: u64, score_bp: u16) -> Result<(), Error> {
-        self.raw("\"lower_bp\":")?;
-        self.number(u64::from(lower_bp))?;
-        self.raw(",\"reports\":")?;
-        self.number(reports)?;
-        self.raw(",\"score_bp\":")?;
-        self.number(u64::from(score_bp))?;
-        self.raw("}")
+    fn segment(&mut self, lower_bp: u16, reports: u64, score_bp: u16) {
+        self.raw("\"lower_bp\":");
+        self.number(u64::from(lower_bp));
+        self.raw(",\"reports\":");
+        self.number(reports);
+        self.raw(",\"score_bp\":");
+        self.number(u64::from(score_bp));
+        self.raw("}");
     }
 }
 

@@ -53,11 +53,14 @@ pub(super) fn evidence(columns: Columns, names: Names, policy: &Policy) -> Evide
     let accounts = Accounts::of(&rows, &trades);
     drop(trades);
     lift(&mut rows, &documents, &accounts, &agents, policy);
-    let (rates, rate_places) = rates(&names.currencies, policy);
+    let (rates, rate_places) = rates(&names.currencies, &rows, policy);
     settle(&mut rows, &accounts, &rate_places, policy);
     let Accounts {
-        current, trades, ..
+        current,
+        other,
+        trades,
     } = accounts;
+    drop(other);
     let (order, counting) = in_pair_order(&rows, &current, agents.len(), policy);
     drop(current);
     Evidence {
@@ -127,15 +130,24 @@ fn ordered<T: Ord + Send>(
     (kept.into_iter().map(|(name, _)| name).collect(), places)
 }
 
-/// The distinct rates of the currencies, ascending from 0, and the place of each currency's. One that the policy does not list
-/// has rate 0.
-fn rates(currencies: &[String], policy: &Policy) -> (Vec<u64>, Vec<u32>) {
-    let rate = |code: &String| policy.currencies.get(code).copied().unwrap_or(0);
-    let mut rates: Vec<u64> = currencies.iter().map(rate).chain([0]).collect();
+/// The distinct rates of the currencies that occur, ascending from 0, and the place of each currency's. One that the policy does
+/// not list has rate 0.
+fn rates(currencies: &[String], rows: &[Row], policy: &Policy) -> (Vec<u64>, Vec<u32>) {
+    let mut of_currency: Vec<Option<u64>> = vec![None; currencies.len()];
+    for row in rows {
+        let rate = &mut of_currency[wide(row.currency)];
+        if rate.is_none() {
+            let code = &currencies[wide(row.currency)];
+            *rate = Some(policy.currencies.get(code).copied().unwrap_or(0));
+        }
+    }
+    let mut rates: Vec<u64> = of_currency.iter().flatten().copied().chain([0]).collect();
     rates.sort_unstable();
     rates.dedup();
-    let place = |code| narrow(rates.partition_point(|other| *other < rate(code)));
-    let places = currencies.iter().map(place).collect();
+    let place = |rate: &Option<u64>| {
+        narrow(rates.partition_point(|other| *other < rate.unwrap_or(0)))
+    };
+    let places = of_currency.iter().map(place).collect();
     (rates, places)
 }
 
@@ -411,7 +423,9 @@ fn starts<I: Iterator<Item = u32>>(keys: usize, items: impl Fn() -> I) -> Vec<us
     starts
 }
 
-/// The items at these places.
+/// The items at these places; the others are gone.
 fn gather<T: Copy + Send + Sync>(from: Vec<T>, order: &[u32]) -> Vec<T> {
-    order.par_iter().map(|place| from[wide(*place)]).collect()
+    let gathered = order.par_iter().map(|place| from[wide(*place)]).collect();
+    drop(from);
+    gathered
 }

@@ -166,15 +166,12 @@ impl TradeKey {
     pub(super) fn of(id: &str) -> Self {
         let mut key = [0; 32];
         let (text, last) = key.split_at_mut(31);
-        match (text.get_mut(..id.len()), u8::try_from(id.len())) {
-            (Some(place), Ok(length)) => {
-                place.copy_from_slice(id.as_bytes());
-                last.fill(length);
-            }
-            _ => {
-                key = sha256(id.as_bytes()).0;
-                key[31] = 0xff;
-            }
+        if let (Some(place), Ok(length)) = (text.get_mut(..id.len()), u8::try_from(id.len())) {
+            place.copy_from_slice(id.as_bytes());
+            last.fill(length);
+        } else {
+            key = sha256(id.as_bytes()).0;
+            key[31] = 0xff;
         }
         Self(key)
     }
