@@ -80,11 +80,24 @@ fn bench_log_refuses_what_it_cannot_measure() {
 
 #[test]
 fn bench_score_measures_every_stage_and_both_sides() {
-    let sizes = ["bench", "score", "--agents", "1k", "--pairs", "4k", "--json"];
+    let sizes = [
+        "bench", "score", "--agents", "1k", "--pairs", "4k", "--json",
+    ];
     let answer = run(sizes).json();
     let epoch = &answer["epochs"][0];
-    assert_eq!((&epoch["agents"], &epoch["passes"]), (&1_000.into(), &12.into()));
-    for stage in ["ledger", "evidence", "weights", "graph", "flow", "claims", "statements"] {
+    assert_eq!(
+        (&epoch["agents"], &epoch["passes"]),
+        (&1_000.into(), &12.into())
+    );
+    for stage in [
+        "ledger",
+        "evidence",
+        "weights",
+        "graph",
+        "flow",
+        "claims",
+        "statements",
+    ] {
         assert!(epoch["stages"][stage].as_u64().unwrap() > 0, "{stage}");
     }
     for side in ["flow", "statements"] {
@@ -93,11 +106,23 @@ fn bench_score_measures_every_stage_and_both_sides() {
     #[cfg(target_os = "linux")]
     assert!(epoch["peak_kib"].as_u64().unwrap() > 1_000);
     // Agents in proportion to pairs, each in a process of its own.
-    let args = ["bench", "score", "--sizes", "10k,20k", "--threads", "1", "--json"];
+    let args = [
+        "bench",
+        "score",
+        "--sizes",
+        "10k,20k",
+        "--threads",
+        "1",
+        "--json",
+    ];
     let answer = run(args).json();
     let agents: Vec<_> = answer["epochs"].as_array().unwrap().iter().collect();
     assert_eq!(
-        (&agents[0]["agents"], &agents[1]["agents"], &agents[1]["threads"]),
+        (
+            &agents[0]["agents"],
+            &agents[1]["agents"],
+            &agents[1]["threads"]
+        ),
         (&1_000.into(), &2_000.into(), &1.into())
     );
     run(["bench", "score", "--pairs", "4k", "--sizes", "4k"]).usage();

@@ -164,7 +164,8 @@ impl Claims {
         };
         let bp = |bp: u16| move |text: &mut Text| text.number(u64::from(bp));
         let int = |n: u64| move |text: &mut Text| text.number(n);
-        let flag = |flag: bool| move |text: &mut Text| text.raw(if flag { "true" } else { "false" });
+        let flag =
+            |flag: bool| move |text: &mut Text| text.raw(if flag { "true" } else { "false" });
         member("attested_bp", &bp(self.attested_bp));
         member("by_amount_band", &|text| {
             text.list(&self.by_amount_band, |text, band| {

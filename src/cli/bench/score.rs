@@ -54,7 +54,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
         return output::json(&json!({"epochs": measured}));
     }
     for value in &measured {
-        show(value);
+        show(value)?;
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ async fn alone(agents: u64, pairs: u64, threads: Option<u16>) -> anyhow::Result<
 }
 
 /// One epoch, for people.
-fn show(epoch: &Value) {
+fn show(epoch: &Value) -> anyhow::Result<()> {
     let number = |pointer: &str| epoch.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     let seconds = |us: u64| format!("{}.{:02}", us / 1_000_000, us / 10_000 % 100);
     let times = |bp: u64| format!("{}.{:02}", bp / 10_000, bp / 100 % 100);
@@ -117,8 +117,8 @@ fn show(epoch: &Value) {
     }
     say!("  {:<12} {:>8} s", "epoch", seconds(number("/epoch_us")));
     match epoch["peak_kib"].as_u64() {
-        Some(kib) => say!("  peak memory  {:>8} MiB", kib / 1024),
-        None => say!("  peak memory  unknown"),
+        Some(kib) => say!("  {:<12} {:>8} MiB", "peak memory", kib / 1024),
+        None => say!("  {:<12}  unknown", "peak memory"),
     }
     say!(
         "  flow, {} passes: {} s, bare loop {} s, {} times",
@@ -134,4 +134,5 @@ fn show(epoch: &Value) {
         seconds(number("/statements/bare_us")),
         times(number("/statements/share_bp"))
     );
+    Ok(())
 }

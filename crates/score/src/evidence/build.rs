@@ -144,9 +144,8 @@ fn rates(currencies: &[String], rows: &[Row], policy: &Policy) -> (Vec<u64>, Vec
     let mut rates: Vec<u64> = of_currency.iter().flatten().copied().chain([0]).collect();
     rates.sort_unstable();
     rates.dedup();
-    let place = |rate: &Option<u64>| {
-        narrow(rates.partition_point(|other| *other < rate.unwrap_or(0)))
-    };
+    let place =
+        |rate: &Option<u64>| narrow(rates.partition_point(|other| *other < rate.unwrap_or(0)));
     let places = of_currency.iter().map(place).collect();
     (rates, places)
 }

@@ -4,6 +4,7 @@
 mod common;
 #[cfg(test)]
 mod evidence;
+#[cfg(test)]
 mod naive;
 #[cfg(test)]
 mod policy;

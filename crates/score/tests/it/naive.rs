@@ -218,7 +218,7 @@ fn log_of(rows: &[Row]) -> Log {
         }
         trade.market = format!("https://market-{market}.example");
         trade.amount = Amount::from_nano(amount * 1_000_000_007).unwrap();
-        trade.currency = ["USD", "EUR", "DOGE", "USDC"][currency].to_owned();
+        trade.currency = ["USD", "EUR", "DOGE", "USDC"][currency].into();
         trade.closed_at = T0 - closed;
         trade.kind = [TradeKind::Service, TradeKind::Purchase][usize::from(market)];
         let status = [
