@@ -355,7 +355,8 @@ mod tests {
             let weights: Vec<u64> = (0..).take(graph.edges()).collect();
             let once = bare_passes(graph, &weights, &graph.tasks(), 1);
             for (row, y) in graph.offsets().windows(2).zip(once) {
-                assert_eq!(y, (u64::from(row[0])..u64::from(row[1])).sum());
+                let sum: u64 = (u64::from(row[0])..u64::from(row[1])).sum();
+                assert_eq!(y, sum);
             }
         })
         .unwrap();

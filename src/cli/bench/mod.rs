@@ -44,3 +44,18 @@ fn count(text: &str) -> Result<u64, String> {
         .filter(|n| (100..=1_000_000_000).contains(n))
         .ok_or_else(|| "100 to 1000m".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(count("10k"), Ok(10_000));
+        assert_eq!(count("10M"), Ok(10_000_000));
+        assert_eq!(count("123"), Ok(123));
+        for bad in ["", "k", "1", "-1k", "1g", "99999999999m", "1e3"] {
+            assert!(count(bad).is_err(), "{bad}");
+        }
+    }
+}
