@@ -105,8 +105,10 @@ impl Market {
             trade: Trade {
                 id: format!("order-{n:012}"),
                 market: format!("https://market-{}.example", scaled(random(n, 5), 7, 2)),
-                kind: [TradeKind::Purchase, TradeKind::Service, TradeKind::DataSwap]
-                    [usize::from(draw >> 40 & 3 == 0) + usize::from(draw >> 42 & 7 == 0)],
+                kind: [TradeKind::Purchase, TradeKind::Service, TradeKind::DataSwap][usize::from(
+                    (draw >> 40).is_multiple_of(4),
+                )
+                    + usize::from((draw >> 42).is_multiple_of(8))],
                 role: Role::Buyer,
                 amount: Amount::from_nano(1000 << (random(n, 6) % 40)).unwrap_or(Amount::ZERO),
                 currency: "USDC".to_owned(),

@@ -164,15 +164,11 @@ impl Graph {
         }
     }
 
-    /// What a range of edges brings. One agent's edges are split too when they are many.
+    /// What a range of edges brings. One agent's edges are shared too when they are many.
+    #[inline]
     fn reaching(&self, edges: Range<usize>, passed: &[u64]) -> u64 {
         if edges.len() > 2 * TASK {
-            let middle = edges.start.midpoint(edges.end);
-            let (a, b) = rayon::join(
-                || self.reaching(edges.start..middle, passed),
-                || self.reaching(middle..edges.end, passed),
-            );
-            return a + b;
+            return self.shared(edges, passed);
         }
         let shares = &self.share_q48[edges.clone()];
         let edges = self.from[edges].iter().zip(shares);
@@ -182,6 +178,17 @@ impl Graph {
                 saturate((u128::from(passed[wide(*from)]) * u128::from(*share)) >> 64)
             })
             .sum()
+    }
+
+    /// [`Self::reaching`] by halves. Apart, so that the loop over few edges is laid into its caller.
+    #[inline(never)]
+    fn shared(&self, edges: Range<usize>, passed: &[u64]) -> u64 {
+        let middle = edges.start.midpoint(edges.end);
+        let (a, b) = rayon::join(
+            || self.reaching(edges.start..middle, passed),
+            || self.reaching(middle..edges.end, passed),
+        );
+        a + b
     }
 }
 

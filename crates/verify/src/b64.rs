@@ -13,9 +13,16 @@ pub fn url_encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes.as_ref())
 }
 
-/// Appends unpadded base64url of `bytes` to a text.
-pub(crate) fn url_append(text: &mut String, bytes: impl AsRef<[u8]>) {
-    URL_SAFE_NO_PAD.encode_string(bytes, text);
+/// Appends unpadded base64url of `bytes` to a text that is given as its bytes.
+pub(crate) fn url_append(text: &mut Vec<u8>, bytes: &[u8]) {
+    let start = text.len();
+    let more = base64::encoded_len(bytes.len(), false).unwrap_or_default();
+    text.resize(start.saturating_add(more), 0);
+    let written = text
+        .get_mut(start..)
+        .map(|place| URL_SAFE_NO_PAD.encode_slice(bytes, place));
+    // The place is of exactly the size that is asked for.
+    debug_assert!(matches!(written, Some(Ok(length)) if length == more));
 }
 
 /// The bytes of unpadded base64url, or `None`.
@@ -56,6 +63,11 @@ mod tests {
     #[test]
     fn one_text_for_one_byte_string() {
         assert_eq!(url_encode([0xfb, 0xff]), "-_8");
+        let mut text = b"x".to_vec();
+        url_append(&mut text, &[0xfb, 0xff]);
+        url_append(&mut text, &[]);
+        url_append(&mut text, &[0; 3]);
+        assert_eq!(text, b"x-_8AAAA");
         assert_eq!(url_decode("-_8"), Some(vec![0xfb, 0xff]));
         for bad in ["-_9", "-_8=", "+/8", "-_8 ", "-", "-_8\n"] {
             assert_eq!(url_decode(bad), None, "{bad}");

@@ -70,7 +70,7 @@ pub fn disclosures(
         let digest = texts.disclose(&mac, name, value);
         all.push(Disclosure {
             name: name.to_owned(),
-            encoded: texts.encoded.clone(),
+            encoded: texts.encoded.iter().copied().map(char::from).collect(),
             digest,
         });
     })?;
@@ -80,8 +80,8 @@ pub fn disclosures(
 /// Room for the texts of one disclosure, used again for the next.
 #[derive(Clone, Debug, Default)]
 struct Texts {
-    plain: String,
-    encoded: String,
+    plain: Vec<u8>,
+    encoded: Vec<u8>,
 }
 
 impl Texts {
@@ -90,14 +90,14 @@ impl Texts {
         let [salt @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
             &tag(mac, name.as_bytes());
         self.plain.clear();
-        self.plain.push_str("[\"");
+        self.plain.extend_from_slice(b"[\"");
         b64::url_append(&mut self.plain, salt);
         for part in ["\",\"", name, "\",", value, "]"] {
-            self.plain.push_str(part);
+            self.plain.extend_from_slice(part.as_bytes());
         }
         self.encoded.clear();
         b64::url_append(&mut self.encoded, &self.plain);
-        sha256(self.encoded.as_bytes())
+        sha256(&self.encoded)
     }
 }
 
@@ -118,8 +118,8 @@ pub struct Sealer {
     mac: Hmac<Sha256>,
     texts: Texts,
     /// base64url digests.
-    sd: Vec<String>,
-    statement: String,
+    sd: Vec<Vec<u8>>,
+    statement: Vec<u8>,
 }
 
 impl Sealer {
@@ -133,8 +133,8 @@ impl Sealer {
             epoch,
             mac: keyed(epoch_key),
             texts: Texts::default(),
-            sd: vec![String::new(); NAMES.len()],
-            statement: String::new(),
+            sd: vec![Vec::new(); NAMES.len()],
+            statement: Vec::new(),
         })
     }
 
@@ -151,7 +151,7 @@ impl Sealer {
             let digest = self.texts.disclose(&mac, name, value);
             if let Some(slot) = slots.next() {
                 slot.clear();
-                b64::url_append(slot, digest.0);
+                b64::url_append(slot, &digest.0);
             }
             all.push_str(if all.is_empty() { "{\"" } else { ",\"" });
             for part in [name, "\":", value] {
@@ -165,25 +165,26 @@ impl Sealer {
         write_statement(&mut self.statement, &agent, self.epoch, &self.sd);
         Ok(Sealed {
             claims: all,
-            leaf: merkle::leaf_hash(self.statement.as_bytes()),
+            leaf: merkle::leaf_hash(&self.statement),
         })
     }
 }
 
 /// A statement's canonical bytes. Written out rather than serialized: these members need no escaping and stand in canonical order
 /// already.
-fn write_statement<S: AsRef<str>>(out: &mut String, agent: &str, epoch: u64, sd: &[S]) {
-    for part in ["{\"agent\":\"", agent, "\",\"epoch\":"] {
-        out.push_str(part);
+fn write_statement<S: AsRef<[u8]>>(out: &mut Vec<u8>, agent: &str, epoch: u64, sd: &[S]) {
+    let epoch = epoch.to_string();
+    for part in ["{\"agent\":\"", agent, "\",\"epoch\":", &epoch] {
+        out.extend_from_slice(part.as_bytes());
     }
-    out.push_str(&epoch.to_string());
-    out.push_str(",\"kind\":\"statement\",\"sd\":[");
+    out.extend_from_slice(b",\"kind\":\"statement\",\"sd\":[");
     for (place, digest) in sd.iter().enumerate() {
-        for part in [if place == 0 { "\"" } else { ",\"" }, digest.as_ref(), "\""] {
-            out.push_str(part);
+        let before: &[u8] = if place == 0 { b"\"" } else { b",\"" };
+        for part in [before, digest.as_ref(), b"\""] {
+            out.extend_from_slice(part);
         }
     }
-    out.push_str("],\"v\":1}");
+    out.extend_from_slice(b"],\"v\":1}");
 }
 
 fn check_epoch(epoch: u64) -> Result<(), Error> {
@@ -275,9 +276,9 @@ impl Statement {
     /// The canonical bytes, a leaf of the score tree.
     pub fn to_bytes(&self) -> Vec<u8> {
         let sd: Vec<String> = self.sd.iter().map(Digest::to_string).collect();
-        let mut out = String::new();
+        let mut out = Vec::new();
         write_statement(&mut out, &self.agent.to_string(), self.epoch, &sd);
-        out.into_bytes()
+        out
     }
 
     /// Hash of the leaf that this statement is in the score tree.
