@@ -29,6 +29,7 @@ statements! {
     SESSION = "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), \
         set_config('idle_in_transaction_session_timeout', $3, false), set_config('default_transaction_isolation', 'read committed', false), \
         set_config('default_transaction_read_only', $4, false), set_config('jit', 'off', false), \
+        set_config('enable_seqscan', $5, false), \
         set_config('tcp_keepalives_idle', '60', false), set_config('tcp_keepalives_interval', '10', false), \
         set_config('tcp_keepalives_count', '3', false)";
     SETTINGS = "SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'), \
@@ -79,35 +80,40 @@ statements! {
     /// Those that are there already cost no number; `ON CONFLICT` is for another process that comes between. In the order of
     /// their keys, so that two processes never wait for each other crosswise.
     INTERN_AGENTS = "INSERT INTO agents (key) SELECT q.key FROM unnest($1::bytea[]) q (key) \
-        WHERE NOT EXISTS (SELECT 1 FROM agents a WHERE a.key = q.key) ORDER BY q.key ON CONFLICT (key) DO NOTHING";
+        WHERE (SELECT id FROM agents WHERE key = q.key) IS NULL ORDER BY q.key ON CONFLICT (key) DO NOTHING";
     INTERN_MARKETS = "INSERT INTO markets (name) SELECT q.name FROM unnest($1::text[]) q (name) \
-        WHERE NOT EXISTS (SELECT 1 FROM markets m WHERE m.name = q.name) ORDER BY q.name COLLATE \"C\" ON CONFLICT (name) DO NOTHING";
-    SUPERSEDE = "UPDATE reports r SET superseded_by = q.by FROM unnest($1::int8[], $2::int8[]) q (idx, by) \
-        WHERE r.idx = q.idx AND r.superseded_by IS NULL";
+        WHERE (SELECT id FROM markets WHERE name = q.name) IS NULL ORDER BY q.name COLLATE \"C\" ON CONFLICT (name) DO NOTHING";
+    SUPERSEDE = "UPDATE reports SET superseded_by = ($2::int8[])[array_position($1::int8[], idx)] \
+        WHERE idx = ANY($1::int8[]) AND superseded_by IS NULL";
     INSERT_REPORTS = "INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
         SELECT q.idx, q.id, q.at_ms, ra.id, sa.id, m.id, q.trade_id, q.role, q.jti, q.historical, q.alone, q.superseded_by \
         FROM unnest($1::int8[], $2::bytea[], $3::int8[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::int2[], $9::text[], \
           $10::bool[], $11::bool[], $12::int8[]) \
           q (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
-        JOIN agents ra ON ra.key = q.reporter JOIN agents sa ON sa.key = q.subject JOIN markets m ON m.name = q.market";
+        CROSS JOIN LATERAL (SELECT id FROM agents WHERE key = q.reporter LIMIT 1) ra \
+        CROSS JOIN LATERAL (SELECT id FROM agents WHERE key = q.subject LIMIT 1) sa \
+        CROSS JOIN LATERAL (SELECT id FROM markets WHERE name = q.market LIMIT 1) m";
     INSERT_BODIES = "INSERT INTO bodies (idx, jws) SELECT * FROM unnest($1::int8[], $2::text[])";
     INSERT_DOCUMENTS = "INSERT INTO documents (sha256, idx) SELECT * FROM unnest($1::bytea[], $2::int8[]) ON CONFLICT DO NOTHING";
-    /// Every one of these joins finds one row at most, through a unique index.
-    ADMISSION_FACTS = "SELECT s.idx, x.by, j.id, c.idx, c.id, o.idx IS NOT NULL, \
-          CASE WHEN q.since IS NULL THEN 0 ELSE \
-            (SELECT count(*) FROM reports r WHERE r.reporter = ra.id AND r.alone AND r.at_ms >= q.since) END \
-        FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::int2[], $7::text[], $8::int8[]) \
-          WITH ORDINALITY q (id, reporter, subject, market, trade, role, jti, since, n) \
-        LEFT JOIN agents ra ON ra.key = q.reporter \
-        LEFT JOIN agents sa ON sa.key = q.subject \
-        LEFT JOIN markets m ON m.name = q.market \
-        LEFT JOIN reports c ON c.reporter = ra.id AND c.subject = sa.id AND c.market = m.id \
-          AND c.trade_id = q.trade AND c.superseded_by IS NULL \
-        LEFT JOIN reports o ON o.reporter = sa.id AND o.subject = ra.id AND o.market = m.id \
-          AND o.trade_id = q.trade AND o.superseded_by IS NULL AND o.role <> q.role \
-        LEFT JOIN reports j ON j.reporter = ra.id AND j.jti = q.jti \
-        LEFT JOIN reports s ON s.id = q.id \
-        LEFT JOIN erased x ON x.id = q.id \
+    /// Agents, markets and what the daily quota counts once a batch, as arrays that rows name by place (0: none). Every look-up is a
+    /// sub-select of its own with all columns of its index: in a join the planner is free to use fewer of them, or none, and
+    /// without statistics it does. Nothing has the number 0.
+    ADMISSION_FACTS = "WITH a AS MATERIALIZED (SELECT array_agg(coalesce((SELECT id FROM agents WHERE key = u.key), 0) ORDER BY u.n) AS ids \
+            FROM unnest($1::bytea[]) WITH ORDINALITY u (key, n)), \
+          m AS MATERIALIZED (SELECT array_agg(coalesce((SELECT id FROM markets WHERE name = u.name), 0) ORDER BY u.n) AS ids \
+            FROM unnest($2::text[]) WITH ORDINALITY u (name, n)), \
+          w AS MATERIALIZED (SELECT array_agg((SELECT count(*) FROM reports r \
+              WHERE r.reporter = a.ids[u.agent] AND r.alone AND r.at_ms >= u.since) ORDER BY u.n) AS counts \
+            FROM a, unnest($3::int4[], $4::int8[]) WITH ORDINALITY u (agent, since, n)) \
+        SELECT (SELECT s.idx FROM reports s WHERE s.id = q.id), (SELECT x.by FROM erased x WHERE x.id = q.id), \
+          (SELECT j.id FROM reports j WHERE j.reporter = a.ids[q.reporter] AND j.jti = q.jti), c.idx, c.id, \
+          (SELECT o.idx FROM reports o WHERE o.reporter = a.ids[q.subject] AND o.subject = a.ids[q.reporter] \
+            AND o.market = m.ids[q.market] AND o.trade_id = q.trade AND o.superseded_by IS NULL AND o.role <> q.role) IS NOT NULL, \
+          coalesce(w.counts[q.alone], 0) \
+        FROM a, m, w, unnest($5::bytea[], $6::int4[], $7::int4[], $8::int4[], $9::text[], $10::int2[], $11::text[], $12::int4[]) \
+          WITH ORDINALITY q (id, reporter, subject, market, trade, role, jti, alone, n) \
+        LEFT JOIN LATERAL (SELECT r.idx, r.id FROM reports r WHERE r.reporter = a.ids[q.reporter] AND r.subject = a.ids[q.subject] \
+          AND r.market = m.ids[q.market] AND r.trade_id = q.trade AND r.superseded_by IS NULL LIMIT 1) c ON true \
         ORDER BY q.n";
     /// What holds for one index holds for the other, but the planner does not know: it would merge with all bodies from the first.
     BODIES = concat!(report!(), "WHERE r.idx >= $1 AND r.idx < $2 AND b.idx >= $1 ORDER BY r.idx LIMIT $3");
@@ -123,7 +129,7 @@ statements! {
           ORDER BY r.idx DESC LIMIT 1) c \
         ORDER BY q.n";
     KNOWN_DOCUMENTS = "SELECT q.sha256 FROM (SELECT DISTINCT sha256 FROM unnest($1::bytea[]) u (sha256)) q \
-        WHERE EXISTS (SELECT 1 FROM documents d WHERE d.sha256 = q.sha256)";
+        WHERE (SELECT d.idx FROM documents d WHERE d.sha256 = q.sha256 LIMIT 1) IS NOT NULL";
     REPORTS_WITH_DOCUMENT = concat!(report!(), "JOIN documents d ON d.idx = r.idx WHERE d.sha256 = $1 ORDER BY d.idx LIMIT $2");
 
     // Erasure.
@@ -166,7 +172,7 @@ statements! {
     INSERT_EPOCH = "INSERT INTO epochs (number, idx, salt_key) VALUES ($1, $2, $3)";
     INSERT_STATEMENTS = "INSERT INTO statements (epoch, leaf, agent, reached, claims) \
         SELECT $1, q.leaf, a.id, q.reached, q.claims FROM unnest($2::int8[], $3::bytea[], $4::bool[], $5::text[]) \
-          q (leaf, agent, reached, claims) JOIN agents a ON a.key = q.agent";
+          q (leaf, agent, reached, claims) CROSS JOIN LATERAL (SELECT id FROM agents WHERE key = q.agent LIMIT 1) a";
     EPOCH = "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
         WHERE e.number = coalesce($1, (SELECT max(number) FROM epochs))";
     EPOCHS = "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
