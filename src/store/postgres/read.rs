@@ -11,8 +11,8 @@ use super::{
 use crate::{
     log::tree::{Tile, TileId, Touched},
     store::{
-        Error, Head, Published, ReportFilter, StoredBody,
-        StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
+        Error, Head, Published, ReportFilter, StoredBody, StoredEpoch, StoredErasure, StoredReport,
+        StoredStatement, Tree,
         convert::{bytes32, did, report_id, tile, to_i64, to_u64, tree_number},
     },
 };

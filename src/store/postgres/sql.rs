@@ -29,7 +29,7 @@ statements! {
     SESSION = "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), \
         set_config('idle_in_transaction_session_timeout', $3, false), set_config('default_transaction_isolation', 'read committed', false), \
         set_config('default_transaction_read_only', $4, false), set_config('jit', 'off', false), \
-        set_config('enable_seqscan', $5, false), \
+        set_config('enable_seqscan', $5, false), set_config('enable_bitmapscan', $5, false), \
         set_config('tcp_keepalives_idle', '60', false), set_config('tcp_keepalives_interval', '10', false), \
         set_config('tcp_keepalives_count', '3', false)";
     SETTINGS = "SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'), \
@@ -239,6 +239,13 @@ pub(super) type Filtered = [bool; 4];
 
 /// `$1` is the smallest index and `$2` the limit; then subject, reporter, market and trade id, those that there are.
 pub(super) fn reports(filtered: Filtered) -> String {
+    // Neighbours in the log: bodies come in the same order, and are read side by side.
+    if filtered == [false; 4] {
+        return String::from(concat!(
+            report!(),
+            "WHERE r.idx >= $1 AND b.idx >= $1 ORDER BY r.idx LIMIT $2"
+        ));
+    }
     let conditions = [
         ("r.subject = (SELECT id FROM agents WHERE key = ", ")"),
         ("r.reporter = (SELECT id FROM agents WHERE key = ", ")"),
@@ -249,16 +256,21 @@ pub(super) fn reports(filtered: Filtered) -> String {
         .iter()
         .zip(filtered)
         .filter(|(_, wanted)| *wanted);
+    // Few of those in between are among them: a look-up a report. As a join, the planner would read all bodies side by side.
+    let mut sql = String::from(
+        "SELECT r.idx, r.at_ms, r.id, r.historical, r.superseded_by, b.jws FROM reports r \
+         CROSS JOIN LATERAL (SELECT jws FROM bodies WHERE idx = r.idx LIMIT 1) b WHERE ",
+    );
     // Of a market alone, the planner would walk all reports in their order until it has enough: endless when the market is small.
     // This names a range of one index, and the order is that of no other.
     if filtered == [false, false, true, false] {
-        return String::from(concat!(
-            report!(),
-            "WHERE b.idx >= $1 AND (r.market, r.idx) >= ((SELECT id FROM markets WHERE name = $3), $1) \
-               AND r.market <= (SELECT id FROM markets WHERE name = $3) ORDER BY r.market, r.idx LIMIT $2"
-        ));
+        sql.push_str(
+            "(r.market, r.idx) >= ((SELECT id FROM markets WHERE name = $3), $1) \
+             AND r.market <= (SELECT id FROM markets WHERE name = $3) ORDER BY r.market, r.idx LIMIT $2",
+        );
+        return sql;
     }
-    let mut sql = String::from(concat!(report!(), "WHERE r.idx >= $1 AND b.idx >= $1"));
+    sql.push_str("r.idx >= $1");
     for (place, ((before, after), _)) in (3..).zip(present) {
         sql.extend([" AND ", before, &format!("${place}"), after]);
     }
