@@ -163,8 +163,7 @@ async fn prepare(connection: &mut PgConnection, purpose: Purpose) -> Result<(), 
         Purpose::Reading => "on",
         Purpose::Writing => "off",
     };
-    // What the writer asks is known to have an index. A plan is kept until statistics change, and one that was made while tables were
-    // small reads all of them long after.
+    // The writer's plans are those that its statements are written for; see there.
     let scans = match purpose {
         Purpose::Reading => "on",
         Purpose::Writing => "off",

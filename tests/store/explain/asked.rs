@@ -31,6 +31,34 @@ pub(super) const SMALL: &[&str] = &[
     "INSERT_EPOCH",
 ];
 
+/// Statements of the writer's connection, whose settings are its own.
+pub(super) const WRITERS: &[&str] = &[
+    "SWAP_HEAD",
+    "PUBLISH",
+    "INSERT_ENTRIES",
+    "WRITE_TILES",
+    "INTERN_AGENTS",
+    "INTERN_MARKETS",
+    "SUPERSEDE",
+    "INSERT_REPORTS",
+    "INSERT_BODIES",
+    "INSERT_DOCUMENTS",
+    "ADMISSION_FACTS",
+    "KNOWN_DOCUMENTS",
+    "ERASE_REPORT",
+    "ERASE_BODY",
+    "ERASE_DOCUMENTS",
+    "CLOSE_CHAIN",
+    "DROP_MARKET",
+    "DROP_AGENTS",
+    "INSERT_ERASED",
+    "INSERT_STATEMENTS",
+    "SET_ALIAS",
+    "ADD_TOKEN",
+    "SET_META",
+    "REPLACE_META",
+];
+
 /// A statement with arguments.
 pub(super) struct Asked {
     pub name: &'static str,
@@ -218,7 +246,6 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
     );
     ask("LOG_BODIES", format!("{middle}, {reports}, 1000"));
     ask("ERASED", format!("sha256('report{}')", middle - 1));
-    ask("ERASED_SINCE", format!("{middle}"));
     ask("ERASED_SINCE", format!("{}", reports - 100));
     let at = middle + 10;
     ask("ERASE_REPORT", format!("{at}, sha256('report{at}')"));
@@ -263,6 +290,13 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
     for (name, more) in filters(&one, trade) {
         ask(name, format!("{}, 100{more}", reports / 4));
     }
+    // Every later erasure is looked at: one in a thousand entries here.
+    all.push(Asked {
+        name: "ERASED_SINCE",
+        arguments: format!("{middle}"),
+        reads_all: false,
+        may_leave_out: reports / 1000,
+    });
     // Agent 1 has a hundredth of all trades. With a market that few of them are of, all of its reports are looked at.
     let large = agent(1);
     for (name, more) in filters(&large, trade) {
