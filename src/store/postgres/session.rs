@@ -32,7 +32,7 @@ const ANSWER: Duration = Duration::from_secs(40);
 /// What is waited for the answer to nothing, before a connection that lay idle is used.
 const PING: Duration = Duration::from_secs(2);
 /// A connection that answered so short a time ago, as it did when it came back, need not be asked again.
-const ANSWERED: Duration = Duration::from_millis(100);
+const ANSWERED: Duration = Duration::from_millis(2);
 /// The oldest that was thought of: 13 had its last release in 2025.
 const OLDEST_SERVER: u32 = 130_000;
 

@@ -133,7 +133,7 @@ statements! {
         set_config('idle_in_transaction_session_timeout', $3, false), set_config('default_transaction_isolation', 'read committed', false), \
         set_config('default_transaction_read_only', $4, false), set_config('jit', 'off', false), \
         set_config('enable_seqscan', $5, false), set_config('enable_bitmapscan', $5, false), \
-        set_config('enable_sort', $5, false), set_config('enable_incremental_sort', $5, false), \
+        set_config('enable_sort', $5, false), set_config('enable_incremental_sort', 'off', false), \
         set_config('tcp_keepalives_idle', '60', false), set_config('tcp_keepalives_interval', '10', false), \
         set_config('tcp_keepalives_count', '3', false)";
     SETTINGS = "SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'), \
@@ -283,7 +283,8 @@ statements! {
         WHERE e.number = coalesce($1, (SELECT max(number) FROM epochs))";
     EPOCHS = "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
         WHERE e.number < $1 ORDER BY e.number DESC LIMIT $2";
-    STATEMENTS = "SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s JOIN agents a ON a.id = s.agent \
+    STATEMENTS = "SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s \
+        CROSS JOIN LATERAL (SELECT key FROM agents WHERE id = s.agent LIMIT 1) a \
         WHERE s.epoch = $1 AND s.leaf >= $2 ORDER BY s.leaf LIMIT $3";
     STATEMENTS_OF = "SELECT s.epoch, s.leaf, a.key, s.claims FROM agents a JOIN statements s ON s.agent = a.id \
         WHERE a.key = $1 AND s.epoch < $2 ORDER BY s.epoch DESC LIMIT $3";

@@ -271,6 +271,11 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
     for (name, more) in filters(&one, trade) {
         ask(name, format!("{}, 100{more}", reports / 4));
     }
+    // A page of the largest reporter costs no more than another's.
+    ask(
+        "REPORTS [false, true, false, false]",
+        format!("{}, 100, {}", reports / 4, agent(1)),
+    );
     // Every later erasure is looked at: one in a thousand entries here.
     all.push(Asked {
         name: "ERASED_SINCE",
