@@ -97,6 +97,8 @@ codes! {
     FsckToken = "fsck.token", "An issued token's row is wrong", "It refers to a statement that does not exist, or has impossible values.";
     LogBehindGuard = "log.behind_guard", "The log is behind what was published",
         "The database is older than, or different from, what was published. Serving it would fork the log: restore a newer copy of it. If there is none, end this log and name its successor. Never delete the guard.";
+    LogContradicted = "log.contradicted", "The database is not the log that was seen",
+        "This process shares its database with others, and what that says now has not what it saw or published: a restored older state, or another log. It passes nothing on until the database is put right; see docs/OPERATIONS.md, \"Backup, standbys, failover\".";
     LogMoved = "log.moved", "The log went on meanwhile", "Entries were written between signing the notice and ending the log; try again.";
     LogClosed = "log.closed", "The log takes no more entries", "The process is shutting down, or the log stopped after an error it could not explain.";
     WitnessSettings = "witness.settings_invalid", "Witness settings not valid", "Correct witnesses.toml in the data directory; the detail says what is wrong.";
