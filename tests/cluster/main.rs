@@ -28,6 +28,7 @@ mod restored;
 mod rounds;
 mod same;
 mod server;
+mod states;
 mod takeover;
 mod together;
 mod unfit;

@@ -3,49 +3,8 @@
 use super::{
     fleet::Fleet,
     ledger::{Ledger, fresh, hold, post},
+    states::{keep, put_back},
 };
-use crate::support::postgres::execute;
-
-/// The tables of the log, those that others refer to first.
-const TABLES: [&str; 15] = [
-    "meta",
-    "head",
-    "checkpoints",
-    "entries",
-    "tiles",
-    "agents",
-    "markets",
-    "reports",
-    "bodies",
-    "documents",
-    "epochs",
-    "statements",
-    "tokens",
-    "sequencer",
-    "turns",
-];
-
-/// Remembers the state that the database has now.
-async fn keep(fleet: &Fleet, name: &str) {
-    let mut sql = format!("CREATE SCHEMA {name};");
-    for table in TABLES {
-        sql.push_str(&format!("CREATE TABLE {name}.{table} AS TABLE {table};"));
-    }
-    execute(&fleet.database_url(), &sql).await;
-}
-
-/// Gives the database the state that it had then, and empties what no crash leaves.
-async fn put_back(fleet: &Fleet, name: &str) {
-    let mut sql =
-        "BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM inbox;".to_owned();
-    for table in TABLES {
-        sql.push_str(&format!(
-            "DELETE FROM {table}; INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {name}.{table};"
-        ));
-    }
-    sql.push_str("COMMIT");
-    execute(&fleet.database_url(), &sql).await;
-}
 
 /// Whatever process `n` is asked, it has nothing to say.
 async fn passes_nothing_on(fleet: &Fleet, n: usize, told: &Ledger) {
@@ -91,7 +50,7 @@ async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
     }
     hold(&fleet, 1, &told).await;
     fleet.kill(0);
-    keep(&fleet, "early").await;
+    keep(&fleet.database_url(), "early").await;
     fleet.restart(0);
     fleet.ready(0).await;
     for _ in 0..3 {
@@ -99,9 +58,9 @@ async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
     }
     hold(&fleet, 1, &told).await;
     fleet.kill(0);
-    keep(&fleet, "late").await;
+    keep(&fleet.database_url(), "late").await;
 
-    put_back(&fleet, "early").await;
+    put_back(&fleet.database_url(), "early").await;
     let is_refused = |state: &serde_json::Value| state["refuses"]["code"] == "log.contradicted";
     fleet.until(1, "it still believes", is_refused).await;
     passes_nothing_on(&fleet, 1, &told).await;
@@ -122,7 +81,7 @@ async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
     fleet.kill(stranger);
 
     // Put right, it is served again, and goes on.
-    put_back(&fleet, "late").await;
+    put_back(&fleet.database_url(), "late").await;
     fleet.ready(1).await;
     fleet.restart(0);
     fleet.ready(0).await;
