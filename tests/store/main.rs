@@ -23,6 +23,7 @@ mod heads;
 #[path = "../faults/history.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod history;
+mod killed;
 mod limits;
 mod migrations;
 mod moved;

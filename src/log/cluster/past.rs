@@ -32,19 +32,28 @@ impl Past {
         }
     }
 
+    /// The name that was noted last.
+    ///
+    /// # Errors
+    /// `store.corrupt` when the file cannot be read.
+    pub fn name(&self) -> Result<Option<String>, Fault> {
+        let text = self
+            .file
+            .read()
+            .map_err(|e| Fault::new(Code::StoreCorrupt, format!("{FILE}: {e}")))?;
+        Ok(text.map(|text| text.trim().to_owned()))
+    }
+
     /// That the database had the turn that was noted last.
     ///
     /// # Errors
     /// `data.other_copy` when it had not, `store.corrupt` when the file cannot be read, `store.unavailable`.
     pub async fn check(&mut self, cluster: &dyn Cluster) -> Result<(), Fault> {
-        let text = self
-            .file
-            .read()
-            .map_err(|e| Fault::new(Code::StoreCorrupt, format!("{FILE}: {e}")))?;
-        let Some(text) = text else { return Ok(()) };
-        let name = text.trim();
-        if cluster.had_turn(name).await? {
-            self.noted = Some(name.to_owned());
+        let Some(name) = self.name()? else {
+            return Ok(());
+        };
+        if cluster.had_turn(&name).await? {
+            self.noted = Some(name);
             return Ok(());
         }
         Err(Fault::new(

@@ -81,7 +81,7 @@ const DANGLING: &str = "SELECT child, parent, sum(missing)::int8 FROM ( \
     ) q (child, parent, missing) WHERE missing > 0 GROUP BY 1, 2 ORDER BY 1, 2";
 
 /// Names of the tables that the migrations make.
-fn tables() -> Vec<&'static str> {
+pub(in crate::store::postgres) fn tables() -> Vec<&'static str> {
     let named = EXPECTED.lines().filter_map(|l| l.strip_prefix("table "));
     named.filter_map(|l| l.split(' ').next()).collect()
 }
