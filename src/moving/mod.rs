@@ -172,8 +172,7 @@ impl Move {
                     return Err(not_empty(&self.request.to).await);
                 };
                 // Marked, nobody takes it any more; somebody may have had it before.
-                self.target =
-                    Lead::of_target(&self.request.to, self.source.as_ref()).await?;
+                self.target = Lead::of_target(&self.request.to, self.source.as_ref()).await?;
                 (Box::new(load), None)
             }
         };

@@ -14,6 +14,8 @@ mod support;
 
 mod admission;
 mod cluster;
+mod doctor;
+mod dumped;
 mod entries;
 mod epochs;
 mod erasure;

@@ -29,7 +29,7 @@ use crate::{
     whole::{assert_same, everything, told, told_by},
 };
 
-const NOW: u64 = T0 + 10;
+pub(crate) const NOW: u64 = T0 + 10;
 
 fn sqlite(data: &Path) -> End {
     End::Directory(data.to_owned())
@@ -39,7 +39,7 @@ fn postgres(database: &Database) -> End {
     End::Server(database.url())
 }
 
-fn request(from: End, to: End, data: &Path) -> Request {
+pub(crate) fn request(from: End, to: End, data: &Path) -> Request {
     Request {
         from,
         to,

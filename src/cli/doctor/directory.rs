@@ -127,7 +127,11 @@ pub(super) fn space(facts: &Facts) -> Vec<Check> {
         // The log is elsewhere; here are only small files, which have to be replaced before anything is published.
         let detail = format!("{} MiB free for head.guard and keys", free / MIB);
         return vec![if free < 64 * MIB {
-            Check::problem(NAME, detail, "make room: without a guard nothing is published")
+            Check::problem(
+                NAME,
+                detail,
+                "make room: without a guard nothing is published",
+            )
         } else {
             Check::ok(NAME, detail)
         }];

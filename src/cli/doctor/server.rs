@@ -193,8 +193,7 @@ fn clocks(looked: &Looked) -> Check {
     let (ahead, within) = (looked.ahead_ms, looked.give_or_take_ms);
     let detail = format!("the server's is {ahead:+} ms from this machine's, give or take {within}");
     if ahead.unsigned_abs() > CLOCKS_MS.saturating_add(within) {
-        let advice =
-            "let NTP keep both: log time is the writing machine's, and it must not go back when another takes over";
+        let advice = "let NTP keep both: log time is the writing machine's, and it must not go back when another takes over";
         return Check::warning(NAME, detail, advice);
     }
     Check::ok(NAME, detail)

@@ -198,17 +198,14 @@ impl Looked {
     /// # Errors
     /// [`Error::Unavailable`] when it cannot be reached, [`Error::Unsupported`] when it does not let the role in, or is too old.
     pub async fn at(url: &str, noted: Option<&str>, clock: &Clock) -> Result<Self, Error> {
-        let mut connection = session::connect_for(&session::options(url)?, Purpose::Reading).await?;
+        let mut connection =
+            session::connect_for(&session::options(url)?, Purpose::Reading).await?;
         let looked = Self::ask(&mut connection, noted, clock).await;
         let _ = connection.close().await;
         looked
     }
 
-    async fn ask(
-        of: &mut PgConnection,
-        noted: Option<&str>,
-        clock: &Clock,
-    ) -> Result<Self, Error> {
+    async fn ask(of: &mut PgConnection, noted: Option<&str>, clock: &Clock) -> Result<Self, Error> {
         let found = Server::ask(of).await?;
         let refused = found.check(Purpose::Writing).err();
         let own = one(of, sqlx::query(SERVER)).await?;
@@ -232,7 +229,9 @@ impl Looked {
         };
         let has_noted = match noted.filter(|_| readable) {
             Some(name) => {
-                let had = sqlx::query(sql::HAD_TURN).bind(name).fetch_optional(&mut *of);
+                let had = sqlx::query(sql::HAD_TURN)
+                    .bind(name)
+                    .fetch_optional(&mut *of);
                 Some(session::in_time(had).await?.is_some())
             }
             None => None,
@@ -309,7 +308,10 @@ async fn role(of: &mut PgConnection) -> Result<RoleFacts, Error> {
         }
     }
     let [tables, privileges, columns] = asked;
-    let query = sqlx::query(MISSING).bind(tables).bind(privileges).bind(columns);
+    let query = sqlx::query(MISSING)
+        .bind(tables)
+        .bind(privileges)
+        .bind(columns);
     let rows = session::in_time(query.fetch_all(&mut *of)).await?;
     let owns_tables = row.get(2);
     Ok(RoleFacts {

@@ -154,19 +154,31 @@ pub(super) async fn connect_for(
 fn not_let_in(error: sqlx::Error, at: &str) -> Error {
     let state = match &error {
         sqlx::Error::Database(told) => told.code().map(|code| code.into_owned()),
-        sqlx::Error::Io(_) => return Error::Unavailable(format!("{at} cannot be reached: {error}")),
-        sqlx::Error::Tls(_) => return Error::Unsupported(format!("{at}: {error}; see sslmode and sslrootcert in the URL")),
+        sqlx::Error::Io(_) => {
+            return Error::Unavailable(format!("{at} cannot be reached: {error}"));
+        }
+        sqlx::Error::Tls(_) => {
+            return Error::Unsupported(format!(
+                "{at}: {error}; see sslmode and sslrootcert in the URL"
+            ));
+        }
         _ => None,
     };
     let remedy = match state.as_deref() {
         // invalid_password, invalid_authorization_specification
-        Some("28P01" | "28000") => "check user and password (URL, PGPASSFILE), and the server's pg_hba.conf",
+        Some("28P01" | "28000") => {
+            "check user and password (URL, PGPASSFILE), and the server's pg_hba.conf"
+        }
         // invalid_catalog_name
         Some("3D000") => "correct the URL, or make the database as docs/OPERATIONS.md says",
         // insufficient_privilege
         Some("42501") => "the role lacks CONNECT on the database: GRANT it",
         // too_many_connections
-        Some("53300") => return Error::Unavailable(format!("{at}: {error} (53300); raise max_connections, or the limit of role or database")),
+        Some("53300") => {
+            return Error::Unavailable(format!(
+                "{at}: {error} (53300); raise max_connections, or the limit of role or database"
+            ));
+        }
         _ => return Failure::from(error).into(),
     };
     let state = state.unwrap_or_default();
