@@ -179,6 +179,12 @@ fn score_root(statements: &[StoredStatement], salt: &[u8; 32]) -> [u8; 32] {
     edge.root()
 }
 
+/// The program: the one that `GOODSTANDING_BINARY` names, as `tests/evaluate.sh` does with the released one, else the one under test.
+fn binary() -> PathBuf {
+    let named = std::env::var_os("GOODSTANDING_BINARY");
+    named.map_or_else(|| env!("CARGO_BIN_EXE_goodstanding").into(), PathBuf::from)
+}
+
 fn took<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let began = Instant::now();
     let done = work();
@@ -305,15 +311,11 @@ async fn same_on_both(binary: &Path, set: &Set) {
 
 #[tokio::test]
 async fn an_imported_market_is_the_same_on_both_databases() {
-    let binary = env!("CARGO_BIN_EXE_goodstanding");
-    same_on_both(Path::new(binary), &MARKET).await;
+    same_on_both(&binary(), &MARKET).await;
 }
 
-/// With the program that `GOODSTANDING_BINARY` names: `tests/evaluate.sh` runs this with the released one.
 #[tokio::test]
 #[ignore = "takes long with a debug build; tests/evaluate.sh runs it"]
 async fn an_imported_rating_network_is_the_same_on_both_databases() {
-    let binary = std::env::var("GOODSTANDING_BINARY");
-    let binary = binary.unwrap_or_else(|_| env!("CARGO_BIN_EXE_goodstanding").to_owned());
-    same_on_both(Path::new(&binary), &RATING_NETWORK).await;
+    same_on_both(&binary(), &RATING_NETWORK).await;
 }

@@ -33,6 +33,8 @@ pub(super) struct Following {
     parts: Parts,
     shared: Arc<Shared>,
     cluster: Arc<dyn Cluster>,
+    /// Whether the guard was held against the database, once.
+    is_held: bool,
     /// Who waits for the answer to which job.
     waiting: HashMap<u64, Waiting>,
 }
@@ -50,6 +52,7 @@ impl Following {
             parts,
             shared,
             cluster,
+            is_held: false,
             waiting: HashMap::new(),
         }
     }
@@ -61,6 +64,10 @@ impl Following {
     pub(super) async fn observe(&mut self) -> Result<(), Fault> {
         let head = self.parts.store.head().await?;
         let known = self.shared.head.borrow().clone();
+        if !self.is_held {
+            self.hold_guard(head.as_ref()).await?;
+            self.is_held = true;
+        }
         if head == known {
             // The end of a log is no entry.
             self.shared.load_end(self.parts.store.as_ref()).await?;
@@ -74,6 +81,30 @@ impl Following {
         if published != *self.shared.published.borrow() {
             self.check_published(published.as_ref()).await?;
             self.learn_published(published).await?;
+        }
+        Ok(())
+    }
+
+    /// The database has what this process's own guard promised, also where this process never writes; a process that has no guard yet,
+    /// or an older one, gets what is published.
+    async fn hold_guard(&self, head: Option<&Head>) -> Result<(), Fault> {
+        let (store, size) = (self.parts.store.as_ref(), head.map_or(0, |head| head.size));
+        let promised = self.parts.guard.read()?;
+        if let Some(promised) = &promised
+            && (size < promised.size || edge(store, promised.size).await?.root() != promised.root)
+        {
+            let detail = format!(
+                "the database ends at {size} entries, and {} were published, or others than it has; name the database that published them, or restore a newer copy of it",
+                promised.size
+            );
+            return Err(Fault::new(Code::LogBehindGuard, detail));
+        }
+        let Some(published) = store.published().await? else {
+            return Ok(());
+        };
+        SignedCheckpoint::parse(&published.note)?.verify_log(&self.parts.signer.verifier()?)?;
+        if promised.is_none_or(|promised| promised.size < published.size) {
+            self.parts.guard.write(&published)?;
         }
         Ok(())
     }

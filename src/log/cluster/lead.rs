@@ -38,11 +38,12 @@ impl Router {
             turn.term,
             deposed.clone(),
         ));
-        // Before anything is signed.
-        self.past.note(turn)?;
         self.following.observe().await?;
         let sequencer =
             Sequencer::begin(self.parts.clone(), self.shared.clone(), self.tiles.clone()).await?;
+        // Before anything is signed, and after the guard has let it pass: a turn of an older state, once noted, would keep this process
+        // from the right database.
+        self.past.note(turn)?;
         let (jobs, queued) = mpsc::channel(self.queue.max(1));
         let mut writer = JoinSet::new();
         writer.spawn(sequencer.run(queued));

@@ -165,7 +165,11 @@ impl Router {
                                 tell(Ok(()));
                             }
                         }
-                        Err(fault) if started.elapsed() > START => tell(Err(fault)),
+                        Err(fault)
+                            if fault.is(Code::LogBehindGuard) || started.elapsed() > START =>
+                        {
+                            tell(Err(fault));
+                        }
                         Err(_) => {}
                     }
                     self.follow().await

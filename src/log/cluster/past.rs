@@ -58,7 +58,7 @@ impl Past {
         }
         Err(Fault::new(
             Code::DataOtherCopy,
-            "this process saw a turn at writing that this database does not know: it is another database, or an older state of it",
+            "this process saw a turn at writing that this database does not know: it is another database, or an older state of it; name the right one, or, after a move with `migrate`, remove log.turn from the data directory",
         ))
     }
 

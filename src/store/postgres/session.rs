@@ -100,15 +100,24 @@ impl From<Failure> for Error {
                 Self::Corrupt(error.to_string())
             }
             // data_corrupted, index_corrupted
-            (Some("XX001" | "XX002"), _) => Self::Corrupt(error.to_string()),
+            (Some("XX001" | "XX002"), _) => Self::Corrupt(words(&error)),
             // insufficient_privilege, undefined_table, undefined_column: a role or a schema that is not ours.
             (Some("42501"), _) => Self::Unsupported(format!(
-                "{error}; docs/OPERATIONS.md lists the rights, and `doctor --database-url URL` those that are missing"
+                "{}; docs/OPERATIONS.md lists the rights, and `doctor --database-url URL` those that are missing",
+                words(&error)
             )),
-            (Some("42P01" | "42703"), _) => Self::Unsupported(error.to_string()),
-            (Some(state), _) => Self::Unavailable(format!("{error} ({state})")),
+            (Some("42P01" | "42703"), _) => Self::Unsupported(words(&error)),
+            (Some(state), _) => Self::Unavailable(format!("{} ({state})", words(&error))),
             (None, _) => Self::Unavailable(error.to_string()),
         }
+    }
+}
+
+/// What the server said, without the line of its own source that it also names.
+fn words(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(told) => format!("the server says: {}", told.message()),
+        other => other.to_string(),
     }
 }
 
@@ -176,13 +185,14 @@ fn not_let_in(error: sqlx::Error, at: &str) -> Error {
         // too_many_connections
         Some("53300") => {
             return Error::Unavailable(format!(
-                "{at}: {error} (53300); raise max_connections, or the limit of role or database"
+                "{at}: {} (53300); raise max_connections, or the limit of role or database",
+                words(&error)
             ));
         }
         _ => return Failure::from(error).into(),
     };
     let state = state.unwrap_or_default();
-    Error::Unsupported(format!("{at}: {error} ({state}); {remedy}"))
+    Error::Unsupported(format!("{at}: {} ({state}); {remedy}", words(&error)))
 }
 
 /// Lets one statement take as long as `statement`, and a transaction wait as long as it likes for the next one: for
