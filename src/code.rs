@@ -74,6 +74,8 @@ codes! {
         "A log restored from a state older than what it signed forks. Give the newest checkpoint known outside with --newest FILE (a saved /checkpoint, a receipt or a trust bundle, from a verifier, witness or auditor), or say --nothing-newer.";
     BackupFork = "backup.fork", "The backup is of another history",
         "The checkpoint is signed by this log, and the backup has another tree at its size. Keep both as evidence, restore another backup, or end the log and name its successor.";
+    BackupOnServer = "backup.on_server", "The database is on a PostgreSQL server",
+        "`backup` and `restore` copy a data directory with its SQLite file. Here the database is copied by PostgreSQL's own tools: base backups and the archived write-ahead log (pg_basebackup, pgBackRest), recovered to the newest point and never to an earlier one, which would fork the log; pg_dump is for a stopped service. Of the data directory keep keys/ and witnesses.toml elsewhere, and leave head.guard and log.turn where they are: docs/OPERATIONS.md, section on backup, standbys, failover.";
     FsckDatabase = "fsck.database", "The database file is damaged", "SQLite's own check fails. Restore a backup that is not behind head.guard.";
     FsckSchema = "fsck.schema", "The schema is not this program's", "A migration, table or index differs. Use the version of the program that made it, or restore a backup.";
     FsckSettings = "fsck.settings", "Settings of the directory are wrong", "Issuer and origin are written once, when the directory is made.";

@@ -37,6 +37,8 @@ pub(super) struct Following {
     pub(super) shared: Arc<Shared>,
     cluster: Arc<dyn Cluster>,
     seal: Arc<Seal>,
+    /// Whether the guard was held against the database, once.
+    pub(super) is_held: bool,
     /// Who waits for the answer to which job.
     waiting: HashMap<u64, Waiting>,
     mended: Instant,
@@ -68,6 +70,7 @@ impl Following {
             shared,
             cluster,
             seal,
+            is_held: false,
             waiting: HashMap::new(),
             mended: Instant::now(),
             other_past: None,

@@ -49,11 +49,12 @@ impl Router {
             turn.term,
             deposed.clone(),
         ));
-        // Before anything is signed.
-        self.past.follow(Some(turn), self.cluster.as_ref()).await?;
         self.following.observe().await?;
         let sequencer =
             Sequencer::begin(self.parts.clone(), self.shared.clone(), self.tiles.clone()).await?;
+        // Before anything is signed, and after the guard has let it pass: a turn of an older state, once noted, would keep this process
+        // from the right database.
+        self.past.follow(Some(turn), self.cluster.as_ref()).await?;
         let (jobs, queued) = mpsc::channel(self.queue.max(1));
         let mut writer = JoinSet::new();
         writer.spawn(sequencer.run(queued));

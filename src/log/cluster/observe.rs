@@ -40,13 +40,17 @@ impl Following {
         read
     }
 
-    async fn read_on(&self) -> Result<(), Fault> {
+    async fn read_on(&mut self) -> Result<(), Fault> {
         if let Some(fault) = &self.other_past {
             return Err(fault.clone());
         }
         let store = self.parts.store.as_ref();
         let head = store.head().await?;
         let known = self.shared.head.borrow().clone();
+        if !self.is_held {
+            self.hold_guard(head.as_ref()).await?;
+            self.is_held = true;
+        }
         let is_new = head != known;
         if is_new {
             self.check_head(head.as_ref(), known.as_ref()).await?;
@@ -70,6 +74,30 @@ impl Following {
         }
         if was_published {
             self.learn_published(published).await?;
+        }
+        Ok(())
+    }
+
+    /// The database has what this process's own guard promised, also where this process never writes; a process that has no guard yet,
+    /// or an older one, gets what is published.
+    async fn hold_guard(&self, head: Option<&Head>) -> Result<(), Fault> {
+        let (store, size) = (self.parts.store.as_ref(), head.map_or(0, |head| head.size));
+        let promised = self.parts.guard.read()?;
+        if let Some(promised) = &promised
+            && (size < promised.size || edge(store, promised.size).await?.root() != promised.root)
+        {
+            let detail = format!(
+                "the database ends at {size} entries, and {} were published, or others than it has; name the database that published them, or restore a newer copy of it",
+                promised.size
+            );
+            return Err(Fault::new(Code::LogBehindGuard, detail));
+        }
+        let Some(published) = store.published().await? else {
+            return Ok(());
+        };
+        SignedCheckpoint::parse(&published.note)?.verify_log(&self.parts.signer.verifier()?)?;
+        if promised.is_none_or(|promised| promised.size < published.size) {
+            self.parts.guard.write(&published)?;
         }
         Ok(())
     }

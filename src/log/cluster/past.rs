@@ -32,16 +32,24 @@ impl Past {
         }
     }
 
+    /// The name that was noted last.
+    ///
+    /// # Errors
+    /// `store.corrupt` when the file cannot be read.
+    pub fn name(&self) -> Result<Option<String>, Fault> {
+        let text = self
+            .file
+            .read()
+            .map_err(|e| Fault::new(Code::StoreCorrupt, format!("{FILE}: {e}")))?;
+        Ok(text.map(|text| text.trim().to_owned()))
+    }
+
     /// That the database had the turn that was noted last.
     ///
     /// # Errors
     /// `data.other_copy` when it had not, `store.corrupt` when the file cannot be read, `store.unavailable`.
     pub async fn check(&mut self, cluster: &dyn Cluster) -> Result<(), Fault> {
-        let text = self
-            .file
-            .read()
-            .map_err(|e| Fault::new(Code::StoreCorrupt, format!("{FILE}: {e}")))?;
-        self.noted = text.map(|text| text.trim().to_owned());
+        self.noted = self.name()?;
         self.is_of(cluster).await
     }
 
@@ -81,7 +89,7 @@ impl Past {
         match &self.noted {
             Some(name) if !cluster.had_turn(name).await? => Err(Fault::new(
                 Code::DataOtherCopy,
-                "this process saw a turn at writing that this database does not know: it is another database, or an older state of it",
+                "this process saw a turn at writing that this database does not know: it is another database, or an older state of it; name the right one, or, after a move with `migrate`, remove log.turn from the data directory",
             )),
             _ => Ok(()),
         }

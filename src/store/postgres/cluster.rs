@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Advisory locks are the database's own; this number is this program's.
-const LOCK: i64 = 0x676f_6f64_7374_616e;
+pub(super) const LOCK: i64 = 0x676f_6f64_7374_616e;
 /// Connections for jobs and answers.
 const DESK: u32 = 4;
 /// What a listener waits before it connects again.

@@ -43,7 +43,12 @@ statements! {
     UNHURRIED = "SELECT set_config('statement_timeout', $1, false), set_config('idle_in_transaction_session_timeout', '0', false)";
     /// True when a transaction was left open: its time is that of its first statement, not of this one.
     LEFT_OPEN = "SELECT transaction_timestamp() < statement_timestamp()";
+    /// A server by the moment it was started, which is not another's, and its database by number.
+    WHICH_DATABASE = "SELECT pg_postmaster_start_time()::text, oid::int8 FROM pg_database WHERE datname = current_database()";
     HAS_MIGRATIONS = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+    HIDDEN_SCHEMA = "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE c.relname = '_sqlx_migrations' AND c.relkind = 'r' AND NOT has_schema_privilege(n.oid, 'USAGE') \
+        AND EXISTS (SELECT 1 FROM pg_class o WHERE o.relnamespace = n.oid AND o.relname = 'checkpoints') LIMIT 1";
     APPLIED = "SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version";
 
     // Heads and checkpoints.
