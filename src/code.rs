@@ -74,6 +74,8 @@ codes! {
         "A log restored from a state older than what it signed forks. Give the newest checkpoint known outside with --newest FILE (a saved /checkpoint, a receipt or a trust bundle, from a verifier, witness or auditor), or say --nothing-newer.";
     BackupFork = "backup.fork", "The backup is of another history",
         "The checkpoint is signed by this log, and the backup has another tree at its size. Keep both as evidence, restore another backup, or end the log and name its successor.";
+    BackupOnServer = "backup.on_server", "The database is on a PostgreSQL server",
+        "`backup` and `restore` copy a data directory with its SQLite file. Here the database is copied by PostgreSQL's own tools: base backups and the archived write-ahead log (pg_basebackup, pgBackRest), recovered to the newest point and never to an earlier one, which would fork the log; pg_dump is for a stopped service. Of the data directory keep keys/ and witnesses.toml elsewhere, and leave head.guard and log.turn where they are: docs/OPERATIONS.md, section on backup, standbys, failover.";
     FsckDatabase = "fsck.database", "The database file is damaged", "SQLite's own check fails. Restore a backup that is not behind head.guard.";
     FsckSchema = "fsck.schema", "The schema is not this program's", "A migration, table or index differs. Use the version of the program that made it, or restore a backup.";
     FsckSettings = "fsck.settings", "Settings of the directory are wrong", "Issuer and origin are written once, when the directory is made.";
@@ -97,6 +99,8 @@ codes! {
     FsckToken = "fsck.token", "An issued token's row is wrong", "It refers to a statement that does not exist, or has impossible values.";
     LogBehindGuard = "log.behind_guard", "The log is behind what was published",
         "The database is older than, or different from, what was published. Serving it would fork the log: restore a newer copy of it. If there is none, end this log and name its successor. Never delete the guard.";
+    LogContradicted = "log.contradicted", "The database is not the log that was seen",
+        "This process shares its database with others, and what that says now has not what it saw or published: a restored older state, or another log. It passes nothing on until the database is put right; see docs/OPERATIONS.md, \"Backup, standbys, failover\".";
     LogMoved = "log.moved", "The log went on meanwhile", "Entries were written between signing the notice and ending the log; try again.";
     LogClosed = "log.closed", "The log takes no more entries", "The process is shutting down, or the log stopped after an error it could not explain.";
     WitnessSettings = "witness.settings_invalid", "Witness settings not valid", "Correct witnesses.toml in the data directory; the detail says what is wrong.";

@@ -52,3 +52,7 @@ for market in market-103 market-101; do
   "$python" "$shared/tools/evaluate_market.py" --scores "$work/$market.csv" --labels "$data/labels-all.csv" --json |
     "$python" -c 'import json,sys; d=json.load(sys.stdin); print("spearman", d["spearman"], "newcomers misjudged", d["good_newcomers_misjudged_at_end"]); [print("  inflation", k, v) for k, v in d["inflation"].items()]'
 done
+
+echo "== market-103 and Bitcoin OTC on SQLite and on PostgreSQL, with the same keys"
+GOODSTANDING_BINARY="$bin" GOODSTANDING_SHARED="$shared" .ci/with-postgres "${CARGO:-cargo}" test -q --test cluster -- \
+  --include-ignored --test-threads=1 --nocapture same::

@@ -18,13 +18,13 @@ pub use reader::Reader;
 use crate::{
     clock::Clock,
     code::{Code, Fault},
-    epoch::Explained,
+    epoch::{self, Explained},
     keys::{
         SecretKey,
         service::{ServiceKeys, load_or_make},
     },
     log::{
-        cluster::{self, past, past::Past},
+        cluster::{self, Seal, past, past::Past},
         end,
         guard::{DiskFile, GuardFile, HeadGuard},
         sequencer::{self, Handle},
@@ -235,7 +235,8 @@ impl App {
             None => sequencer::start(parts, open.queue).await?,
             Some(cluster) => {
                 let past = Past::of(&open.data);
-                cluster::start(parts, cluster, past, open.role, open.queue).await?
+                let seal = Seal::shared(&access_key);
+                cluster::start(parts, cluster, past, seal, open.role, open.queue).await?
             }
         };
         // Before the mark: a database that is refused must not make the right one, put back later, look like a stranger.
@@ -284,7 +285,9 @@ impl App {
         if !open.repair {
             token::keys::check_secrets(&app)?;
         }
-        Ok(Arc::new(app))
+        let app = Arc::new(app);
+        epoch::serve(&app);
+        Ok(app)
     }
 
     /// Writes what is queued, publishes, closes the database and lets go of the directory. A connection that still

@@ -165,6 +165,20 @@ impl Ctx {
         Ok(Place::of(&self.data(), self.database_url.as_deref())?)
     }
 
+    /// That the database is a file of the data directory, which `command` copies with it.
+    ///
+    /// # Errors
+    /// `backup.on_server`.
+    fn own_file(&self, command: &str) -> Result<(), Fault> {
+        match self.place()? {
+            Place::File(_) => Ok(()),
+            place @ Place::Server(_) => Err(Fault::new(
+                Code::BackupOnServer,
+                format!("{command} does not copy {place}: PostgreSQL's own tools do"),
+            )),
+        }
+    }
+
     /// The usual way to open the log.
     fn open(&self) -> Open {
         Open {

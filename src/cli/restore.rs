@@ -29,6 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
+    ctx.own_file("restore")?;
     let newest = match &args.newest {
         None => None,
         Some(name) => Some((name.clone(), input::text(name)?)),

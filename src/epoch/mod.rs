@@ -4,10 +4,12 @@
 //! the result. The same prefix, policy and salt key give the same bytes wherever this runs.
 
 pub mod compute;
+mod errand;
 pub mod evidence;
 
 use std::sync::Arc;
 
+pub(crate) use errand::serve;
 use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     claims::Claims,
@@ -16,7 +18,7 @@ use goodstanding_verify::{
     entry::{Body, Entry, EpochEntry},
     merkle,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
@@ -30,7 +32,7 @@ use crate::{
 const PAGE: u32 = 5000;
 
 /// What an epoch came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Epoch number.
     pub number: u64,
@@ -64,17 +66,35 @@ pub struct Explained {
     pub scores: goodstanding_score::Scores,
 }
 
-/// Computes and logs one epoch now. `as_of` = `None` means now, or the newest report's log time if that one is historical.
+/// Computes and logs one epoch now; where several processes share the log, the one that writes does. `as_of` = `None` means now,
+/// or the newest report's log time if that one is historical.
 ///
 /// # Errors
 /// `epoch.running`, `epoch.no_reports`, `policy.no_seeds`, `epoch.as_of_decreases`, or the store's.
 pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
-    let done = compute_and_log(app, as_of).await;
+    if app.log.shared().is_leading() {
+        run_here(app, as_of, None).await
+    } else {
+        errand::ask(app, as_of).await
+    }
+}
+
+/// [`run`] in this process. `after`: the epoch that has to be the newest.
+async fn run_here(
+    app: &Arc<App>,
+    as_of: Option<u64>,
+    after: Option<u64>,
+) -> Result<Summary, Fault> {
+    let done = compute_and_log(app, as_of, after).await;
     app.metrics.epoch(done.as_ref().map(|_| ()));
     done
 }
 
-async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
+async fn compute_and_log(
+    app: &Arc<App>,
+    as_of: Option<u64>,
+    after: Option<u64>,
+) -> Result<Summary, Fault> {
     let _running = app
         .epoch_running
         .try_lock()
@@ -86,6 +106,10 @@ async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, 
         None => (0, 0),
         Some(epoch) => (epoch.number, entry_of(&epoch)?.as_of),
     };
+    if after.is_some_and(|after| after != previous.0) {
+        let detail = format!("epoch {} was logged meanwhile", previous.0);
+        return Err(Fault::new(Code::EpochRunning, detail));
+    }
     let as_of = check_as_of(app, as_of, previous.1).await?;
     let log_size = app.log.shared().size();
     let (policy_index, policy) = evidence::policy_at(app.store.as_ref(), log_size).await?;

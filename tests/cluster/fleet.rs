@@ -110,7 +110,12 @@ impl Fleet {
             .append(true)
             .open(self.data(n).join("server.log"))
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_goodstanding"))
+        let settings = self.data(n).join("settings.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_goodstanding"));
+        if settings.exists() {
+            command.arg("--config").arg(settings);
+        }
+        let child = command
             .args(["serve", "--issuer", "https://issuer.example"])
             .args(["--origin", "log.example", "--role", self.roles[n], "--data"])
             .arg(self.data(n))
@@ -151,6 +156,19 @@ impl Fleet {
         }
     }
 
+    /// Waits until process `n` has ended by itself.
+    pub(crate) async fn ended(&mut self, n: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.processes[n].child.try_wait().unwrap().is_none() {
+            assert!(
+                Instant::now() < until,
+                "process {n} goes on:\n{}",
+                self.log(n)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What process `n` logged.
     pub(crate) fn log(&self, n: usize) -> String {
         fs::read_to_string(self.data(n).join("server.log")).unwrap()
@@ -177,6 +195,64 @@ impl Fleet {
             assert!(Instant::now() < until, "there is not one that writes");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Another process, with a data directory that has the keys and has seen nothing.
+    pub(crate) async fn add(&mut self, role: &'static str) -> usize {
+        let n = self.roles.len();
+        fs::create_dir(self.data(n)).unwrap();
+        copy_keys(&self.data(0), &self.data(n), role != "api");
+        self.roles.push(role);
+        self.database_urls.push(self.database.url());
+        let process = self.spawn(n);
+        self.processes.push(process);
+        self.ready(n).await;
+        n
+    }
+
+    /// What process `n` answers: status, whether it says when to ask again, and the body.
+    pub(crate) async fn get(&self, n: usize, path: &str) -> (u16, bool, String) {
+        let request = self.client.get(format!("{}{path}", self.processes[n].url));
+        let answer = request.send().await.unwrap();
+        let (status, wait) = (
+            answer.status().as_u16(),
+            answer.headers().contains_key("retry-after"),
+        );
+        (status, wait, answer.text().await.unwrap())
+    }
+
+    /// Waits until process `n` says this of itself.
+    pub(crate) async fn until(&self, n: usize, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let state = self.state(n).await;
+            if let Some(state) = state.as_ref().filter(|state| is(state)) {
+                return state.clone();
+            }
+            assert!(
+                Instant::now() < until,
+                "process {n}: {what}: {state:?}\n{}",
+                self.log(n)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A command beside the processes, with the data directory of process `n`; what it printed.
+    pub(crate) fn run(&self, n: usize, args: &[&str]) -> Vec<u8> {
+        let ran = self.try_run(n, args);
+        assert!(ran.status.success(), "{args:?}: {ran:?}");
+        ran.stdout
+    }
+
+    pub(crate) fn try_run(&self, n: usize, args: &[&str]) -> std::process::Output {
+        Command::new(env!("CARGO_BIN_EXE_goodstanding"))
+            .args(args)
+            .arg("--data")
+            .arg(self.data(n))
+            .env("GOODSTANDING_DATABASE_URL", &self.database_urls[n])
+            .output()
+            .unwrap()
     }
 
     /// SIGKILL.

@@ -17,13 +17,18 @@ mod cut;
 #[path = "../faults/double.rs"]
 #[allow(dead_code, reason = "the faults of one process need more of it")]
 mod double;
+mod epochs;
 mod fleet;
 mod gone;
+mod inbox;
 mod ledger;
 mod matrix;
 mod proxy;
+mod restored;
 mod rounds;
 mod same;
 mod server;
+mod states;
 mod takeover;
 mod together;
+mod unfit;

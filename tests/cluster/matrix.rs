@@ -1,10 +1,10 @@
 //! The matrix of faults on PostgreSQL: every persistence step fails with and without having persisted, alone and in pairs, and so do the
-//! reads after a failed commit, around the border of the first tile. After each step everything that is stored is read again.
+//! reads after a failed commit, for every kind of batch, around the border of the first tile. After each step everything that is stored is read again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -12,73 +12,112 @@ use goodstanding::{
     app::{App, Open},
     code::Fault,
     ingest,
-    log::sequencer::Receipt,
+    log::sequencer::{Event, Receipt},
     store::{Store, postgres::PostgresStore},
 };
+use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
-    checkpoint::SignedCheckpoint, frontier::Frontier, merkle::leaf_hash, proof::TlogProof,
+    checkpoint::SignedCheckpoint, entry::Body, frontier::Frontier, merkle::leaf_hash,
+    proof::TlogProof,
 };
 use serde_json::Value;
 
 use super::{
     double::{Faults, Mode, Read, Step},
     ledger::fresh,
+    states::{keep, put_back},
 };
-use crate::support::postgres::Database;
+use crate::support::{agent, postgres::Database};
 
 const MODES: [Mode; 2] = [Mode::Fails, Mode::Persists];
+const KINDS: [Kind; 4] = [Kind::One, Kind::Many, Kind::Policy, Kind::Epoch];
 /// Reports of a batch of many.
 const MANY: u64 = 7;
-/// Entries of the log that every case begins with a copy of.
-const BASE: u64 = 255 - MANY;
+/// Sizes of the log after the write, around the border of the first tile.
+const ENDS: std::ops::RangeInclusive<u64> = 254..=258;
+/// Entries of the log that every case begins with.
+const BASE: u64 = 254 - MANY;
+/// Databases at a time, each for one case after the other.
+const AT_ONCE: usize = 4;
+/// The state in a database that a case begins with.
+const BEGIN: &str = "begin_state";
+
+/// What is written when the fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    One,
+    Many,
+    Policy,
+    Epoch,
+}
+
+impl Kind {
+    fn entries(self) -> u64 {
+        match self {
+            Self::Many => MANY,
+            _ => 1,
+        }
+    }
+}
 
 /// One cell.
 #[derive(Clone, Debug)]
 struct Case {
     /// Size of the log after the write.
     end: u64,
-    count: u64,
+    kind: Kind,
     steps: Vec<(Step, Mode)>,
     reads: Vec<Read>,
 }
 
-/// No fault, all single ones, all pairs, and commits whose outcome cannot be read back at first.
-fn cases() -> Vec<Case> {
+/// Faults of one case: of persistence steps, and of the reads after a commit.
+type Plan = (Vec<(Step, Mode)>, Vec<Read>);
+
+/// No fault, all single ones, all pairs of consecutive ones, and commits whose outcome cannot be read back at first.
+fn faults() -> Vec<Plan> {
     let all: Vec<(Step, Mode)> = [Step::Commit, Step::Publish, Step::Guard]
         .into_iter()
         .flat_map(|step| MODES.map(|mode| (step, mode)))
         .collect();
-    let mut single = vec![(vec![], vec![])];
-    single.extend(all.iter().map(|fault| (vec![*fault], vec![])));
-    for mode in MODES {
-        for read in [Read::Head, Read::Tile, Read::Reached] {
-            single.push((vec![(Step::Commit, mode)], vec![read]));
-        }
-    }
-    let mut pairs = Vec::new();
+    let mut found = vec![(vec![], vec![])];
     for (n, first) in all.iter().enumerate() {
+        found.push((vec![*first], vec![]));
         for (m, second) in all.iter().enumerate() {
             // Each step has its own script: the order matters only within one.
             if first.0 == second.0 || n < m {
-                pairs.push((vec![*first, *second], vec![]));
+                found.push((vec![*first, *second], vec![]));
             }
         }
     }
+    for mode in MODES {
+        for read in [Read::Head, Read::Tile, Read::Policy, Read::Reached] {
+            found.push((vec![(Step::Commit, mode)], vec![read]));
+            found.push((vec![(Step::Commit, mode)], vec![read, read]));
+        }
+    }
+    // Nothing failed but reading back what was logged.
+    for read in [Read::Policy, Read::Reached] {
+        found.push((vec![], vec![read]));
+    }
+    found
+}
+
+fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (end, count, faults) in [
-        (255, 1, &single),
-        (256, 1, &single),
-        (257, 1, &single),
-        (256, MANY, &single),
-        (257, MANY, &single),
-        (257, MANY, &pairs),
-    ] {
-        cases.extend(faults.iter().map(|(steps, reads)| Case {
-            end,
-            count,
-            steps: steps.clone(),
-            reads: reads.clone(),
-        }));
+    for end in ENDS {
+        for kind in KINDS {
+            for (steps, reads) in faults() {
+                // Pairs where the border is in the middle of the batch or at its end; all the rest everywhere.
+                if steps.len() < 2 || (255..=257).contains(&end) {
+                    cases.push(Case {
+                        end,
+                        kind,
+                        steps,
+                        reads,
+                    });
+                }
+            }
+        }
     }
     cases
 }
@@ -117,6 +156,18 @@ async fn send(app: &App, reports: &[String]) -> Result<Vec<Told>, Fault> {
     refused.map_or(Ok(told), Err)
 }
 
+async fn log_policy(app: &App, version: u64, policy: &Policy) -> Result<(), Fault> {
+    let event = Event {
+        body: Body::Policy {
+            version,
+            policy: policy.to_value(),
+        },
+        at_ms: None,
+        epoch: None,
+    };
+    app.log.log(event).await.map(|_| ())
+}
+
 fn some(count: u64) -> Vec<String> {
     (0..count).map(|_| fresh()).collect()
 }
@@ -127,32 +178,45 @@ async fn every_step_fails_on_postgresql() {
     let (base, data) = (Database::new().await, tempfile::tempdir().unwrap());
     base.store().await.close().await;
     let app = App::open(at(data.path(), &base)).await.unwrap();
+    // Trust roots, so that there is something to score.
+    let mut policy = app.log.shared().policy().unwrap().policy.clone();
+    policy.seeds = (0..40).map(|n| agent(n).did()).collect();
+    policy.seeds.sort_unstable();
+    log_policy(&app, 2, &policy).await.unwrap();
     let begun = app.store.head().await.unwrap().unwrap().size;
     send(&app, &some(BASE - begun)).await.unwrap();
     app.log.publish().await.unwrap();
     app.close().await;
+    keep(&base.url(), BEGIN).await;
     let cases = cases();
-    let (count, mut checks, mut produced) = (cases.len(), 0, 0);
+    let count = cases.len();
+    let left = Arc::new(Mutex::new(cases.into_iter()));
     let mut running = tokio::task::JoinSet::new();
-    let mut left = cases.into_iter();
-    loop {
-        while running.len() < 3
-            && let Some(case) = left.next()
-        {
-            let database = base.copy().await;
-            let own = tempfile::tempdir().unwrap();
-            copy(data.path(), own.path());
-            running.spawn(async move {
-                let mut scene = Scene::open(own.path(), &database, case).await;
+    for _ in 0..AT_ONCE {
+        let (database, left) = (base.copy().await, left.clone());
+        let data = data.path().to_owned();
+        running.spawn(async move {
+            let store = database.store().await;
+            let (mut checks, mut produced) = (0, 0);
+            loop {
+                let Some(case) = left.lock().unwrap().next() else {
+                    break;
+                };
+                put_back(&database.url(), BEGIN).await;
+                let own = tempfile::tempdir().unwrap();
+                copy(&data, own.path());
+                let mut scene = Scene::open(own.path(), &database, &store, case).await;
                 scene.play().await;
-                let produced = scene.faults.script().produced;
-                (scene.checks, produced, own, database)
-            });
-        }
-        let Some(done) = running.join_next().await else {
-            break;
-        };
-        let (did, made, _own, _database) = done.unwrap();
+                checks += scene.checks;
+                produced += scene.faults.script().produced;
+            }
+            store.close().await;
+            (checks, produced, database)
+        });
+    }
+    let (mut checks, mut produced) = (0, 0);
+    while let Some(done) = running.join_next().await {
+        let (did, made, _database) = done.unwrap();
         checks += did;
         produced += made;
     }
@@ -193,19 +257,24 @@ struct Scene<'a> {
     faults: Faults,
     app: Arc<App>,
     /// Looks past the faults.
-    store: PostgresStore,
+    store: &'a PostgresStore,
     ledger: Vec<Told>,
     checks: usize,
 }
 
 impl<'a> Scene<'a> {
-    async fn open(data: &'a Path, database: &'a Database, case: Case) -> Self {
+    async fn open(
+        data: &'a Path,
+        database: &'a Database,
+        store: &'a PostgresStore,
+        case: Case,
+    ) -> Self {
         let faults = Faults::default();
         let doubles = faults.clone();
         let app = App::open_through(at(data, database), |parts| doubles.through(parts));
         let app = app.await.unwrap();
         Self {
-            store: database.store().await,
+            store,
             data,
             database,
             case,
@@ -218,7 +287,7 @@ impl<'a> Scene<'a> {
 
     async fn play(&mut self) {
         let case = self.case.clone();
-        let before = some(case.end - case.count - BASE);
+        let before = some(case.end - case.kind.entries() - BASE);
         if !before.is_empty() {
             let told = send(&self.app, &before).await.unwrap();
             self.ledger.extend(told);
@@ -232,12 +301,16 @@ impl<'a> Scene<'a> {
             script.reads = VecDeque::from(case.reads.clone());
         }
         let (mut failures, most) = (0, case.steps.len() + case.reads.len());
-        let reports = some(case.count);
-        // Sent again with the same bytes until it is acknowledged; at most one failure a fault.
+        let reports = match case.kind {
+            Kind::One => some(1),
+            Kind::Many => some(MANY),
+            Kind::Policy | Kind::Epoch => Vec::new(),
+        };
+        // The same again until it is acknowledged; at most one failure a fault.
         loop {
-            let sent = send(&self.app, &reports).await;
+            let written = self.write(&reports).await;
             let found = self.check().await;
-            match sent {
+            match written {
                 Ok(told) => break self.ledger.extend(told),
                 Err(fault) => {
                     assert_eq!(fault.code(), "store.unavailable", "{case:?}: {fault}");
@@ -286,7 +359,28 @@ impl<'a> Scene<'a> {
         }
         assert_eq!(self.check().await.size, size, "{case:?}: came in again");
         self.app.close().await;
-        self.store.close().await;
+    }
+
+    /// One try at what the case writes.
+    async fn write(&self, reports: &[String]) -> Result<Vec<Told>, Fault> {
+        let (done, known) = match self.case.kind {
+            Kind::One | Kind::Many => return send(&self.app, reports).await,
+            Kind::Policy => {
+                let mut policy = self.app.log.shared().policy().unwrap().policy.clone();
+                policy.admission.max_skew_s = 61;
+                // One that was logged but not read back is recognised by its version, as `policy set` would.
+                let logged = log_policy(&self.app, 3, &policy).await;
+                (logged, "policy.version_wrong")
+            }
+            Kind::Epoch => {
+                let logged = goodstanding::epoch::run_if_changed(&self.app).await;
+                (logged.map(|_| ()), "epoch.unchanged")
+            }
+        };
+        match done {
+            Err(fault) if fault.code() == known => Ok(Vec::new()),
+            done => done.map(|()| Vec::new()),
+        }
     }
 
     async fn publish(&mut self, most: usize) {

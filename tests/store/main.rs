@@ -14,6 +14,8 @@ mod support;
 
 mod admission;
 mod cluster;
+mod doctor;
+mod dumped;
 mod entries;
 mod epochs;
 mod erasure;
@@ -23,6 +25,7 @@ mod heads;
 #[path = "../faults/history.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod history;
+mod killed;
 mod limits;
 mod migrations;
 mod moved;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The SQL block of the document that begins with this comment.
-fn documented(begin: &str) -> String {
+pub(crate) fn documented(begin: &str) -> String {
     let document = include_str!("../../docs/OPERATIONS.md");
     let mut blocks = document.split("```sql\n").skip(1);
     let block = blocks.find(|block| block.starts_with(begin));

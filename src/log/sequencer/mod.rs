@@ -235,6 +235,11 @@ impl Sequencer {
                 let _ = answer.send(self.write_keys(&events, at_ms).await);
                 None
             }
+            Job::Epoch { answer, .. } => {
+                let fault = Fault::new(Code::Internal, "the sequencer computes nothing");
+                let _ = answer.send(Err(fault));
+                None
+            }
             Job::End {
                 ended,
                 size,

@@ -33,21 +33,17 @@ use crate::{
     log::{moved, tenure::COPY},
     store::{
         Error,
-        cluster::{Cluster, Term, Turn, Waiting},
+        cluster::{Cluster, MOST_JOB, Term, Ticket, Turn, Waiting},
         convert::{to_i64, to_u64},
     },
 };
 
 /// Advisory locks are the database's own; this number is this program's.
-const LOCK: i64 = 0x676f_6f64_7374_616e;
+pub(super) const LOCK: i64 = 0x676f_6f64_7374_616e;
 /// Connections for jobs and answers.
 const DESK: u32 = 4;
 /// What a listener waits before it connects again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Jobs that nobody took an answer of go after so many seconds: who sent them is gone.
-const STALE_S: i64 = 600;
-/// So often a process that leads looks for those.
-const CLEAN_EVERY: i64 = 120;
 
 /// A process's part in it.
 #[derive(Debug)]
@@ -61,7 +57,6 @@ pub(super) struct Desk {
     lead: Mutex<Option<PgConnection>>,
     news: Arc<Notify>,
     listening: Mutex<JoinSet<()>>,
-    beats: AtomicI64,
 }
 
 /// A name for this process's connections that no other process has.
@@ -84,7 +79,6 @@ impl Desk {
             lead: Mutex::default(),
             news: Arc::default(),
             listening: Mutex::default(),
-            beats: AtomicI64::new(0),
         }
     }
 
@@ -231,10 +225,6 @@ impl Cluster for PostgresStore {
         };
         let beat = sqlx::query(sql::BEAT).bind(to_i64(term)?);
         let beaten = in_time(beat.execute(&mut *connection)).await?;
-        if self.desk.beats.fetch_add(1, Ordering::Relaxed) % CLEAN_EVERY == 0 {
-            let clean = sqlx::query(sql::CLEAN_INBOX).bind(STALE_S);
-            in_time(clean.execute(&mut *connection)).await?;
-        }
         Ok(beaten.rows_affected() == 1)
     }
 
@@ -255,16 +245,28 @@ impl Cluster for PostgresStore {
         Ok(session::optional(&self.readers, query).await?.is_some())
     }
 
+    async fn is_led(&self, lease: Duration) -> Result<bool, Error> {
+        let query = sqlx::query(sql::IS_LED).bind(seconds(lease));
+        Ok(session::one(&self.readers, query).await?.get(0))
+    }
+
     async fn send(&self, jobs: &[Vec<u8>]) -> Result<Vec<u64>, Error> {
         let query = sqlx::query(sql::SEND_JOBS).bind(jobs);
         let rows = session::all(&self.desk.pool, query).await?;
         rows.iter().map(|row| to_u64(row.get(0))).collect()
     }
 
-    async fn waiting(&self, except: &[u64], limit: u32) -> Result<Vec<Waiting>, Error> {
+    async fn waiting(
+        &self,
+        except: &[u64],
+        limit: u32,
+        bytes: usize,
+    ) -> Result<Vec<Waiting>, Error> {
         let query = sqlx::query(sql::WAITING_JOBS)
             .bind(numbers(except)?)
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .bind(i32::try_from(MOST_JOB).unwrap_or(i32::MAX));
         let rows = session::all(&self.desk.pool, query).await?;
         let waiting = |row: &PgRow| {
             Ok(Waiting {
@@ -290,16 +292,29 @@ impl Cluster for PostgresStore {
         if leads { Ok(()) } else { Err(Error::Deposed) }
     }
 
-    async fn collect(&self, ids: &[u64]) -> Result<Vec<(u64, Vec<u8>)>, Error> {
-        let query = sqlx::query(sql::COLLECT_ANSWERS).bind(numbers(ids)?);
+    async fn collect(&self, jobs: &[Ticket]) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        let query = tickets(sql::COLLECT_ANSWERS, jobs)?;
         let rows = session::all(&self.desk.pool, query).await?;
         rows.iter()
             .map(|row| Ok((to_u64(row.get(0))?, row.get(1))))
             .collect()
     }
 
-    async fn withdraw(&self, ids: &[u64]) -> Result<(), Error> {
-        let query = sqlx::query(sql::WITHDRAW_JOBS).bind(numbers(ids)?);
+    async fn present(&self, jobs: &[Ticket]) -> Result<Vec<u64>, Error> {
+        let query = tickets(sql::PRESENT_JOBS, jobs)?;
+        let rows = session::all(&self.desk.pool, query).await?;
+        rows.iter().map(|row| to_u64(row.get(0))).collect()
+    }
+
+    async fn withdraw(&self, jobs: &[Ticket]) -> Result<(), Error> {
+        let query = tickets(sql::WITHDRAW_JOBS, jobs)?;
+        session::all(&self.desk.pool, query).await.map(drop)
+    }
+
+    async fn clean(&self, age: Duration, except: &[u64]) -> Result<(), Error> {
+        let query = sqlx::query(sql::CLEAN_INBOX)
+            .bind(seconds(age))
+            .bind(numbers(except)?);
         session::all(&self.desk.pool, query).await.map(drop)
     }
 
@@ -311,4 +326,10 @@ impl Cluster for PostgresStore {
 
 fn numbers(ids: &[u64]) -> Result<Vec<i64>, Error> {
     ids.iter().map(|id| to_i64(*id)).collect()
+}
+
+fn tickets(sql: &'static str, jobs: &[Ticket]) -> Result<session::PgQuery<'static>, Error> {
+    let ids: Vec<u64> = jobs.iter().map(|job| job.id).collect();
+    let marks: Vec<Vec<u8>> = jobs.iter().map(|job| job.mark.to_vec()).collect();
+    Ok(sqlx::query(sql).bind(numbers(&ids)?).bind(marks))
 }

@@ -9,6 +9,7 @@ mod admission;
 mod cluster;
 mod erase;
 pub mod load;
+pub mod look;
 mod read;
 mod schema;
 mod scratch;
@@ -22,7 +23,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use goodstanding_verify::{did::Did, report::ReportId};
-use sqlx::{Connection as _, PgPool, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgPool, Row as _, postgres::PgConnectOptions};
 
 pub use schema::MIGRATE_COMMAND;
 pub use scratch::Scratch;
@@ -89,6 +90,24 @@ impl PostgresStore {
         };
         store.resume_scrubbing().await?;
         Ok(store)
+    }
+}
+
+impl PostgresStore {
+    /// Whether a URL leads to this very database, whatever schema it names: the lead is the database's.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when either cannot be reached.
+    pub async fn is_database_of(&self, url: &str) -> Result<bool, Error> {
+        let mut found = Vec::new();
+        for options in [&self.options, &session::options(url)?] {
+            let mut connection = session::connect_for(options, Purpose::Reading).await?;
+            let row = sqlx::query(sql::WHICH_DATABASE).fetch_one(&mut connection);
+            let row = session::in_time(row).await?;
+            found.push((row.get::<String, _>(0), row.get::<i64, _>(1)));
+            let _ = connection.close().await;
+        }
+        Ok(found.first() == found.last())
     }
 }
 

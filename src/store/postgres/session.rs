@@ -1,6 +1,7 @@
 //! Connections: what each is set to and must find, how long it is waited for, and what its errors mean.
 
 use std::{
+    fmt,
     str::FromStr as _,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -101,12 +102,24 @@ impl From<Failure> for Error {
                 Self::Corrupt(error.to_string())
             }
             // data_corrupted, index_corrupted
-            (Some("XX001" | "XX002"), _) => Self::Corrupt(error.to_string()),
+            (Some("XX001" | "XX002"), _) => Self::Corrupt(words(&error)),
             // insufficient_privilege, undefined_table, undefined_column: a role or a schema that is not ours.
-            (Some("42501" | "42P01" | "42703"), _) => Self::Unsupported(error.to_string()),
-            (Some(state), _) => Self::Unavailable(format!("{error} ({state})")),
+            (Some("42501"), _) => Self::Unsupported(format!(
+                "{}; docs/OPERATIONS.md lists the rights, and `doctor --database-url URL` those that are missing",
+                words(&error)
+            )),
+            (Some("42P01" | "42703"), _) => Self::Unsupported(words(&error)),
+            (Some(state), _) => Self::Unavailable(format!("{} ({state})", words(&error))),
             (None, _) => Self::Unavailable(error.to_string()),
         }
+    }
+}
+
+/// What the server said, without the line of its own source that it also names.
+fn words(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(told) => format!("the server says: {}", told.message()),
+        other => other.to_string(),
     }
 }
 
@@ -136,11 +149,52 @@ pub(super) async fn connect_for(
     options: &PgConnectOptions,
     purpose: Purpose,
 ) -> Result<PgConnection, Error> {
+    let at = || format!("{}:{}", options.get_host(), options.get_port());
     let connected = tokio::time::timeout(CONNECT, PgConnection::connect_with(options)).await;
-    let late = |_| Error::Unavailable(format!("no connection in {} s", CONNECT.as_secs()));
-    let mut connection = connected.map_err(late)?.map_err(Failure::from)?;
+    let late = |_| {
+        let why = format!("no connection to {} in {} s", at(), CONNECT.as_secs());
+        Error::Unavailable(why)
+    };
+    let connected = connected.map_err(late)?;
+    let mut connection = connected.map_err(|error| not_let_in(error, &at()))?;
     prepare(&mut connection, purpose).await?;
     Ok(connection)
+}
+
+/// Why there is no connection, and what an operator can do about it.
+fn not_let_in(error: sqlx::Error, at: &str) -> Error {
+    let state = match &error {
+        sqlx::Error::Database(told) => told.code().map(|code| code.into_owned()),
+        sqlx::Error::Io(_) => {
+            return Error::Unavailable(format!("{at} cannot be reached: {error}"));
+        }
+        sqlx::Error::Tls(_) => {
+            return Error::Unsupported(format!(
+                "{at}: {error}; see sslmode and sslrootcert in the URL"
+            ));
+        }
+        _ => None,
+    };
+    let remedy = match state.as_deref() {
+        // invalid_password, invalid_authorization_specification
+        Some("28P01" | "28000") => {
+            "check user and password (URL, PGPASSFILE), and the server's pg_hba.conf"
+        }
+        // invalid_catalog_name
+        Some("3D000") => "correct the URL, or make the database as docs/OPERATIONS.md says",
+        // insufficient_privilege
+        Some("42501") => "the role lacks CONNECT on the database: GRANT it",
+        // too_many_connections
+        Some("53300") => {
+            return Error::Unavailable(format!(
+                "{at}: {} (53300); raise max_connections, or the limit of role or database",
+                words(&error)
+            ));
+        }
+        _ => return Failure::from(error).into(),
+    };
+    let state = state.unwrap_or_default();
+    Error::Unsupported(format!("{at}: {} ({state}); {remedy}", words(&error)))
 }
 
 /// Lets one statement take as long as `statement`, and a transaction wait as long as it likes for the next one: for
@@ -181,32 +235,35 @@ async fn prepare(connection: &mut PgConnection, purpose: Purpose) -> Result<(), 
 }
 
 async fn look(connection: &mut PgConnection, purpose: Purpose) -> Result<(), Failure> {
-    let row = in_time(sqlx::query(sql::SETTINGS).fetch_one(&mut *connection)).await?;
-    let found = Server {
-        version: row.get(0),
-        encoding: row.get(1),
-        durability: Durability {
-            fsync: row.get(2),
-            full_page_writes: row.get(3),
-            synchronous_commit: row.get(4),
-        },
-        standby: row.get(5),
-    };
-    found.check(purpose)?;
+    Server::ask(connection).await?.check(purpose)?;
     Ok(())
 }
 
 /// What a server says of itself.
 #[derive(Clone, Debug)]
-struct Server {
+pub(super) struct Server {
     version: String,
     encoding: String,
-    durability: Durability,
-    standby: bool,
+    pub(super) durability: Durability,
+    pub(super) standby: bool,
 }
 
 impl Server {
-    fn check(&self, purpose: Purpose) -> Result<(), Error> {
+    pub(super) async fn ask(connection: &mut PgConnection) -> Result<Self, Failure> {
+        let row = in_time(sqlx::query(sql::SETTINGS).fetch_one(&mut *connection)).await?;
+        Ok(Self {
+            version: row.get(0),
+            encoding: row.get(1),
+            durability: Durability {
+                fsync: row.get(2),
+                full_page_writes: row.get(3),
+                synchronous_commit: row.get(4),
+            },
+            standby: row.get(5),
+        })
+    }
+
+    pub(super) fn check(&self, purpose: Purpose) -> Result<(), Error> {
         if !self
             .version
             .parse::<u32>()
@@ -228,7 +285,8 @@ impl Server {
         }
         if self.standby {
             // It may become the primary.
-            return Err(Error::Unavailable("the server is a standby".to_owned()));
+            let why = "the server is a standby, or in recovery: name the primary in the URL, or wait until this one is";
+            return Err(Error::Unavailable(why.to_owned()));
         }
         self.durability.check()
     }
@@ -254,9 +312,18 @@ impl Durability {
             return Ok(());
         }
         Err(Error::Unsupported(format!(
-            "fsync={}, full_page_writes={}, synchronous_commit={}; on, on, and on or remote_apply are needed",
-            self.fsync, self.full_page_writes, self.synchronous_commit
+            "{self}; on, on, and on or remote_apply are needed"
         )))
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "fsync={}, full_page_writes={}, synchronous_commit={}",
+            self.fsync, self.full_page_writes, self.synchronous_commit
+        )
     }
 }
 

@@ -112,6 +112,13 @@ macro_rules! insert_documents {
     };
 }
 
+/// Jobs `i` by number and first bytes.
+macro_rules! tickets {
+    () => {
+        "unnest($1::int8[], $2::bytea[]) w (id, mark) WHERE i.id = w.id AND substring(i.job FROM 1 FOR 16) = w.mark"
+    };
+}
+
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* pub(super) const $name: &str = $sql;)*
@@ -141,7 +148,12 @@ statements! {
     UNHURRIED = "SELECT set_config('statement_timeout', $1, false), set_config('idle_in_transaction_session_timeout', '0', false)";
     /// True when a transaction was left open: its time is that of its first statement, not of this one.
     LEFT_OPEN = "SELECT transaction_timestamp() < statement_timestamp()";
+    /// A server by the moment it was started, which is not another's, and its database by number.
+    WHICH_DATABASE = "SELECT pg_postmaster_start_time()::text, oid::int8 FROM pg_database WHERE datname = current_database()";
     HAS_MIGRATIONS = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+    HIDDEN_SCHEMA = "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE c.relname = '_sqlx_migrations' AND c.relkind = 'r' AND NOT has_schema_privilege(n.oid, 'USAGE') \
+        AND EXISTS (SELECT 1 FROM pg_class o WHERE o.relnamespace = n.oid AND o.relname = 'checkpoints') LIMIT 1";
     APPLIED = "SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version";
 
     // Heads and checkpoints.
@@ -329,15 +341,21 @@ statements! {
     HAD_TURN = "SELECT 1 FROM turns WHERE name = $1";
     SEND_JOBS = "WITH sent AS (INSERT INTO inbox (job) SELECT j.job FROM unnest($1::bytea[]) WITH ORDINALITY j (job, n) ORDER BY j.n \
         RETURNING id) SELECT id, pg_notify('goodstanding', 'job')::text FROM sent ORDER BY id";
-    /// By what is left out and not by a last number: numbers become visible out of order.
-    WAITING_JOBS = "SELECT id, job FROM inbox WHERE answer IS NULL AND id <> ALL($1::int8[]) ORDER BY id LIMIT $2";
+    /// By what is left out and not by a last number: numbers become visible out of order. `$3`: the bytes after which no more are
+    /// wanted; of a job longer than `$4`, only that it is there.
+    WAITING_JOBS = "SELECT q.id, CASE WHEN q.bytes <= $4 THEN q.job END FROM (SELECT id, job, octet_length(job) AS bytes, \
+          sum(least(octet_length(job), $4::int4)) OVER (ORDER BY id) AS total \
+          FROM inbox WHERE answer IS NULL AND id <> ALL($1::int8[]) ORDER BY id LIMIT $2) q \
+        WHERE q.total - least(q.bytes, $4::int4) < $3 ORDER BY q.id";
     ANSWER_JOBS = "WITH turn AS (SELECT 1 FROM sequencer WHERE term = $1 FOR KEY SHARE), \
         answered AS (UPDATE inbox SET answer = a.answer FROM unnest($2::int8[], $3::bytea[]) a (id, answer), turn \
         WHERE inbox.id = a.id RETURNING 1), told AS (SELECT pg_notify('goodstanding', 'answer')::text) \
         SELECT EXISTS (SELECT 1 FROM turn), (SELECT count(*) FROM answered), (SELECT count(*) FROM told)";
-    COLLECT_ANSWERS = "DELETE FROM inbox WHERE id = ANY($1::int8[]) AND answer IS NOT NULL RETURNING id, answer";
-    WITHDRAW_JOBS = "DELETE FROM inbox WHERE id = ANY($1::int8[])";
-    CLEAN_INBOX = "DELETE FROM inbox WHERE sent_at < clock_timestamp() - make_interval(secs => $1)";
+    COLLECT_ANSWERS = concat!("DELETE FROM inbox i USING ", tickets!(), " AND i.answer IS NOT NULL RETURNING i.id, i.answer");
+    PRESENT_JOBS = concat!("SELECT i.id FROM inbox i, ", tickets!());
+    WITHDRAW_JOBS = concat!("DELETE FROM inbox i USING ", tickets!());
+    CLEAN_INBOX = "DELETE FROM inbox WHERE sent_at < clock_timestamp() - make_interval(secs => $1) AND id <> ALL($2::int8[])";
+    IS_LED = "SELECT EXISTS (SELECT 1 FROM sequencer WHERE beat_at > clock_timestamp() - make_interval(secs => $1))";
 }
 
 /// Which conditions a list of reports has besides the smallest index: on subject, reporter, market, trade id. Each combination is

@@ -8,7 +8,9 @@ pub(super) const SMALL: &[&str] = &[
     "SETTINGS",
     "UNHURRIED",
     "LEFT_OPEN",
+    "WHICH_DATABASE",
     "HAS_MIGRATIONS",
+    "HIDDEN_SCHEMA",
     "APPLIED",
     "HEAD",
     "FIRST_HEAD",
@@ -26,8 +28,10 @@ pub(super) const SMALL: &[&str] = &[
     "WAITING_JOBS",
     "ANSWER_JOBS",
     "COLLECT_ANSWERS",
+    "PRESENT_JOBS",
     "WITHDRAW_JOBS",
     "CLEAN_INBOX",
+    "IS_LED",
     "INSERT_EPOCH",
 ];
 
