@@ -5,6 +5,7 @@
 //! waits for the head's row and then looks whether it still is what the commit was planned on. Every reading question is one
 //! statement, so nothing but the writer ever opens a transaction.
 
+mod admission;
 mod cluster;
 mod erase;
 pub mod load;

@@ -217,11 +217,17 @@ async fn prepare(connection: &mut PgConnection, purpose: Purpose) -> Result<(), 
         Purpose::Reading => "on",
         Purpose::Writing => "off",
     };
+    // The writer's plans are those that its statements are written for; see there.
+    let scans = match purpose {
+        Purpose::Reading => "on",
+        Purpose::Writing => "off",
+    };
     let session = sqlx::query(sql::SESSION)
         .bind(ms(STATEMENT))
         .bind(ms(LOCK))
         .bind(ms(IDLE_IN_TRANSACTION))
-        .bind(read_only);
+        .bind(read_only)
+        .bind(scans);
     in_time(session.execute(&mut *connection)).await?;
     look(connection, purpose).await
 }

@@ -1,6 +1,11 @@
 //! Every statement that the store uses, by name. A test prepares each of them on a migrated database.
 //!
 //! Sets go in and out as arrays: the text of a statement, and with it its plan, does not depend on how many there are.
+//!
+//! The writer's look-ups must find their rows by the same index whatever the statistics say: there are none of a new table, and a prepared
+//! statement keeps the plan that was good when tables were small. Hence each is a sub-select of its own, where a join could begin
+//! at any table; equality is written as a range from the value to itself and in the order of the index, so that no other
+//! index gives that order; and the writer's connection neither scans tables nor sorts when it can do without (`SESSION`).
 
 /// The columns that make a `StoredReport`.
 macro_rules! report {
@@ -13,6 +18,32 @@ macro_rules! report {
 macro_rules! tickets {
     () => {
         "unnest($1::int8[], $2::bytea[]) w (id, mark) WHERE i.id = w.id AND substring(i.job FROM 1 FOR 16) = w.mark"
+    };
+}
+
+/// The number of the agent with this key, if there is one.
+macro_rules! agent {
+    ($key:literal) => {
+        concat!(
+            "(SELECT id FROM agents WHERE key >= ",
+            $key,
+            " AND key <= ",
+            $key,
+            " ORDER BY key LIMIT 1)"
+        )
+    };
+}
+
+/// The number of the market with this name, if there is one.
+macro_rules! market {
+    ($name:literal) => {
+        concat!(
+            "(SELECT id FROM markets WHERE name >= ",
+            $name,
+            " AND name <= ",
+            $name,
+            " ORDER BY name LIMIT 1)"
+        )
     };
 }
 
@@ -36,6 +67,8 @@ statements! {
     SESSION = "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), \
         set_config('idle_in_transaction_session_timeout', $3, false), set_config('default_transaction_isolation', 'read committed', false), \
         set_config('default_transaction_read_only', $4, false), set_config('jit', 'off', false), \
+        set_config('enable_seqscan', $5, false), set_config('enable_bitmapscan', $5, false), \
+        set_config('enable_sort', $5, false), set_config('enable_incremental_sort', $5, false), \
         set_config('tcp_keepalives_idle', '60', false), set_config('tcp_keepalives_interval', '10', false), \
         set_config('tcp_keepalives_count', '3', false)";
     SETTINGS = "SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'), \
@@ -90,37 +123,47 @@ statements! {
 
     /// Those that are there already cost no number; `ON CONFLICT` is for another process that comes between. In the order of
     /// their keys, so that two processes never wait for each other crosswise.
-    INTERN_AGENTS = "INSERT INTO agents (key) SELECT q.key FROM unnest($1::bytea[]) q (key) \
-        WHERE NOT EXISTS (SELECT 1 FROM agents a WHERE a.key = q.key) ORDER BY q.key ON CONFLICT (key) DO NOTHING";
-    INTERN_MARKETS = "INSERT INTO markets (name) SELECT q.name FROM unnest($1::text[]) q (name) \
-        WHERE NOT EXISTS (SELECT 1 FROM markets m WHERE m.name = q.name) ORDER BY q.name COLLATE \"C\" ON CONFLICT (name) DO NOTHING";
-    SUPERSEDE = "UPDATE reports r SET superseded_by = q.by FROM unnest($1::int8[], $2::int8[]) q (idx, by) \
-        WHERE r.idx = q.idx AND r.superseded_by IS NULL";
-    INSERT_REPORTS = "INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
+    INTERN_AGENTS = concat!("INSERT INTO agents (key) SELECT q.key FROM unnest($1::bytea[]) q (key) \
+        WHERE ", agent!("q.key"), " IS NULL ORDER BY q.key ON CONFLICT (key) DO NOTHING");
+    INTERN_MARKETS = concat!("INSERT INTO markets (name) SELECT q.name FROM unnest($1::text[]) q (name) \
+        WHERE ", market!("q.name"), " IS NULL ORDER BY q.name COLLATE \"C\" ON CONFLICT (name) DO NOTHING");
+    SUPERSEDE = "UPDATE reports SET superseded_by = ($2::int8[])[array_position($1::int8[], idx)] \
+        WHERE idx = ANY($1::int8[]) AND superseded_by IS NULL";
+    /// Fewer rows than were given when one names an agent or a market that there is not.
+    INSERT_REPORTS = concat!("INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
         SELECT q.idx, q.id, q.at_ms, ra.id, sa.id, m.id, q.trade_id, q.role, q.jti, q.historical, q.alone, q.superseded_by \
         FROM unnest($1::int8[], $2::bytea[], $3::int8[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::int2[], $9::text[], \
           $10::bool[], $11::bool[], $12::int8[]) \
           q (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
-        JOIN agents ra ON ra.key = q.reporter JOIN agents sa ON sa.key = q.subject JOIN markets m ON m.name = q.market";
+        CROSS JOIN LATERAL ", agent!("q.reporter"), " ra CROSS JOIN LATERAL ", agent!("q.subject"), " sa \
+        CROSS JOIN LATERAL ", market!("q.market"), " m");
     INSERT_BODIES = "INSERT INTO bodies (idx, jws) SELECT * FROM unnest($1::int8[], $2::text[])";
     INSERT_DOCUMENTS = "INSERT INTO documents (sha256, idx) SELECT * FROM unnest($1::bytea[], $2::int8[]) ON CONFLICT DO NOTHING";
-    /// Every one of these joins finds one row at most, through a unique index.
-    ADMISSION_FACTS = "SELECT s.idx, x.by, j.id, c.idx, c.id, o.idx IS NOT NULL, \
-          CASE WHEN q.since IS NULL THEN 0 ELSE \
-            (SELECT count(*) FROM reports r WHERE r.reporter = ra.id AND r.alone AND r.at_ms >= q.since) END \
-        FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::int2[], $7::text[], $8::int8[]) \
-          WITH ORDINALITY q (id, reporter, subject, market, trade, role, jti, since, n) \
-        LEFT JOIN agents ra ON ra.key = q.reporter \
-        LEFT JOIN agents sa ON sa.key = q.subject \
-        LEFT JOIN markets m ON m.name = q.market \
-        LEFT JOIN reports c ON c.reporter = ra.id AND c.subject = sa.id AND c.market = m.id \
-          AND c.trade_id = q.trade AND c.superseded_by IS NULL \
-        LEFT JOIN reports o ON o.reporter = sa.id AND o.subject = ra.id AND o.market = m.id \
-          AND o.trade_id = q.trade AND o.superseded_by IS NULL AND o.role <> q.role \
-        LEFT JOIN reports j ON j.reporter = ra.id AND j.jti = q.jti \
-        LEFT JOIN reports s ON s.id = q.id \
-        LEFT JOIN erased x ON x.id = q.id \
-        ORDER BY q.n";
+    /// Agents, markets and what the daily quota counts once a batch, as arrays that rows name by place (0: none). Nothing has the
+    /// number 0.
+    ADMISSION_FACTS = concat!("WITH a AS MATERIALIZED (SELECT array_agg(coalesce(", agent!("u.key"), ", 0) ORDER BY u.n) AS ids \
+            FROM unnest($1::bytea[]) WITH ORDINALITY u (key, n)), \
+          m AS MATERIALIZED (SELECT array_agg(coalesce(", market!("u.name"), ", 0) ORDER BY u.n) AS ids \
+            FROM unnest($2::text[]) WITH ORDINALITY u (name, n)), \
+          w AS MATERIALIZED (SELECT array_agg((SELECT count(*) FROM (SELECT 1 FROM reports r \
+              WHERE r.reporter = a.ids[u.agent] AND r.alone AND r.at_ms >= u.since ORDER BY r.at_ms) r) ORDER BY u.n) AS counts \
+            FROM a, unnest($3::int4[], $4::int8[]) WITH ORDINALITY u (agent, since, n)) \
+        SELECT (SELECT s.idx FROM reports s WHERE s.id >= q.id AND s.id <= q.id ORDER BY s.id LIMIT 1), \
+          (SELECT x.by FROM erased x WHERE x.id >= q.id AND x.id <= q.id ORDER BY x.id LIMIT 1), \
+          (SELECT j.id FROM reports j WHERE j.reporter = a.ids[q.reporter] AND j.jti >= q.jti AND j.jti <= q.jti ORDER BY j.jti LIMIT 1), \
+          c.idx, c.id, \
+          (SELECT o.role FROM reports o WHERE o.superseded_by IS NULL \
+            AND (o.reporter, o.subject, o.market, o.trade_id) >= (a.ids[q.subject], a.ids[q.reporter], m.ids[q.market], q.trade) \
+            AND (o.reporter, o.subject, o.market, o.trade_id) <= (a.ids[q.subject], a.ids[q.reporter], m.ids[q.market], q.trade) \
+            ORDER BY o.reporter, o.subject, o.market, o.trade_id LIMIT 1) IS NOT DISTINCT FROM 1 - q.role, \
+          coalesce(w.counts[q.alone], 0) \
+        FROM a, m, w, unnest($5::bytea[], $6::int4[], $7::int4[], $8::int4[], $9::text[], $10::int2[], $11::text[], $12::int4[]) \
+          WITH ORDINALITY q (id, reporter, subject, market, trade, role, jti, alone, n) \
+        LEFT JOIN LATERAL (SELECT r.idx, r.id FROM reports r WHERE r.superseded_by IS NULL \
+          AND (r.reporter, r.subject, r.market, r.trade_id) >= (a.ids[q.reporter], a.ids[q.subject], m.ids[q.market], q.trade) \
+          AND (r.reporter, r.subject, r.market, r.trade_id) <= (a.ids[q.reporter], a.ids[q.subject], m.ids[q.market], q.trade) \
+          ORDER BY r.reporter, r.subject, r.market, r.trade_id LIMIT 1) c ON true \
+        ORDER BY q.n");
     /// What holds for one index holds for the other, but the planner does not know: it would merge with all bodies from the first.
     BODIES = concat!(report!(), "WHERE r.idx >= $1 AND r.idx < $2 AND b.idx >= $1 ORDER BY r.idx LIMIT $3");
     REPORT = concat!(report!(), "WHERE r.id = $1");
@@ -135,7 +178,7 @@ statements! {
           ORDER BY r.idx DESC LIMIT 1) c \
         ORDER BY q.n";
     KNOWN_DOCUMENTS = "SELECT q.sha256 FROM (SELECT DISTINCT sha256 FROM unnest($1::bytea[]) u (sha256)) q \
-        WHERE EXISTS (SELECT 1 FROM documents d WHERE d.sha256 = q.sha256)";
+        WHERE (SELECT d.idx FROM documents d WHERE d.sha256 >= q.sha256 AND d.sha256 <= q.sha256 ORDER BY d.sha256 LIMIT 1) IS NOT NULL";
     REPORTS_WITH_DOCUMENT = concat!(report!(), "JOIN documents d ON d.idx = r.idx WHERE d.sha256 = $1 ORDER BY d.idx LIMIT $2");
 
     // Erasure.
@@ -149,15 +192,18 @@ statements! {
     ERASE_BODY = "DELETE FROM bodies WHERE idx = $1";
     ERASE_DOCUMENTS = "DELETE FROM documents WHERE idx = $1";
     /// Whoever has only the bodies that are left sees the report before it followed by the one after it.
-    CLOSE_CHAIN = "UPDATE reports SET superseded_by = $1 \
-        WHERE trade_id = $2 AND market = $3 AND reporter = $4 AND subject = $5 AND superseded_by = $6";
+    CLOSE_CHAIN = "UPDATE reports SET superseded_by = $1 WHERE idx = ANY(ARRAY(SELECT idx FROM reports \
+        WHERE (trade_id, market, reporter, subject) >= ($2, $3, $4, $5) AND (trade_id, market, reporter, subject) <= ($2, $3, $4, $5) \
+          AND superseded_by = $6 ORDER BY trade_id, market, reporter, subject))";
     /// The first market at or after this one in the index: asked for a row of the market itself, the planner expects one soon, and
     /// looks through all reports when there is none.
     DROP_MARKET = "DELETE FROM markets WHERE id = $1 \
         AND (SELECT market FROM reports WHERE market >= $1 ORDER BY market LIMIT 1) IS DISTINCT FROM $1";
-    DROP_AGENTS = "DELETE FROM agents a WHERE a.id IN ($1, $2) AND NOT EXISTS (SELECT 1 FROM reports WHERE reporter = a.id) \
-        AND NOT EXISTS (SELECT 1 FROM reports WHERE subject = a.id) AND NOT EXISTS (SELECT 1 FROM statements WHERE agent = a.id) \
-        AND NOT EXISTS (SELECT 1 FROM tokens WHERE agent = a.id)";
+    DROP_AGENTS = "DELETE FROM agents a WHERE a.id IN ($1, $2) \
+        AND (SELECT 1 FROM reports WHERE reporter >= a.id AND reporter <= a.id ORDER BY reporter LIMIT 1) IS NULL \
+        AND (SELECT 1 FROM reports WHERE subject >= a.id AND subject <= a.id ORDER BY subject LIMIT 1) IS NULL \
+        AND (SELECT 1 FROM statements WHERE agent >= a.id AND agent <= a.id ORDER BY agent LIMIT 1) IS NULL \
+        AND (SELECT 1 FROM tokens WHERE agent >= a.id AND agent <= a.id ORDER BY agent LIMIT 1) IS NULL";
     INSERT_ERASED = "INSERT INTO erased (idx, id, by) VALUES ($1, $2, $3)";
     NOW = "SELECT clock_timestamp()::text";
     /// Tables vacuumed since a time, dead bodies that are left, and how many of the tables the role may vacuum itself.
@@ -169,16 +215,17 @@ statements! {
         JOIN pg_stat_all_tables s ON s.relid = c.oid";
 
     /// Whether a report was erased and the bodies were not vacuumed since, by a minute's margin between the log's clock and the server's.
-    UNSCRUBBED = "SELECT EXISTS (SELECT 1 FROM erased x JOIN entries e ON e.idx = x.by, pg_stat_all_tables s \
-        WHERE s.relid = to_regclass('bodies') AND (s.n_dead_tup > 0 OR to_timestamp(e.at_ms / 1000.0 + 60) >= \
-          coalesce(greatest(s.last_vacuum, s.last_autovacuum), '-infinity')))";
+    /// Log time never decreases, so the newest erasure tells.
+    UNSCRUBBED = "SELECT EXISTS (SELECT 1 FROM entries e, pg_stat_all_tables s \
+        WHERE e.idx = (SELECT max(by) FROM erased) AND s.relid = to_regclass('bodies') AND (s.n_dead_tup > 0 \
+          OR to_timestamp(e.at_ms / 1000.0 + 60) >= coalesce(greatest(s.last_vacuum, s.last_autovacuum), '-infinity')))";
 
     // Epochs and statements.
 
     INSERT_EPOCH = "INSERT INTO epochs (number, idx, salt_key) VALUES ($1, $2, $3)";
-    INSERT_STATEMENTS = "INSERT INTO statements (epoch, leaf, agent, reached, claims) \
+    INSERT_STATEMENTS = concat!("INSERT INTO statements (epoch, leaf, agent, reached, claims) \
         SELECT $1, q.leaf, a.id, q.reached, q.claims FROM unnest($2::int8[], $3::bytea[], $4::bool[], $5::text[]) \
-          q (leaf, agent, reached, claims) JOIN agents a ON a.key = q.agent";
+          q (leaf, agent, reached, claims) CROSS JOIN LATERAL ", agent!("q.agent"), " a");
     EPOCH = "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
         WHERE e.number = coalesce($1, (SELECT max(number) FROM epochs))";
     EPOCHS = "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
@@ -251,28 +298,46 @@ pub(super) type Filtered = [bool; 4];
 
 /// `$1` is the smallest index and `$2` the limit; then subject, reporter, market and trade id, those that there are.
 pub(super) fn reports(filtered: Filtered) -> String {
-    let conditions = [
-        ("r.subject = (SELECT id FROM agents WHERE key = ", ")"),
-        ("r.reporter = (SELECT id FROM agents WHERE key = ", ")"),
-        ("r.market = (SELECT id FROM markets WHERE name = ", ")"),
-        ("r.trade_id = ", ""),
+    const CONDITIONS: [(&str, &str); 4] = [
+        ("r.subject", "(SELECT id FROM agents WHERE key = $)"),
+        ("r.reporter", "(SELECT id FROM agents WHERE key = $)"),
+        ("r.market", "(SELECT id FROM markets WHERE name = $)"),
+        ("r.trade_id", "$"),
     ];
-    let present = conditions
+    // Neighbours in the log: bodies come in the same order, and are read side by side.
+    if filtered == [false; 4] {
+        return String::from(concat!(
+            report!(),
+            "WHERE r.idx >= $1 AND b.idx >= $1 ORDER BY r.idx LIMIT $2"
+        ));
+    }
+    let present = CONDITIONS
         .iter()
         .zip(filtered)
         .filter(|(_, wanted)| *wanted);
-    // Of a market alone, the planner would walk all reports in their order until it has enough: endless when the market is small.
-    // This names a range of one index, and the order is that of no other.
-    if filtered == [false, false, true, false] {
-        return String::from(concat!(
-            report!(),
-            "WHERE b.idx >= $1 AND (r.market, r.idx) >= ((SELECT id FROM markets WHERE name = $3), $1) \
-               AND r.market <= (SELECT id FROM markets WHERE name = $3) ORDER BY r.market, r.idx LIMIT $2"
-        ));
+    let conditions: Vec<_> = (3..)
+        .zip(present)
+        .map(|(place, ((column, value), _))| (*column, value.replace('$', &format!("${place}"))))
+        .collect();
+    // Few of those in between are among them: a look-up a report. As a join, the planner would read all bodies side by side.
+    let mut sql = String::from(
+        "SELECT r.idx, r.at_ms, r.id, r.historical, r.superseded_by, b.jws FROM reports r \
+         CROSS JOIN LATERAL (SELECT jws FROM bodies WHERE idx = r.idx LIMIT 1) b WHERE ",
+    );
+    // Of one agent or market alone, the planner would sort all of its reports, or walk the whole log until it has enough: it does not
+    // know which of them is large. This names a range of one index, and the order is that of no other.
+    if let [(column, value)] = &*conditions
+        && *column != "r.trade_id"
+    {
+        let range = format!(
+            "({column}, r.idx) >= ({value}, $1) AND {column} <= {value} ORDER BY {column}, r.idx LIMIT $2"
+        );
+        sql.push_str(&range);
+        return sql;
     }
-    let mut sql = String::from(concat!(report!(), "WHERE r.idx >= $1 AND b.idx >= $1"));
-    for (place, ((before, after), _)) in (3..).zip(present) {
-        sql.extend([" AND ", before, &format!("${place}"), after]);
+    sql.push_str("r.idx >= $1");
+    for (column, value) in conditions {
+        sql.extend([" AND ", column, " = ", &value]);
     }
     sql.push_str(" ORDER BY r.idx LIMIT $2");
     sql

@@ -359,6 +359,6 @@ fn numbers(of: impl Iterator<Item = u64>) -> Result<Vec<i64>, Error> {
     of.map(to_i64).collect()
 }
 
-fn column<'a, R, T>(rows: &'a [R], of: impl FnMut(&'a R) -> T) -> Vec<T> {
+pub(super) fn column<'a, R, T>(rows: &'a [R], of: impl FnMut(&'a R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }
