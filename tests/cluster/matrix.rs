@@ -200,12 +200,13 @@ async fn every_step_fails_on_postgresql() {
         let data = data.path().to_owned();
         running.spawn(async move {
             let store = database.store().await;
+            let mut connection = database.connection().await;
             let (mut checks, mut produced, mut known) = (0, 0, BTreeMap::new());
             loop {
                 let Some(case) = left.lock().unwrap().next() else {
                     break;
                 };
-                put_back(&database.url(), BEGIN).await;
+                put_back(&mut connection, BEGIN).await;
                 let own = tempfile::tempdir().unwrap();
                 copy(&data, own.path());
                 let mut scene = Scene::open(own.path(), &database, &store, &mut known, case).await;
