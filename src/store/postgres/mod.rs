@@ -74,7 +74,7 @@ impl PostgresStore {
         Self::open(url, options, Purpose::Writing).await
     }
 
-    /// Connects for reading only: the server may be a standby, and what is written is refused by it or lost by its settings.
+    /// Connects for reading only: the server may be a standby. A write is looked at, and refused, as ever.
     ///
     /// # Errors
     /// As [`Self::connect`], but for settings that only matter to who writes.
