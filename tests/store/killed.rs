@@ -136,16 +136,13 @@ impl Round {
 
     /// Does what the refusal says: the target is made anew.
     async fn clear(&mut self, said: &str) {
-        match self.to.take() {
-            Some(old) => {
-                assert!(said.contains("make a new database"), "{said}");
-                drop(old);
-                self.to = Some(Database::new().await);
-            }
-            None => {
-                assert!(said.contains(FILE), "{said}");
-                std::fs::remove_dir_all(put_away(self.target())).unwrap();
-            }
+        if let Some(old) = self.to.take() {
+            assert!(said.contains("make a new database"), "{said}");
+            drop(old);
+            self.to = Some(Database::new().await);
+        } else {
+            assert!(said.contains(FILE), "{said}");
+            std::fs::remove_dir_all(put_away(self.target())).unwrap();
         }
     }
 
