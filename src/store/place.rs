@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Error, Store,
-    postgres::{Options, PostgresStore, snapshot::PostgresSnapshot},
+    postgres::{PostgresStore, snapshot::PostgresSnapshot},
     snapshot::Snapshot,
     sqlite::{self, SqliteStore, snapshot::SqliteSnapshot},
 };
@@ -78,7 +78,7 @@ impl Place {
     pub async fn reader(&self) -> Result<Arc<dyn Store>, Error> {
         Ok(match self {
             Self::File(path) => Arc::new(SqliteStore::open_reader(path).await?),
-            Self::Server(url) => Arc::new(PostgresStore::connect(url, Options::default()).await?),
+            Self::Server(url) => Arc::new(PostgresStore::connect_reader(url).await?),
         })
     }
 

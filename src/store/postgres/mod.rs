@@ -72,9 +72,21 @@ impl PostgresStore {
     /// [`Error::Unsupported`] when the URL cannot be read, the server is too old, not UTF-8 or may lose commits, or the schema
     /// is older or newer than this program; [`Error::Unavailable`] when it cannot be reached.
     pub async fn connect(url: &str, options: Options) -> Result<Self, Error> {
+        Self::open(url, options, Purpose::Writing).await
+    }
+
+    /// Connects for reading only: the server may be a standby. A write is looked at, and refused, as ever.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], but for settings that only matter to who writes.
+    pub async fn connect_reader(url: &str) -> Result<Self, Error> {
+        Self::open(url, Options::default(), Purpose::Reading).await
+    }
+
+    async fn open(url: &str, options: Options, purpose: Purpose) -> Result<Self, Error> {
         let application = cluster::application_name()?;
         let connect = session::options(url)?.application_name(&application);
-        let mut first = session::connect(&connect).await?;
+        let mut first = session::connect_for(&connect, purpose).await?;
         if options.migrate {
             schema::migrate(&mut first).await?;
         }
@@ -88,7 +100,9 @@ impl PostgresStore {
             options: connect,
             scrubbing: Scrubbing::default(),
         };
-        store.resume_scrubbing().await?;
+        if purpose == Purpose::Writing {
+            store.resume_scrubbing().await?;
+        }
         Ok(store)
     }
 }

@@ -163,8 +163,8 @@ pub(super) async fn connect_for(
 
 /// Why there is no connection, and what an operator can do about it.
 fn not_let_in(error: sqlx::Error, at: &str) -> Error {
-    let state = match &error {
-        sqlx::Error::Database(told) => told.code().map(std::borrow::Cow::into_owned),
+    let state: Option<String> = match &error {
+        sqlx::Error::Database(told) => told.code().map(Into::into),
         sqlx::Error::Io(_) => {
             return Error::Unavailable(format!("{at} cannot be reached: {error}"));
         }
