@@ -31,7 +31,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     let labels = market.write_reports(&mut reports)?;
     reports.finish()?.flush()?;
-    write_labels(&labels, &mut BufWriter::new(File::create(out.join("labels.csv"))?))?;
+    write_labels(
+        &labels,
+        &mut BufWriter::new(File::create(out.join("labels.csv"))?),
+    )?;
     std::fs::write(out.join("seeds.txt"), market.seeds().join(","))?;
     market.write_parameters(&mut File::create(out.join("market.json"))?)?;
     Ok(())

@@ -89,11 +89,23 @@ pub(crate) enum Drift {
     /// From each day on, the level.
     Steps(Vec<(f64, f64)>),
     /// From one level to another between two days.
-    Gradual { from: f64, to: f64, end: f64 },
+    Gradual {
+        from: f64,
+        to: f64,
+        end: f64,
+    },
     /// A triangle wave around the level.
-    Season { swing: f64, period: f64, phase: f64 },
+    Season {
+        swing: f64,
+        period: f64,
+        phase: f64,
+    },
     /// Lower between two days.
-    Dip { from: f64, to: f64, depth: f64 },
+    Dip {
+        from: f64,
+        to: f64,
+        depth: f64,
+    },
 }
 
 /// True quality in time.

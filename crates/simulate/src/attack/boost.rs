@@ -1,11 +1,11 @@
 //! Praise for oneself: sybils, reciprocal boosting, wash trading.
 
+use super::kind::AttackKind;
 use super::plot::Plot;
 use crate::{
     agent::{Agent, DAY},
     num,
 };
-use super::kind::AttackKind;
 
 /// Bad sellers first: they need it.
 pub(super) fn worst(agent: &Agent) -> f64 {
@@ -32,13 +32,8 @@ impl Plot<'_> {
             for _ in 0..dishonest {
                 let (venue, time) = (self.home(principal), self.moment(*sybil));
                 let rating = self.random.between(0.93, 1.0);
-                let Some(mut trade) = self.praised(venue, *sybil, principal, time, rating) else {
-                    continue;
-                };
-                if adaptive {
-                    trade.by_buyer = self.as_of_a_good_seller(&trade);
-                }
-                self.overlay.trades.push(trade);
+                let trade = self.praised(venue, *sybil, principal, time, rating);
+                self.overlay.trades.extend(trade);
             }
             self.camouflage(*sybil, dishonest);
         }

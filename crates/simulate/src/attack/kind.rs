@@ -77,6 +77,8 @@ pub struct Attack {
     pub duration: f64,
     /// Days over which new identities register.
     pub spread: f64,
+    /// Share of the praise that is what an honest buyer would say of a good seller, failures included; the rest is near perfect.
+    pub likeness: f64,
     /// Share of the groups that also use a second tactic: their claims lie, and their helpers slander a competitor.
     pub mix: f64,
 }
@@ -87,14 +89,69 @@ type Range = (&'static str, f64, f64, &'static str, &'static str);
 impl Attack {
     /// Name, least, greatest, unit, meaning.
     pub const PARAMETERS: &'static [Range] = &[
-        ("size", 0.0, 5000.0, "agents", "helpers or members of a group; kinds of a single agent have none"),
-        ("groups", 0.0, 5000.0, "groups", "how many groups; 0 = as many as are usual for the number of agents"),
-        ("intensity", 0.01, 100.0, "ratio", "how much of it, 1 being usual"),
-        ("camouflage", 0.0, 0.98, "share", "share of what the attackers do that looks honest, and is"),
-        ("from", -1.0, 0.95, "share of the days", "when it begins; below 0 = each group at its own time"),
-        ("duration", 0.0, 1000.0, "days", "how long it lasts; 0 = each group its own"),
-        ("spread", 0.0, 1000.0, "days", "how long new identities take to register"),
-        ("mix", 0.0, 1.0, "share", "groups that also use a second tactic: their claims lie, their helpers slander a competitor"),
+        (
+            "size",
+            0.0,
+            5000.0,
+            "agents",
+            "helpers or members of a group; kinds of a single agent have none",
+        ),
+        (
+            "groups",
+            0.0,
+            5000.0,
+            "groups",
+            "how many groups; 0 = as many as are usual for the number of agents",
+        ),
+        (
+            "intensity",
+            0.01,
+            100.0,
+            "ratio",
+            "how much of it, 1 being usual",
+        ),
+        (
+            "camouflage",
+            0.0,
+            0.98,
+            "share",
+            "share of what the attackers do that looks honest, and is",
+        ),
+        (
+            "from",
+            -1.0,
+            0.95,
+            "share of the days",
+            "when it begins; below 0 = each group at its own time",
+        ),
+        (
+            "duration",
+            0.0,
+            1000.0,
+            "days",
+            "how long it lasts; 0 = each group its own",
+        ),
+        (
+            "spread",
+            0.0,
+            1000.0,
+            "days",
+            "how long new identities take to register",
+        ),
+        (
+            "likeness",
+            0.0,
+            1.0,
+            "share",
+            "praise that is what an honest buyer would say of a good seller; the rest is near perfect",
+        ),
+        (
+            "mix",
+            0.0,
+            1.0,
+            "share",
+            "groups that also use a second tactic: their claims lie, their helpers slander a competitor",
+        ),
     ];
 
     /// The usual attack of a kind.
@@ -109,6 +166,11 @@ impl Attack {
             from: -1.0,
             duration: 0.0,
             spread,
+            likeness: match kind {
+                AttackKind::Adaptive => 1.0,
+                AttackKind::ReputationHoarding => 0.5,
+                _ => 0.0,
+            },
             mix: 0.15,
         }
     }
@@ -151,7 +213,10 @@ impl Attack {
             .map_err(|_| bad(format!("{value:?} is no number")))?;
         let field = self.field(name).ok_or_else(|| {
             let names: Vec<_> = Self::PARAMETERS.iter().map(|p| p.0).collect();
-            bad(format!("no parameter {name:?}; there are {}", names.join(", ")))
+            bad(format!(
+                "no parameter {name:?}; there are {}",
+                names.join(", ")
+            ))
         })?;
         *field = value;
         self.check()
@@ -166,6 +231,7 @@ impl Attack {
             "from" => &mut self.from,
             "duration" => &mut self.duration,
             "spread" => &mut self.spread,
+            "likeness" => &mut self.likeness,
             "mix" => &mut self.mix,
             _ => return None,
         })
@@ -210,10 +276,7 @@ mod tests {
     #[test]
     fn attacks_are_parsed() {
         assert_eq!(Attack::parse("none").unwrap(), []);
-        assert_eq!(
-            Attack::parse("all").unwrap().len(),
-            AttackKind::ALL.len()
-        );
+        assert_eq!(Attack::parse("all").unwrap().len(), AttackKind::ALL.len());
         let ring = &Attack::parse("sybil_ring:size=50,camouflage=.3,groups=2").unwrap()[0];
         assert_eq!(ring.kind, AttackKind::SybilRing);
         assert!((ring.size - 50.0).abs() < 1e-9 && (ring.camouflage - 0.3).abs() < 1e-9);
@@ -226,10 +289,20 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let code = |text: &str| Attack::parse(text).unwrap_err().code().as_str();
-        for text in ["magic", "none:size=1", "slander:size", "slander:size=x", "slander:colour=1"] {
+        for text in [
+            "magic",
+            "none:size=1",
+            "slander:size",
+            "slander:size=x",
+            "slander:colour=1",
+        ] {
             assert_eq!(code(text), "simulate.attack_invalid", "{text}");
         }
-        for text in ["slander:camouflage=2", "all:intensity=0", "slander:size=nan"] {
+        for text in [
+            "slander:camouflage=2",
+            "all:intensity=0",
+            "slander:size=nan",
+        ] {
             assert_eq!(code(text), "simulate.parameter_out_of_range", "{text}");
         }
     }

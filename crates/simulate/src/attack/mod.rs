@@ -233,7 +233,5 @@ fn shill(trade: &mut Trade, shills: &[Id], ratio: f64, random: &mut Random) {
             auction.bids.push((*shill, bid));
         }
     }
-    auction
-        .bids
-        .sort_by_key(|(_, bid)| std::cmp::Reverse(*bid));
+    auction.bids.sort_by_key(|(_, bid)| std::cmp::Reverse(*bid));
 }

@@ -1,9 +1,6 @@
 //! What every attack needs: people, a time, real and faked trades.
 
-use super::{
-    Bend, Overlay, Part,
-    kind::Attack,
-};
+use super::{Bend, Overlay, Part, kind::Attack};
 use crate::{
     Error,
     agent::{Agent, DAY, Id, Quality, Rater, Role},
@@ -26,7 +23,7 @@ impl Free {
         let mut pool: Vec<Id> = (0..world.honest)
             .filter(|id| {
                 let a = &world.agents[*id];
-                a.cluster.is_none() && a.leave.is_none() && world.seeds.binary_search(id).is_err()
+                a.cluster.is_none() && world.seeds.binary_search(id).is_err()
             })
             .collect();
         Random::stream(world.seed, "recruits", 0).shuffle(&mut pool);
@@ -100,7 +97,9 @@ impl<'a> Plot<'a> {
     pub(super) fn often(&mut self, least: f64, most: f64) -> usize {
         let usual = self.random.between(least, most);
         let density = self.world.density().clamp(0.15, 3.0);
-        self.random.round(usual * self.attack.intensity * density).max(1)
+        self.random
+            .round(usual * self.attack.intensity * density)
+            .max(1)
     }
 
     /// Members of a group: about as many as the attack says.
@@ -116,16 +115,20 @@ impl<'a> Plot<'a> {
         fit: impl Fn(&Agent) -> bool,
         rank: impl Fn(&Agent) -> f64,
     ) -> Option<Id> {
-        let begin = num::whole(self.from * num::real(DAY));
+        let at = |day: f64| num::whole(day * num::real(DAY));
+        let (begin, middle, end) = (at(self.from), at((self.from + self.to) / 2.0), at(self.to));
         let agents = &self.world.agents;
-        let able = self.free.pool.iter().enumerate().filter(|(_, id)| {
-            let a = &agents[**id];
-            a.join <= begin && fit(a)
+        // Who is there from beginning to end; in a market of newcomers, who comes in time for half of it.
+        let found = [begin, middle].into_iter().find_map(|joined| {
+            let able = self.free.pool.iter().enumerate().filter(|(_, id)| {
+                let a = &agents[**id];
+                a.join <= joined && a.here(end.max(a.join)) && fit(a)
+            });
+            able.take(12)
+                .min_by(|a, b| rank(&agents[*a.1]).total_cmp(&rank(&agents[*b.1])))
+                .map(|(at, _)| at)
         });
-        let (at, _) = able
-            .take(12)
-            .min_by(|a, b| rank(&agents[*a.1]).total_cmp(&rank(&agents[*b.1])))?;
-        let id = self.free.pool.remove(at);
+        let id = self.free.pool.remove(found?);
         self.takes_part(id, role);
         Some(id)
     }
@@ -151,7 +154,13 @@ impl<'a> Plot<'a> {
     }
 
     /// A new identity that registers on a day.
-    pub(super) fn identity(&mut self, day: f64, role: Role, part: &'static str, quality: f64) -> Id {
+    pub(super) fn identity(
+        &mut self,
+        day: f64,
+        role: Role,
+        part: &'static str,
+        quality: f64,
+    ) -> Id {
         let rater = Rater::draw(&self.world.habits, &mut self.random);
         let join = num::whole(day.max(0.0) * num::real(DAY));
         self.world.agents.push(Agent {
@@ -195,7 +204,9 @@ impl<'a> Plot<'a> {
     pub(super) fn moment_between(&mut self, from: f64, to: f64, id: Id) -> u64 {
         let join = self.world.agents[id].join;
         let last = self.world.span() - 1;
-        let drawn = self.random.between(from.max(0.0), to.max(from.max(0.0) + 0.01));
+        let drawn = self
+            .random
+            .between(from.max(0.0), to.max(from.max(0.0) + 0.01));
         num::whole(drawn * num::real(DAY)).max(join + 600).min(last)
     }
 
@@ -223,11 +234,23 @@ impl<'a> Plot<'a> {
     }
 
     pub(super) fn honest_seller(&mut self, venue: usize, time: u64) -> Option<Id> {
-        someone(&self.free.sellers[venue], self.world, self.overlay, time, &mut self.random)
+        someone(
+            &self.free.sellers[venue],
+            self.world,
+            self.overlay,
+            time,
+            &mut self.random,
+        )
     }
 
     pub(super) fn honest_buyer(&mut self, venue: usize, time: u64) -> Option<Id> {
-        someone(&self.free.buyers[venue], self.world, self.overlay, time, &mut self.random)
+        someone(
+            &self.free.buyers[venue],
+            self.world,
+            self.overlay,
+            time,
+            &mut self.random,
+        )
     }
 
     /// Up to so many bidders who lose: buyers for compute, sellers for services.
@@ -250,9 +273,21 @@ impl<'a> Plot<'a> {
         if buyer == seller {
             return None;
         }
+        // Nobody trades before joining or after leaving.
+        let joined = |id: Id| self.world.agents[id].join + 60;
+        let time = time.max(joined(buyer)).max(joined(seller));
+        let there = [buyer, seller]
+            .iter()
+            .all(|id| self.world.agents[*id].here(time));
+        if !there || time >= self.world.span() {
+            return None;
+        }
         let losers = self.losers(venue, time);
-        let mut trade = self.world.deal(venue, buyer, seller, time, &mut self.random);
-        self.world.hold_auction(&mut trade, &losers, &mut self.random);
+        let mut trade = self
+            .world
+            .deal(venue, buyer, seller, time, &mut self.random);
+        self.world
+            .hold_auction(&mut trade, &losers, &mut self.random);
         Some(trade)
     }
 
@@ -272,6 +307,10 @@ impl<'a> Plot<'a> {
         rating: f64,
     ) -> Option<Trade> {
         let mut trade = self.real(venue, buyer, seller, time)?;
+        if self.random.chance(self.attack.likeness) {
+            trade.by_buyer = self.as_of_a_good_seller(&trade);
+            return Some(trade);
+        }
         let claims = self.world.agents[seller].claims;
         let step = self.world.habits.rating_step;
         let rating = num::real(num::whole(num::clip(rating) / step + 0.5)) * step;

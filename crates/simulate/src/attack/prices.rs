@@ -12,7 +12,11 @@ impl Plot<'_> {
     /// Two groups of three rotate tenders, the others post the same raised price.
     pub(super) fn price_fixing(&mut self) -> Result<bool, Error> {
         let tenders = self.number % 3 != 2;
-        let venue = self.venue_of(if tenders { Kind::Service } else { Kind::Purchase })?;
+        let venue = self.venue_of(if tenders {
+            Kind::Service
+        } else {
+            Kind::Purchase
+        })?;
         let count = self.members(3);
         // Those that sell there first; who does not is brought in.
         let members: Vec<Id> = (0..count)
@@ -20,7 +24,13 @@ impl Plot<'_> {
                 self.recruit(
                     "cartel_member",
                     |a| a.role.sells(),
-                    |a| if a.sells_at.contains(&venue) { 0.0 } else { 1.0 },
+                    |a| {
+                        if a.sells_at.contains(&venue) {
+                            0.0
+                        } else {
+                            1.0
+                        }
+                    },
                 )
             })
             .collect();
@@ -49,7 +59,9 @@ impl Plot<'_> {
                 self.trades(venue, buyer, winner, time);
                 continue;
             }
-            let mut trade = self.world.deal(venue, buyer, winner, time, &mut self.random);
+            let mut trade = self
+                .world
+                .deal(venue, buyer, winner, time, &mut self.random);
             trade.micro = num::whole(num::real(trade.micro) * ratio).max(1);
             let mut bids = Vec::new();
             for member in members {
@@ -117,7 +129,9 @@ impl Plot<'_> {
                 self.trades(venue, winner, seller, time);
                 continue;
             }
-            let mut trade = self.world.deal(venue, winner, seller, time, &mut self.random);
+            let mut trade = self
+                .world
+                .deal(venue, winner, seller, time, &mut self.random);
             let usual = num::real(trade.micro);
             let times = 1.0 + self.random.between(0.8, 3.0) * self.attack.intensity;
             trade.micro = num::whole(usual * times).max(1);

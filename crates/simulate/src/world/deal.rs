@@ -77,24 +77,18 @@ impl World {
     }
 
     /// Both parties' honest reports, as far as they report.
-    pub(crate) fn report(
-        &self,
-        trade: &mut Trade,
-        random: &mut Random,
-    ) {
+    pub(crate) fn report(&self, trade: &mut Trade, random: &mut Random) {
         trade.by_buyer = self.buyer_report(trade, random);
         trade.by_seller = self.seller_report(trade, random);
     }
 
     /// The buyer's honest report on what was delivered, if it makes one.
-    pub(crate) fn buyer_report(
-        &self,
-        trade: &Trade,
-        random: &mut Random,
-    ) -> Option<BuyerReport> {
+    pub(crate) fn buyer_report(&self, trade: &Trade, random: &mut Random) -> Option<BuyerReport> {
         let h = &self.habits;
         let failed = trade.delivered <= 0.0;
-        let rated = self.agents[trade.buyer].rater.rate(trade.delivered, h, random);
+        let rated = self.agents[trade.buyer]
+            .rater
+            .rate(trade.delivered, h, random);
         let rating = if failed { 0.0 } else { rated };
         let ending = match (failed, rating < UNHAPPY, random.unit()) {
             (true, _, x) if x < 0.55 => Ending::Failed,
@@ -116,11 +110,7 @@ impl World {
         })
     }
 
-    fn seller_report(
-        &self,
-        trade: &Trade,
-        random: &mut Random,
-    ) -> Option<SellerReport> {
+    fn seller_report(&self, trade: &Trade, random: &mut Random) -> Option<SellerReport> {
         let h = &self.habits;
         let failed = trade.delivered <= 0.0;
         let owes = random.chance(0.5) && self.agents[trade.buyer].late_payer;

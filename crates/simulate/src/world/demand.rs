@@ -79,7 +79,10 @@ impl<'w> Trades<'w> {
 
     /// Fills the buffer with the trades of the next day that has any; `false` when the market is over.
     fn next_day(&mut self) -> bool {
-        while let Some(until) = self.plan.get(usize::try_from(self.day).unwrap_or(usize::MAX)) {
+        while let Some(until) = self
+            .plan
+            .get(usize::try_from(self.day).unwrap_or(usize::MAX))
+        {
             let (until, begin) = (*until, self.day * DAY);
             self.day += 1;
             if until <= self.made {

@@ -87,13 +87,7 @@ fn members(trap: Trap, size: usize, pool: &mut Pool) -> Option<Vec<Id>> {
     }
 }
 
-fn found(
-    world: &mut World,
-    trap: Trap,
-    number: usize,
-    mut members: Vec<Id>,
-    random: &mut Random,
-) {
+fn found(world: &mut World, trap: Trap, number: usize, mut members: Vec<Id>, random: &mut Random) {
     for id in &members {
         world.agents[*id].cluster = Some((trap, number));
     }
