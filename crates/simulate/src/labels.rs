@@ -152,7 +152,7 @@ impl Tally {
             role: agent.role.as_str(),
             latent_quality: agent.quality.at(day_of(last)),
             attack: part.map_or("honest", |p| p.kind.label()),
-            group: part.map_or_else(|| honest_cluster.clone(), |p| p.group()),
+            group: part.map_or_else(|| honest_cluster.clone(), crate::attack::Part::group),
             attack_role: part.map_or("", |p| p.role),
             join_time: market.begin + agent.join,
             newcomer: agent.newcomer,

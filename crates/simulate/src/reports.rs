@@ -4,7 +4,6 @@ use std::{fmt::Write as _, iter::Peekable, sync::Arc};
 
 use crate::{
     Label, Market,
-    agent::DAY,
     labels::Tally,
     market::alias,
     num,
@@ -138,20 +137,21 @@ impl<'m> Reports<'m> {
     /// The next trade of the honest world or of the attackers.
     fn next_trade(&mut self) -> Option<Trade> {
         let overlay = &self.market.overlay;
-        let attack = overlay.trades.get(self.told);
-        let honest_first = match (self.honest.peek(), attack) {
-            (Some(honest), Some(attack)) => honest.time <= attack.time,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if honest_first {
+        loop {
+            let attack = overlay.trades.get(self.told);
+            let honest_first = match (self.honest.peek(), attack) {
+                (Some(honest), Some(attack)) => honest.time <= attack.time,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if !honest_first {
+                self.told += 1;
+                return attack.cloned();
+            }
             let mut trade = self.honest.next()?;
-            overlay.bend(&mut trade, &self.market.world);
-            Some(trade)
-        } else {
-            let trade = attack?.clone();
-            self.told += 1;
-            Some(trade)
+            if overlay.bend(&mut trade, &self.market.world) {
+                return Some(trade);
+            }
         }
     }
 
@@ -167,11 +167,10 @@ impl<'m> Reports<'m> {
         .into();
         let mut money = String::with_capacity(48);
         push_micro(&mut money, trade.micro);
-        let _ = write!(
-            money,
-            ",{},{},{}",
-            venue.currency.code, trade.units, trade.resource
-        );
+        let _ = write!(money, ",{},{},", venue.currency.code, trade.units);
+        if let Some(parent) = trade.parent {
+            let _ = write!(money, "part of t{parent:012x}");
+        }
         let money: Arc<str> = money.into();
         let auction: Arc<str> = self.auction(trade).into();
         let report = |by_buyer: bool, ending: Ending, rating: f64| {
@@ -260,7 +259,7 @@ impl Iterator for Reports<'_> {
         }
         loop {
             let trade = self.next_trade()?;
-            debug_assert!(trade.time < self.market.world.span() + DAY);
+            debug_assert!(trade.time < self.market.world.span());
             self.tally.count(&trade, &self.market.world);
             let [bought, sold] = self.tell(&trade);
             if bought.is_some() {

@@ -161,7 +161,8 @@ pub(crate) struct Trade {
     /// Price, millionths of the venue's currency.
     pub(crate) micro: u64,
     pub(crate) units: u64,
-    pub(crate) resource: &'static str,
+    /// The trade on whose behalf this one was made.
+    pub(crate) parent: Option<u64>,
     /// What was really delivered, as a share of what was paid for; a failure is 0.
     pub(crate) delivered: f64,
     pub(crate) swap: Option<u64>,

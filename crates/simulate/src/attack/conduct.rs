@@ -154,6 +154,10 @@ impl Plot<'_> {
                     self.world.agents[seller].quality = Quality::fixed(quality);
                 }
             }
+            if turn == 0 {
+                self.world.agents[first].leave = Some(num::whole(until * num::real(DAY)) + DAY);
+                self.bends(first, Bend::Gone { from: until });
+            }
             day += life;
             if turn == count || day >= days - 1.0 {
                 break;

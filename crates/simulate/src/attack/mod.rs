@@ -18,7 +18,7 @@ use crate::{
     agent::{Id, day_of},
     num,
     random::Random,
-    trade::{Ending, Trade},
+    trade::{Ending, Kind, Trade},
     world::World,
 };
 
@@ -63,6 +63,10 @@ pub(crate) enum Bend {
         keep: f64,
         camouflage: f64,
     },
+    /// Sells nothing more under this name.
+    Gone { from: f64 },
+    /// Sells nothing to newcomers.
+    Refuses { from: f64, to: f64, camouflage: f64 },
     /// Asks this price, as a multiple of the usual, the same as its fellows.
     Posted { from: f64, to: f64, ratio: f64 },
     /// Has these identities bid up its auctions.
@@ -130,20 +134,21 @@ impl Plot<'_> {
 }
 
 impl Overlay {
-    /// What becomes of a trade of the honest world when its seller attacks.
-    pub(crate) fn bend(&self, trade: &mut Trade, world: &World) {
+    /// What becomes of a trade of the honest world when its seller attacks; `false` when it does not take place.
+    pub(crate) fn bend(&self, trade: &mut Trade, world: &World) -> bool {
         let Some(bends) = self.bends.get(&trade.seller) else {
-            return;
+            return true;
         };
         let mut random = Random::stream(world.seed, "bend", trade.serial);
-        for bend in bends {
-            bend.apply(trade, world, &mut random);
-        }
+        bends
+            .iter()
+            .all(|bend| bend.apply(trade, world, &mut random))
     }
 }
 
 impl Bend {
-    fn apply(&self, trade: &mut Trade, world: &World, random: &mut Random) {
+    /// Changes the trade; `false` when it does not take place.
+    fn apply(&self, trade: &mut Trade, world: &World, random: &mut Random) -> bool {
         let day = day_of(trade.time);
         let within = |from: f64, to: f64| (from..to).contains(&day);
         let worth = num::real(trade.micro) * world.venues[trade.venue].currency.worth;
@@ -187,11 +192,10 @@ impl Bend {
                 }
             }
             Self::Posted { from, to, ratio } => {
-                if within(*from, *to) {
-                    // The agreed price leaves no room for an own one.
-                    let level = world.agents[trade.seller].price * random.spread(0.004);
-                    let micro = num::real(trade.micro) * ratio / level;
-                    trade.micro = num::whole(micro).max(1);
+                // The agreed price leaves no room for an own one.
+                if within(*from, *to) && world.venues[trade.venue].kind == Kind::Purchase {
+                    let agreed = world.list_price(trade.venue, trade.units) * ratio;
+                    trade.micro = num::whole(agreed * random.spread(0.004) + 0.5).max(1);
                 }
             }
             Self::Shilled {
@@ -205,7 +209,17 @@ impl Bend {
                     shill(trade, shills, *ratio, random);
                 }
             }
+            Self::Gone { from } => return day < *from,
+            Self::Refuses {
+                from,
+                to,
+                camouflage,
+            } => {
+                let refused = within(*from, *to) && world.agents[trade.buyer].newcomer;
+                return !refused || random.chance(*camouflage);
+            }
         }
+        true
     }
 }
 

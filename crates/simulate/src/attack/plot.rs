@@ -116,7 +116,11 @@ impl<'a> Plot<'a> {
         rank: impl Fn(&Agent) -> f64,
     ) -> Option<Id> {
         let at = |day: f64| num::whole(day * num::real(DAY));
-        let (begin, middle, end) = (at(self.from), at((self.from + self.to) / 2.0), at(self.to));
+        let (begin, middle, end) = (
+            at(self.from),
+            at(f64::midpoint(self.from, self.to)),
+            at(self.to),
+        );
         let agents = &self.world.agents;
         // Who is there from beginning to end; in a market of newcomers, who comes in time for half of it.
         let found = [begin, middle].into_iter().find_map(|joined| {
@@ -413,7 +417,7 @@ impl<'a> Plot<'a> {
             },
         );
         let venue = self.home(principal);
-        let middle = num::whole((from + to) / 2.0 * num::real(DAY));
+        let middle = num::whole(f64::midpoint(from, to) * num::real(DAY));
         let Some(victim) = self.honest_seller(venue, middle) else {
             return;
         };

@@ -92,16 +92,16 @@ impl Plot<'_> {
     fn post(&mut self, venue: usize, members: &[Id], ratio: f64) {
         let (from, to) = (self.from, self.to);
         for member in members {
-            self.bends(*member, Bend::Posted { from, to, ratio });
+            let agreed = Bend::Posted { from, to, ratio };
+            self.bends(*member, agreed.clone());
             for _ in 0..self.often(15.0, 35.0) {
                 let time = self.moment(*member);
                 let Some(buyer) = self.honest_buyer(venue, time) else {
                     continue;
                 };
                 if let Some(mut trade) = self.real(venue, buyer, *member, time) {
-                    let level = self.world.agents[*member].price * self.random.spread(0.004);
                     if !self.random.chance(self.attack.camouflage) {
-                        trade.micro = num::whole(num::real(trade.micro) * ratio / level).max(1);
+                        agreed.apply(&mut trade, self.world, &mut self.random);
                     }
                     self.overlay.trades.push(trade);
                 }

@@ -1,6 +1,6 @@
 //! Against others: slander, closed loops, hoarded reputation.
 
-use super::plot::Plot;
+use super::{Bend, plot::Plot};
 use crate::{
     agent::{Agent, DAY, Id},
     num,
@@ -78,6 +78,12 @@ impl Plot<'_> {
             return false;
         }
         for buyer in &members {
+            let bend = Bend::Refuses {
+                from: self.from,
+                to: self.to,
+                camouflage: self.attack.camouflage,
+            };
+            self.bends(*buyer, bend);
             let much = self.often(25.0, 60.0);
             for _ in 0..much {
                 let time = self.moment(*buyer);

@@ -30,7 +30,7 @@ impl World {
             seller,
             micro,
             units,
-            resource: "",
+            parent: None,
             delivered: self.delivery(self.agents[seller].quality.at(day_of(time)), random),
             swap: None,
             auction: None,
@@ -67,6 +67,12 @@ impl World {
         let level = venue.level * seller * random.spread(0.05) * venue.surge(time);
         let worth = unit * odd * level * num::real(units) / venue.currency.worth;
         (num::whole(worth * 1e6 + 0.5).max(1), units)
+    }
+
+    /// What so many units of a purchase cost by the venue's list, millionths of its currency.
+    pub(crate) fn list_price(&self, venue: usize, units: u64) -> f64 {
+        let venue = &self.venues[venue];
+        100.0 * num::real(units) * venue.level / venue.currency.worth
     }
 
     /// What is delivered of something promised, by a seller of this quality; 0 is a failure.

@@ -171,7 +171,7 @@ impl<'w> Trades<'w> {
         let Some(buyer) = self.buyer(venue) else {
             return;
         };
-        self.bought_by(venue, buyer, time, true);
+        self.bought_by(venue, buyer, time, None);
     }
 
     fn buyer(&mut self, venue: usize) -> Option<Id> {
@@ -187,7 +187,7 @@ impl<'w> Trades<'w> {
     }
 
     /// The buyer chooses a seller there and they trade.
-    fn bought_by(&mut self, venue: usize, buyer: Id, time: u64, batches: bool) {
+    fn bought_by(&mut self, venue: usize, buyer: Id, time: u64, parent: Option<u64>) {
         let Some((seller, others)) = self.choose(venue, buyer, time) else {
             return;
         };
@@ -201,7 +201,8 @@ impl<'w> Trades<'w> {
         };
         let mut trade = world.deal(venue, buyer, seller, time, &mut self.random);
         world.hold_auction(&mut trade, &losers, &mut self.random);
-        if batches
+        trade.parent = parent;
+        if parent.is_none()
             && world.venues[venue].kind == Kind::Purchase
             && self.random.chance(world.habits.batched)
         {
@@ -302,16 +303,19 @@ impl<'w> Trades<'w> {
             }
             Trap::Orchestrator => {
                 if let Some(buyer) = self.buyer(venue) {
-                    self.sell(venue, buyer, m[0], time);
+                    let whole = self.sell(venue, buyer, m[0], time);
                     for _ in 0..self.random.among(1, 3) {
                         let at = self.random.below(world.venues.len());
-                        self.bought_by(at, m[0], time, false);
+                        self.bought_by(at, m[0], time, whole);
                     }
                 }
             }
-            Trap::Bulk => self.sell(venue, m[0], m[1], time),
+            Trap::Bulk => {
+                self.sell(venue, m[0], m[1], time);
+            }
             Trap::Flash => {
-                if let Some(buyer) = self.buyer(venue) {
+                // Anybody may come, not only who buys much.
+                if let Some(buyer) = self.random.pick(&self.places[venue].buyers) {
                     self.sell(venue, buyer, m[0], time);
                 }
             }
@@ -320,10 +324,10 @@ impl<'w> Trades<'w> {
         }
     }
 
-    /// A trade between these two.
-    fn sell(&mut self, venue: usize, buyer: Id, seller: Id, time: u64) {
+    /// A trade between these two; its serial.
+    fn sell(&mut self, venue: usize, buyer: Id, seller: Id, time: u64) -> Option<u64> {
         if buyer == seller {
-            return;
+            return None;
         }
         let world = self.world;
         let losers: Vec<Id> = match world.venues[venue].kind {
@@ -337,7 +341,9 @@ impl<'w> Trades<'w> {
         };
         let mut trade = world.deal(venue, buyer, seller, time, &mut self.random);
         world.hold_auction(&mut trade, &losers, &mut self.random);
+        let serial = trade.serial;
         self.take(trade);
+        Some(serial)
     }
 
     /// The trade took place: the buyer knows the seller, and everybody sees the rating.

@@ -115,6 +115,8 @@ fn found(world: &mut World, trap: Trap, number: usize, mut members: Vec<Id>, ran
         _ => {}
     }
     let each = match trap {
+        // Every time they trade, they trade twice.
+        Trap::Barter => 1.0,
         Trap::Reseller | Trap::Orchestrator | Trap::Flash => 3.0,
         _ => num::size(members.len()),
     };
