@@ -29,10 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         BufWriter::new(File::create(out.join("reports.csv.gz"))?),
         flate2::Compression::new(6),
     );
-    let labels = market.write_reports(&mut reports)?;
+    let told = market.write_reports(&mut reports)?;
     reports.finish()?.flush()?;
     write_labels(
-        &labels,
+        &told.labels,
         &mut BufWriter::new(File::create(out.join("labels.csv"))?),
     )?;
     std::fs::write(out.join("seeds.txt"), market.seeds().join(","))?;

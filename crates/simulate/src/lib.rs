@@ -16,9 +16,9 @@
 //!     ..Parameters::default()
 //! })?;
 //! let mut reports = Vec::new();
-//! let labels = market.write_reports(&mut reports).expect("a vector takes everything");
-//! assert!(String::from_utf8_lossy(&reports).lines().count() > 3_000);
-//! let principals = labels.iter().filter(|l| l.attack == "sybil_ring" && l.attack_role == "principal");
+//! let told = market.write_reports(&mut reports).expect("a vector takes everything");
+//! assert!(told.reports > 3_000);
+//! let principals = told.labels.iter().filter(|l| l.attack == "sybil_ring" && l.attack_role == "principal");
 //! assert!(principals.count() >= 1);
 //! # Ok::<(), goodstanding_simulate::Error>(())
 //! ```
@@ -40,6 +40,6 @@ pub use attack::kind::{Attack, AttackKind};
 pub use error::{Error, SimulateCode};
 pub use habits::{Habits, Parameter};
 pub use labels::{LABEL_COLUMNS, Label, write_labels};
-pub use market::{Market, Parameters};
+pub use market::{Market, Parameters, Told};
 pub use presets::{FAMILIES, Family};
 pub use reports::{COLUMNS, Report, Reports};

@@ -143,22 +143,27 @@ impl Market {
         Reports::new(self)
     }
 
-    /// Writes all reports as import CSV and returns the labels.
+    /// Writes all reports as import CSV, header first.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn write_reports(&self, out: &mut impl Write) -> io::Result<Vec<Label>> {
+    pub fn write_reports(&self, out: &mut impl Write) -> io::Result<Told> {
         let mut all = self.reports();
         let mut line = String::with_capacity(512);
         line.push_str(&reports::COLUMNS.join(","));
         line.push('\n');
         out.write_all(line.as_bytes())?;
+        let mut reports = 0;
         for report in all.by_ref() {
             line.clear();
             report.write(&mut line);
             out.write_all(line.as_bytes())?;
+            reports += 1;
         }
-        Ok(all.labels())
+        Ok(Told {
+            labels: all.labels(),
+            reports,
+        })
     }
 
     /// The parameters as JSON, one member a line, as `market.json` has them.
@@ -169,6 +174,15 @@ impl Market {
         serde_json::to_writer_pretty(&mut *out, &self.parameters)?;
         out.write_all(b"\n")
     }
+}
+
+/// A market that was told to the end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// What everybody really is, ascending by alias.
+    pub labels: Vec<Label>,
+    /// How many reports there are.
+    pub reports: u64,
 }
 
 /// The name of an agent: says nothing about it.

@@ -175,13 +175,19 @@ impl Attack {
         }
     }
 
-    /// Groups of this attack in a market of so many agents: at least one.
-    pub(crate) fn groups_among(&self, agents: usize) -> usize {
-        if self.groups > 0.0 {
-            return crate::num::count(self.groups);
-        }
+    /// Groups of this attack in a market of so many agents where nothing is said: at least one.
+    pub fn usual_groups(&self, agents: usize) -> usize {
         let (_, usual, _, _) = self.kind.usual();
         crate::num::count(usual * crate::num::size(agents) / 2000.0).max(1)
+    }
+
+    /// Groups of this attack in a market of so many agents.
+    pub(crate) fn groups_among(&self, agents: usize) -> usize {
+        if self.groups > 0.0 {
+            crate::num::count(self.groups).max(1)
+        } else {
+            self.usual_groups(agents)
+        }
     }
 
     /// Parses `all`, `none` or `KIND[:name=value,…]`; parameters after `all` hold for every kind.
