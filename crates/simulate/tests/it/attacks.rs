@@ -242,7 +242,7 @@ fn labels_agree_with_the_trades() {
     for label in made.labels.values() {
         let n = sold.get(label.agent.as_str()).map_or(0, BTreeSet::len);
         // The bends may leave a trade that nobody tells; here everybody tells everything.
-        assert_eq!(real(label.n_sold), real(n), "{label:?}");
+        assert_eq!(usize::try_from(label.n_sold).unwrap(), n, "{label:?}");
         for share in [label.latent_quality, label.quality_start, label.delivered_quality, label.delivered_quality_by_amount] {
             assert!((0.0..=1.0).contains(&share));
         }

@@ -153,7 +153,7 @@ fn ratings_are_what_raters_and_steps_make_them() {
     assert_eq!(stars, BTreeSet::from([0, 2500, 5000, 7500, 10_000]));
     let mean = |change: fn(&mut Habits)| {
         let made = honest(change);
-        let all: Vec<f64> = made.rows.iter().filter(|r| r.by_buyer()).filter_map(|r| r.quality()).collect();
+        let all: Vec<f64> = made.rows.iter().filter(|r| r.by_buyer()).filter_map(crate::support::Row::quality).collect();
         all.iter().sum::<f64>() / real(all.len())
     };
     let usual = mean(|h| (h.lenient, h.harsh, h.erratic) = (0.0, 0.0, 0.0));

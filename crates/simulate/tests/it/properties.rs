@@ -7,22 +7,23 @@ use proptest::prelude::*;
 
 use crate::support::made;
 
+/// Within the allowed ranges, no larger than a test can wait for.
+const LIMITS: &[(&str, f64, f64)] = &[
+    ("size", 0.0, 40.0),
+    ("groups", 0.0, 6.0),
+    ("intensity", 0.01, 5.0),
+    ("camouflage", 0.0, 0.98),
+    ("from", -1.0, 0.95),
+    ("duration", 0.0, 1000.0),
+    ("spread", 0.0, 1000.0),
+    ("likeness", 0.0, 1.0),
+    ("mix", 0.0, 1.0),
+];
+
 fn attack() -> impl Strategy<Value = Attack> {
     let part = |p: &'static [(&'static str, f64, f64)]| {
         p.iter().map(|(_, low, high)| *low..=*high).collect::<Vec<_>>()
     };
-    // Within the allowed ranges, no larger than a test can wait for.
-    const LIMITS: &[(&str, f64, f64)] = &[
-        ("size", 0.0, 40.0),
-        ("groups", 0.0, 6.0),
-        ("intensity", 0.01, 5.0),
-        ("camouflage", 0.0, 0.98),
-        ("from", -1.0, 0.95),
-        ("duration", 0.0, 1000.0),
-        ("spread", 0.0, 1000.0),
-        ("likeness", 0.0, 1.0),
-        ("mix", 0.0, 1.0),
-    ];
     (0..AttackKind::ALL.len(), part(LIMITS)).prop_map(|(kind, values)| {
         let settings: Vec<String> = LIMITS.iter().zip(values).map(|((name, ..), v)| format!("{name}={v}")).collect();
         let text = format!("{}:{}", AttackKind::ALL[kind], settings.join(","));
@@ -37,14 +38,14 @@ fn habits() -> impl Strategy<Value = Habits> {
         let parameter = &Habits::PARAMETERS[which];
         let value = if top { parameter.high } else { parameter.low };
         let days = parameter.name == "days" && top;
-        let text: String = Habits::PARAMETERS
+        let lines: Vec<String> = Habits::PARAMETERS
             .iter()
             .map(|p| {
                 let own = if p.name == parameter.name && !days { value } else { p.of(&habits) };
-                format!("{} = {own:?}\n", p.name)
+                format!("{} = {own:?}", p.name)
             })
             .collect();
-        Habits::parse(&text).unwrap_or(habits)
+        Habits::parse(&lines.join("\n")).unwrap_or(habits)
     })
 }
 
@@ -66,40 +67,41 @@ proptest! {
         seed: u64, agents in 300_usize..500, density in 1_u64..12, habits in habits(), attacks in proptest::collection::vec(attack(), 0..3),
     ) {
         let parameters = Parameters { agents, trades: u64::try_from(agents).unwrap() * density, seed, habits, attacks, ..Parameters::default() };
-        match Market::new(parameters.clone()) {
-            Err(error) => prop_assert_eq!(error.code().as_str(), "simulate.parameters_contradict", "{}", error),
-            Ok(_) => {
-                let made = made(parameters.clone());
-                let mut told = BTreeSet::new();
-                let mut last = made.begin;
-                for row in &made.rows {
-                    prop_assert!(row.time() >= last && row.time() < parameters.end, "{:?}", row);
-                    last = row.time();
-                    prop_assert!(row.get("reporter") != row.get("subject"));
-                    prop_assert!(told.insert((row.get("reporter"), row.get("trade_id"))), "twice: {:?}", row);
-                    prop_assert!(is_amount(row.get("amount")), "{:?}", row);
-                    prop_assert!(row.get("reserve").is_empty() || is_amount(row.get("reserve")), "{:?}", row);
-                    let rated = row.quality();
-                    prop_assert!(rated.is_some() || !["fulfilled", "partial"].contains(&row.get("status")));
-                    prop_assert!(rated.is_none_or(|q| (0.0..=1.0).contains(&q)));
-                    prop_assert!(row.bidders().len() <= 64);
-                    prop_assert!(row.by_buyer() || row.get("on_time").is_empty());
-                }
-                prop_assert!(!made.rows.is_empty());
-            }
+        if let Err(error) = Market::new(parameters.clone()) {
+            prop_assert_eq!(error.code().as_str(), "simulate.parameters_contradict", "{}", error);
+            return Ok(());
         }
+        let made = made(parameters.clone());
+        let mut told = BTreeSet::new();
+        let mut last = made.begin;
+        for row in &made.rows {
+            prop_assert!(row.time() >= last && row.time() < parameters.end, "{:?}", row);
+            last = row.time();
+            prop_assert!(row.get("reporter") != row.get("subject"));
+            prop_assert!(told.insert((row.get("reporter"), row.get("trade_id"))), "twice: {:?}", row);
+            prop_assert!(is_amount(row.get("amount")), "{:?}", row);
+            prop_assert!(row.get("reserve").is_empty() || is_amount(row.get("reserve")), "{:?}", row);
+            let rated = row.quality();
+            prop_assert!(rated.is_some() || !["fulfilled", "partial"].contains(&row.get("status")));
+            prop_assert!(rated.is_none_or(|q| (0.0..=1.0).contains(&q)));
+            prop_assert!(row.bidders().len() <= 64);
+            prop_assert!(row.by_buyer() || row.get("on_time").is_empty());
+        }
+        // With few reports of few trades a market may be nearly silent, never quite.
+        prop_assert!(!made.rows.is_empty());
     }
 }
 
 #[test]
 fn impossible_parameters_are_refused_by_name() {
+    type Change = fn(&mut Parameters);
     let refused = |change: fn(&mut Parameters)| {
         let mut parameters = Parameters::default();
         change(&mut parameters);
         let error = Market::new(parameters).unwrap_err();
         (error.code().as_str(), error.to_string())
     };
-    let changes: [(fn(&mut Parameters), &str); 6] = [
+    let changes: [(Change, &str); 6] = [
         (|p| p.agents = 299, "agents"),
         (|p| p.agents = 100_001, "agents"),
         (|p| p.trades = 1999, "trades"),
