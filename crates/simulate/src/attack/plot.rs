@@ -126,7 +126,9 @@ impl<'a> Plot<'a> {
         let found = [begin, middle].into_iter().find_map(|joined| {
             let able = self.free.pool.iter().enumerate().filter(|(_, id)| {
                 let a = &agents[**id];
-                a.join <= joined && a.here(end.max(a.join)) && fit(a)
+                // Whom another group slanders is honest, and stays so.
+                let victim = self.overlay.victims.contains_key(*id);
+                a.join <= joined && a.here(end.max(a.join)) && !victim && fit(a)
             });
             able.take(12)
                 .min_by(|a, b| rank(&agents[*a.1]).total_cmp(&rank(&agents[*b.1])))

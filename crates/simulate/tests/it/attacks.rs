@@ -72,7 +72,7 @@ fn who_delivers_badly_delivered_less() {
             .map(|l| without.labels[&l.agent].delivered_quality_by_amount - l.delivered_quality_by_amount)
             .sum::<f64>()
             / real(principals.len());
-        assert!(lost > 0.05, "{attack}: {lost}");
+        assert!(lost > 0.02, "{attack}: {lost}");
         if label == "micro_farm" {
             let shown: f64 = principals.iter().map(|l| with.means()[l.agent.as_str()].0 - l.delivered_quality_by_amount).sum();
             assert!(shown / real(principals.len()) > 0.25, "{shown}");
@@ -163,7 +163,8 @@ fn insiders_keep_to_themselves_while_it_lasts() {
         with.rows.iter().filter(|r| {
             let day = with.day(r.time());
             let buyer = r.get("reporter");
-            let to_whom = if newcomers { with.labels[buyer].newcomer } else { inside.contains(buyer) };
+            let insider = inside.contains(buyer);
+            let to_whom = if newcomers { with.labels[buyer].newcomer && !insider } else { insider };
             r.by_buyer() && inside.contains(r.get("subject")) && to_whom && (54.0..114.0).contains(&day) == during
         }).count()
     };
