@@ -29,7 +29,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "KIND", num_args = 1.., default_value = "none")]
     attack: Vec<String>,
     /// A family of habits, `random` (drawn from the seed), or a TOML file
-    #[arg(long, value_name = "NAME|FILE.toml", default_value = "step-multiplicative")]
+    #[arg(
+        long,
+        value_name = "NAME|FILE.toml",
+        default_value = "step-multiplicative"
+    )]
     habits: String,
     /// What all chance is drawn from: the same seed and options, the same bytes
     #[arg(long, value_name = "S", default_value_t = 1)]
@@ -117,14 +121,20 @@ fn write(market: &Market, dir: &Path) -> Result<Written, Fault> {
         packed.finish()?;
         Ok(labels)
     })?;
-    to_file(&dir.join("labels.csv"), |out| write_labels(&labels.labels, out))?;
+    to_file(&dir.join("labels.csv"), |out| {
+        write_labels(&labels.labels, out)
+    })?;
     to_file(&dir.join("seeds.txt"), |out| {
         out.write_all(market.seeds().join(",").as_bytes())
     })?;
     to_file(&dir.join("market.json"), |out| market.write_parameters(out))?;
     Ok(Written {
         agents: labels.labels.len(),
-        attackers: labels.labels.iter().filter(|l| l.attack != "honest").count(),
+        attackers: labels
+            .labels
+            .iter()
+            .filter(|l| l.attack != "honest")
+            .count(),
         reports: labels.reports,
     })
 }

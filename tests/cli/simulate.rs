@@ -27,7 +27,13 @@ fn unpacked(dir: &Dir, name: &str) -> String {
 fn a_market_is_imported_scored_and_has_labels() {
     let dir = Dir::new();
     let (out, data) = (dir.file("market"), dir.file("data"));
-    let attack = ["--attack", "sybil_ring:groups=1", "slander", "--habits", "gradual-additive"];
+    let attack = [
+        "--attack",
+        "sybil_ring:groups=1",
+        "slander",
+        "--habits",
+        "gradual-additive",
+    ];
     let made = run(simulate(&out, &attack).into_iter().chain(["--json"])).json();
     let reports = made["reports"].as_u64().unwrap();
     assert!(made["agents"].as_u64().unwrap() > 300 && made["attackers"].as_u64().unwrap() > 5);
@@ -35,7 +41,16 @@ fn a_market_is_imported_scored_and_has_labels() {
     let text = unpacked(&dir, "market/reports.csv.gz");
     assert_eq!(text.lines().next().unwrap(), HEADER);
     let file = format!("{out}/reports.csv.gz");
-    let import = ["import", &file, "--historical", "--data", &data, "--key-seed", "s", "--json"];
+    let import = [
+        "import",
+        &file,
+        "--historical",
+        "--data",
+        &data,
+        "--key-seed",
+        "s",
+        "--json",
+    ];
     let imported = run(import).json();
     assert_eq!(imported["new"].as_u64(), Some(reports), "{imported}");
     assert_eq!(imported["refused"], serde_json::json!({}), "{imported}");
@@ -44,7 +59,11 @@ fn a_market_is_imported_scored_and_has_labels() {
     run(["policy", "set", "--seeds", &seeds, "--data", &data]).ok();
     run(["epoch", "--data", &data]).ok();
     let scores = run(["scores", "--format", "csv", "--data", &data]).ok();
-    let scored: Vec<&str> = scores.lines().skip(1).map(|l| l.split(',').nth(1).unwrap()).collect();
+    let scored: Vec<&str> = scores
+        .lines()
+        .skip(1)
+        .map(|l| l.split(',').nth(1).unwrap())
+        .collect();
 
     let labels = dir.read("market/labels.csv");
     let mut lines = labels.lines();
@@ -61,7 +80,10 @@ fn a_market_is_imported_scored_and_has_labels() {
     let kinds: Vec<&str> = parts.keys().copied().collect();
     assert_eq!(kinds, ["honest", "slander", "sybil_ring"]);
     let market: serde_json::Value = serde_json::from_str(&dir.read("market/market.json")).unwrap();
-    assert_eq!((market["agents"].as_u64(), market["seed"].as_u64()), (Some(300), Some(4)));
+    assert_eq!(
+        (market["agents"].as_u64(), market["seed"].as_u64()),
+        (Some(300), Some(4))
+    );
     assert_eq!(market["attacks"][1]["kind"], "slander");
 }
 
@@ -70,7 +92,10 @@ fn the_same_seed_makes_the_same_files_and_nothing_is_overwritten() {
     let dir = Dir::new();
     let (a, b) = (dir.file("a"), dir.file("b"));
     let said = run(simulate(&a, &["--attack", "all"])).ok();
-    assert!(said.contains("seeds.txt") && said.contains("dishonest"), "{said}");
+    assert!(
+        said.contains("seeds.txt") && said.contains("dishonest"),
+        "{said}"
+    );
     run(simulate(&b, &["--attack", "all"])).ok();
     for name in ["reports.csv.gz", "labels.csv", "seeds.txt", "market.json"] {
         let read = |at: &str| std::fs::read(dir.path().join(at).join(name)).unwrap();
@@ -98,11 +123,17 @@ fn habits_come_from_a_file_and_what_is_wrong_is_named() {
         (["--habits", &wrong], "simulate.parameter_out_of_range"),
         (["--habits", "missing.toml"], "input.unreadable"),
         (["--attack", "magic"], "simulate.attack_invalid"),
-        (["--attack", "slander:mix=7"], "simulate.parameter_out_of_range"),
+        (
+            ["--attack", "slander:mix=7"],
+            "simulate.parameter_out_of_range",
+        ),
         (["--agents", "20"], "simulate.parameter_out_of_range"),
     ] {
         let args = ["simulate", "--out", &out].into_iter().chain(more);
         run(args).fails(1, code);
-        assert!(!dir.path().join("none").exists(), "{more:?} left something behind");
+        assert!(
+            !dir.path().join("none").exists(),
+            "{more:?} left something behind"
+        );
     }
 }

@@ -155,7 +155,7 @@ impl Plot<'_> {
                 }
             }
             if turn == 0 {
-                self.world.agents[first].leave = Some(num::whole(until * num::real(DAY)) + DAY);
+                // The honest world still counts on it; what it would have sold does not take place.
                 self.bends(first, Bend::Gone { from: until });
             }
             day += life;

@@ -16,6 +16,8 @@ const KNOWN: usize = 4;
 /// A running score begins with this many ratings of [`PRIOR`].
 const PRIOR_WEIGHT: f64 = 2.0;
 const PRIOR: f64 = 0.6;
+/// Sales of a flash crowd a day, in a market of fifty trades an agent.
+const CROWD: f64 = 35.0;
 
 /// The trades of the honest world, ascending in time.
 pub(crate) struct Trades<'w> {
@@ -30,6 +32,8 @@ pub(crate) struct Trades<'w> {
     places: Vec<Place>,
     /// Cumulative weights of the groups that trade today.
     groups: Vec<f64>,
+    /// Flash crowds of today, and the chance that a slot is one of theirs.
+    crowds: (Vec<usize>, f64),
     /// Cumulative weights of the kinds.
     kinds: Vec<f64>,
     /// Sum and weight of the ratings, per agent.
@@ -65,6 +69,7 @@ impl<'w> Trades<'w> {
             buffer: Vec::new(),
             places: Vec::new(),
             groups: Vec::new(),
+            crowds: (Vec::new(), 0.0),
             kinds,
             scores: vec![(0.0, 0.0); world.honest],
             known: vec![Vec::new(); world.honest],
@@ -88,7 +93,7 @@ impl<'w> Trades<'w> {
             if until <= self.made {
                 continue;
             }
-            self.open(begin);
+            self.open(begin, num::real(until - self.made));
             let mut times: Vec<u64> = (self.made..until)
                 .map(|_| begin + num::whole(self.random.unit() * num::real(DAY)))
                 .collect();
@@ -105,8 +110,8 @@ impl<'w> Trades<'w> {
         false
     }
 
-    /// Who is there today.
-    fn open(&mut self, begin: u64) {
+    /// Who is there today, when so many trades are to be made.
+    fn open(&mut self, begin: u64, trades: f64) {
         let world = self.world;
         self.places.clear();
         self.places.resize_with(world.venues.len(), Place::default);
@@ -128,25 +133,35 @@ impl<'w> Trades<'w> {
             }
         }
         let today = num::real(begin / DAY);
-        let total: f64 = world.groups.iter().map(|g| g.weight).sum();
         let mut sum = 0.0;
-        self.groups = world
-            .groups
-            .iter()
-            .map(|group| {
-                sum += match group.window {
-                    // A flash crowd is a large part of what goes on in its days.
-                    Some((from, to)) if (from..to).contains(&today) => total * 0.25,
-                    Some(_) => 0.0,
-                    None => group.weight,
-                };
-                sum
-            })
-            .collect();
+        self.groups.clear();
+        self.crowds.0.clear();
+        for (number, group) in world.groups.iter().enumerate() {
+            let all_here = group.members.iter().all(|id| world.agents[*id].here(begin));
+            match group.window {
+                None if all_here => sum += group.weight,
+                Some((from, to)) if all_here && (from..to).contains(&today) => {
+                    self.crowds.0.push(number);
+                }
+                _ => {}
+            }
+            self.groups.push(sum);
+        }
+        // A crowd is as large as a good day of a large seller, whatever the market's size.
+        let crowd = CROWD * world.density().clamp(0.3, 3.0) * num::size(self.crowds.0.len());
+        self.crowds.1 = (crowd / trades).min(0.3);
     }
 
     /// One moment of trade, `room` trades at most.
     fn slot(&mut self, time: u64, room: u64) {
+        let (crowded, which) = (self.random.chance(self.crowds.1), self.random.unit());
+        if crowded {
+            let at = num::whole(which * num::size(self.crowds.0.len()));
+            let at = usize::try_from(at).unwrap_or(0);
+            if let Some(group) = self.crowds.0.get(at).copied() {
+                return self.within(group, time);
+            }
+        }
         let in_group = self.random.chance(self.world.habits.trap_traffic);
         let group = self
             .random

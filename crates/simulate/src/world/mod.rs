@@ -98,7 +98,7 @@ impl World {
         random.shuffle(&mut fit);
         // Of five that are fit, the one that buys most: a root that never trades says nothing.
         let mut seeds: Vec<Id> = Vec::new();
-        for some in fit.chunks(5) {
+        for some in fit.chunks((fit.len() / wanted).clamp(1, 5)) {
             let busiest = some.iter().copied().max_by(|a, b| {
                 self.agents[*a]
                     .activity

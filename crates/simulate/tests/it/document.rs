@@ -13,7 +13,9 @@ fn families() -> String {
 }
 
 fn habits() -> String {
-    let mut text = String::from("| parameter | default | range | unit | meaning | `random` |\n|---|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| parameter | default | range | unit | meaning | `random` |\n|---|---|---|---|---|---|\n",
+    );
     for p in Habits::PARAMETERS {
         let (low, high) = p.random;
         writeln!(
@@ -74,6 +76,9 @@ fn the_document_has_the_tables_of_the_code() {
     if std::env::var_os("UPDATE_SIMULATE").is_some() {
         fs::write(&path, want).unwrap();
     } else {
-        assert!(have == want, "docs/SIMULATE.md is not up to date: run with UPDATE_SIMULATE=1");
+        assert!(
+            have == want,
+            "docs/SIMULATE.md is not up to date: run with UPDATE_SIMULATE=1"
+        );
     }
 }

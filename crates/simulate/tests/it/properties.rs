@@ -22,10 +22,16 @@ const LIMITS: &[(&str, f64, f64)] = &[
 
 fn attack() -> impl Strategy<Value = Attack> {
     let part = |p: &'static [(&'static str, f64, f64)]| {
-        p.iter().map(|(_, low, high)| *low..=*high).collect::<Vec<_>>()
+        p.iter()
+            .map(|(_, low, high)| *low..=*high)
+            .collect::<Vec<_>>()
     };
     (0..AttackKind::ALL.len(), part(LIMITS)).prop_map(|(kind, values)| {
-        let settings: Vec<String> = LIMITS.iter().zip(values).map(|((name, ..), v)| format!("{name}={v}")).collect();
+        let settings: Vec<String> = LIMITS
+            .iter()
+            .zip(values)
+            .map(|((name, ..), v)| format!("{name}={v}"))
+            .collect();
         let text = format!("{}:{}", AttackKind::ALL[kind], settings.join(","));
         Attack::parse(&text).unwrap().remove(0)
     })
@@ -41,7 +47,11 @@ fn habits() -> impl Strategy<Value = Habits> {
         let lines: Vec<String> = Habits::PARAMETERS
             .iter()
             .map(|p| {
-                let own = if p.name == parameter.name && !days { value } else { p.of(&habits) };
+                let own = if p.name == parameter.name && !days {
+                    value
+                } else {
+                    p.of(&habits)
+                };
                 format!("{} = {own:?}", p.name)
             })
             .collect();
@@ -51,7 +61,9 @@ fn habits() -> impl Strategy<Value = Habits> {
 
 /// `^(0|[1-9][0-9]{0,8})(\.[0-9]{1,9})?$`, more than 0.
 fn is_amount(text: &str) -> bool {
-    let (whole, part) = text.split_once('.').map_or((text, None), |(w, p)| (w, Some(p)));
+    let (whole, part) = text
+        .split_once('.')
+        .map_or((text, None), |(w, p)| (w, Some(p)));
     let digits = |t: &str| !t.is_empty() && t.len() <= 9 && t.bytes().all(|b| b.is_ascii_digit());
     digits(whole)
         && (whole == "0" || !whole.starts_with('0'))
@@ -107,11 +119,14 @@ fn impossible_parameters_are_refused_by_name() {
         (|p| p.trades = 1999, "trades"),
         (|p| p.habits.loyalty = 1.5, "loyalty"),
         (|p| p.end = 5, "end"),
-        (|p| {
-            let mut attack = Attack::usual(AttackKind::Slander);
-            attack.mix = -1.0;
-            p.attacks.push(attack);
-        }, "slander mix"),
+        (
+            |p| {
+                let mut attack = Attack::usual(AttackKind::Slander);
+                attack.mix = -1.0;
+                p.attacks.push(attack);
+            },
+            "slander mix",
+        ),
     ];
     for (change, name) in changes {
         let (code, text) = refused(change);
@@ -121,7 +136,7 @@ fn impossible_parameters_are_refused_by_name() {
     let (code, text) = refused(|p| {
         // The first attack turns every seller there is, and the second finds nobody.
         p.attacks = Attack::parse("closed_loop:groups=900,from=0.9").unwrap();
-        p.attacks.extend(Attack::parse("on_off:from=0").unwrap());
+        p.attacks.extend(Attack::parse("on_off:from=0.9").unwrap());
     });
     assert_eq!(code, "simulate.parameters_contradict");
     assert!(text.starts_with("on_off: not enough agents"), "{text}");

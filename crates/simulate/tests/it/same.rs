@@ -1,6 +1,6 @@
 //! The same parameters, the same bytes; other attacks, the same honest trades.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use goodstanding_simulate::{FAMILIES, Habits, Market, write_labels};
 use sha2::{Digest as _, Sha256};
@@ -15,10 +15,11 @@ fn hash(habits: Habits) -> String {
     write_labels(&told.labels, &mut all).unwrap();
     market.write_parameters(&mut all).unwrap();
     all.extend(market.seeds().join(",").bytes());
-    Sha256::digest(&all)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    let mut hex = String::new();
+    for byte in Sha256::digest(&all) {
+        write!(hex, "{byte:02x}").unwrap();
+    }
+    hex
 }
 
 #[test]
@@ -45,7 +46,11 @@ fn seeds_and_families_make_different_markets() {
     let one = made(parameters(1, Habits::default(), &[]));
     let two = made(parameters(2, Habits::default(), &[]));
     assert!(one.text != two.text && one.seeds != two.seeds);
-    assert!(one.labels.keys().all(|agent| !two.labels.contains_key(agent)));
+    assert!(
+        one.labels
+            .keys()
+            .all(|agent| !two.labels.contains_key(agent))
+    );
 }
 
 /// Attacks are laid over the honest world: what concerns no attacker is there to the letter.
@@ -53,7 +58,11 @@ fn seeds_and_families_make_different_markets() {
 fn the_honest_world_is_the_same_beneath_any_attack() {
     let none = made(parameters(5, Habits::default(), &["none"]));
     assert!(none.labels.values().all(|l| l.attack == "honest"));
-    for attacks in ["all", "sybil_ring:groups=3", "all:mix=1,likeness=1,spread=90,camouflage=0.5"] {
+    for attacks in [
+        "all",
+        "sybil_ring:groups=3",
+        "all:mix=1,likeness=1,spread=90,camouflage=0.5",
+    ] {
         let all = made(parameters(5, Habits::default(), &[attacks]));
         assert_eq!(all.seeds, none.seeds);
         let lines: BTreeSet<String> = all.rows.iter().map(crate::support::Row::line).collect();
@@ -69,7 +78,10 @@ fn the_honest_world_is_the_same_beneath_any_attack() {
         assert!(compared * 3 > none.rows.len(), "{attacks}: {compared}");
         for (agent, label) in &none.labels {
             let now = &all.labels[agent];
-            assert!((now.latent_quality - label.latent_quality).abs() < 1e-9 || now.attack == "whitewash");
+            assert!(
+                (now.latent_quality - label.latent_quality).abs() < 1e-9
+                    || now.attack == "whitewash"
+            );
             assert_eq!(now.join_time, label.join_time);
         }
     }

@@ -73,6 +73,7 @@ pub(crate) fn parameters(seed: u64, habits: Habits, attacks: &[&str]) -> Paramet
 pub(crate) fn plain(change: impl FnOnce(&mut Habits)) -> Habits {
     let mut habits = Habits {
         trap_traffic: 0.0,
+        flash: 0.0,
         buyer_reports: 1.0,
         seller_reports: 1.0,
         ..Habits::default()
