@@ -35,7 +35,7 @@ fn praise_raises_the_mean_of_whom_it_is_for() {
         ("sybil_ring:groups=6", "sybil_ring", 0.1),
         ("adaptive:groups=6", "adaptive", 0.05),
         ("reciprocal_boost:groups=3", "reciprocal", 0.1),
-        ("wash_cycle:groups=3", "wash_cycle", 0.1),
+        ("wash_cycle:groups=3", "wash_cycle", 0.06),
     ] {
         let (with, without) = both(attack);
         let up = raised(&with, &without, &with.with(label, "principal"));

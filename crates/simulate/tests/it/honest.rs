@@ -54,7 +54,7 @@ fn kinds_have_their_shares() {
             3,
             Habits {
                 trap_traffic: 0.0,
-        flash: 0.0,
+                flash: 0.0,
                 buyer_reports: 1.0,
                 ..h
             },
@@ -219,7 +219,15 @@ fn quality_moves_in_every_way() {
         ("drift_gradual", true),
         ("drift_dip", false),
     ] {
-        let habits = Habits::parse(&format!("{drift} = 1.0\n{}", if drift == "drift_step" { "" } else { "drift_step = 0.0" })).unwrap();
+        let habits = Habits::parse(&format!(
+            "{drift} = 1.0\n{}",
+            if drift == "drift_step" {
+                ""
+            } else {
+                "drift_step = 0.0"
+            }
+        ))
+        .unwrap();
         let made = made(parameters(4, habits, &[]));
         let all: Vec<_> = made.labels.values().filter(|l| l.role != "buyer").collect();
         let moved = all
