@@ -26,9 +26,18 @@ fn hash(habits: Habits) -> String {
 fn golden_markets_are_what_they_were() {
     // A change here means that every market of every seed is another one: say so in CHANGELOG.md.
     let want = [
-        ("step-multiplicative", "9846b9f436d78ca6928ce0c4035376789994a8d3b1743406a528c2c446b5cb15"),
-        ("gradual-additive", "85991155b62ca9ed86c15d513ecbf54b27fe70e2d709b0770ae9f40822659a36"),
-        ("auctions", "32b40d18708f6f384fed832291e09b68c5adfe4473f08ac81a8e0204c1705797"),
+        (
+            "step-multiplicative",
+            "9846b9f436d78ca6928ce0c4035376789994a8d3b1743406a528c2c446b5cb15",
+        ),
+        (
+            "gradual-additive",
+            "85991155b62ca9ed86c15d513ecbf54b27fe70e2d709b0770ae9f40822659a36",
+        ),
+        (
+            "auctions",
+            "32b40d18708f6f384fed832291e09b68c5adfe4473f08ac81a8e0204c1705797",
+        ),
     ];
     let got: Vec<(&str, String)> = want
         .iter()
