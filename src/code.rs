@@ -1,4 +1,4 @@
-//! Stable error codes of the service, and the registry that joins them with the verifier's and the policy's.
+//! Stable error codes of the service, and the registry that joins them with the verifier's, the policy's and the simulator's.
 
 use std::fmt;
 
@@ -270,6 +270,15 @@ impl From<goodstanding_score::policy::PolicyError> for Fault {
     }
 }
 
+impl From<goodstanding_simulate::Error> for Fault {
+    fn from(error: goodstanding_simulate::Error) -> Self {
+        Self {
+            code: error.code().as_str(),
+            detail: error.to_string(),
+        }
+    }
+}
+
 impl From<crate::store::Error> for Fault {
     fn from(error: crate::store::Error) -> Self {
         use crate::store::Error as E;
@@ -302,6 +311,7 @@ pub struct Registered {
 /// Every code that this program can answer with, ascending.
 pub fn registry() -> Vec<Registered> {
     use goodstanding_score::policy::PolicyCode;
+    use goodstanding_simulate::SimulateCode;
     let ours = Code::ALL
         .iter()
         .map(|c| (c.as_str(), c.title(), c.meaning()));
@@ -311,9 +321,13 @@ pub fn registry() -> Vec<Registered> {
     let policy = PolicyCode::ALL
         .iter()
         .map(|c| (c.as_str(), c.title(), c.meaning()));
+    let simulate = SimulateCode::ALL
+        .iter()
+        .map(|c| (c.as_str(), c.title(), c.meaning()));
     let mut all: Vec<_> = ours
         .chain(verify)
         .chain(policy)
+        .chain(simulate)
         .map(|(code, title, meaning)| Registered {
             code,
             title,
