@@ -72,24 +72,36 @@ impl PostgresStore {
     /// [`Error::Unsupported`] when the URL cannot be read, the server is too old, not UTF-8 or may lose commits, or the schema
     /// is older or newer than this program; [`Error::Unavailable`] when it cannot be reached.
     pub async fn connect(url: &str, options: Options) -> Result<Self, Error> {
+        let store = Self::open(url, options, Purpose::Writing).await?;
+        store.resume_scrubbing().await?;
+        Ok(store)
+    }
+
+    /// The same for reading only, also on a standby: what it would write fails, and it starts nothing by itself.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn reader(url: &str) -> Result<Self, Error> {
+        Self::open(url, Options::default(), Purpose::Reading).await
+    }
+
+    async fn open(url: &str, options: Options, purpose: Purpose) -> Result<Self, Error> {
         let application = cluster::application_name()?;
         let connect = session::options(url)?.application_name(&application);
-        let mut first = session::connect(&connect).await?;
+        let mut first = session::connect_for(&connect, purpose).await?;
         if options.migrate {
             schema::migrate(&mut first).await?;
         }
         schema::check(&mut first).await?;
         // A connection that cannot be closed in an orderly way is closed nevertheless.
         let _ = first.close().await;
-        let store = Self {
-            writer: pool(1, Purpose::Writing).connect_lazy_with(connect.clone()),
+        Ok(Self {
+            writer: pool(1, purpose).connect_lazy_with(connect.clone()),
             desk: Desk::new(&connect, application),
             readers: pool(options.readers, Purpose::Reading).connect_lazy_with(connect.clone()),
             options: connect,
             scrubbing: Scrubbing::default(),
-        };
-        store.resume_scrubbing().await?;
-        Ok(store)
+        })
     }
 }
 
