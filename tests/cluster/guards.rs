@@ -123,8 +123,11 @@ async fn a_database_that_is_refused_stays_as_it_was() {
     goodstanding::store::Store::close(&other.store().await).await;
     let mut rows = PgConnection::connect(&other.url()).await.unwrap();
     let data = fleet.data(0);
+    let turn = || fs::read(data.join("log.turn")).ok();
     for code in ["data.other_copy", "log.behind_guard"] {
+        let noted = turn();
         assert_eq!(refused_at(&data, &other).await, code);
+        assert_eq!(turn(), noted, "a turn of a refused database was noted");
         for table in [
             "SELECT count(*) FROM meta",
             "SELECT count(*) FROM sequencer",

@@ -89,6 +89,12 @@ async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
         other.insist(&fleet.client, url).await;
     }
     hold(&fleet, stranger, &other).await;
+    // Nor does one follow that has seen more and only its guard to say so.
+    std::fs::remove_file(fleet.data(0).join("log.turn")).unwrap();
+    fleet.restart(0);
+    fleet.ended(0).await;
+    assert!(fleet.log(0).contains("[log.behind_guard]"), "{}", fleet.log(0));
+    assert!(!fleet.data(0).join("log.turn").exists());
     assert!(is_refused(&fleet.state(1).await.unwrap()));
     passes_nothing_on(&fleet, 1, &told).await;
     fleet.kill(stranger);
