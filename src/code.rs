@@ -50,9 +50,9 @@ codes! {
     QuotaTokens = "quota.tokens", "Too many token requests", "A token lives for a day: keep it. Wait for as long as Retry-After says.";
     QueueFull = "ingest.queue_full", "The write queue is full", "Nothing was stored. Try again after Retry-After seconds.";
     StoreUnavailable = "store.unavailable", "The database is unavailable",
-        "The write did not complete. Send the same bytes again: what was stored is recognised.";
+        "Try again when it answers. A write may or may not have completed: send the same bytes again, and what was stored is recognised.";
     StoreCorrupt = "store.corrupt", "The database contradicts itself", "An operator has to look at it before anything else is written; restore a newer copy of the data directory.";
-    StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing.";
+    StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing; `doctor` with the same options says more, and docs/OPERATIONS.md what the database has to be.";
     DataLocked = "data.locked", "The data directory is in use",
         "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `policy diff`, `keys list`, `access`, `doctor`, `fsck` and `backup` work beside it; `submit`, `import`, `epoch`, `explain`, `trust-bundle`, `token request`, `keys` and `erase` take its --url; for `policy set`, stop it.";
     DataUnwritable = "data.unwritable", "The data directory cannot be written",

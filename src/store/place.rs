@@ -84,7 +84,7 @@ impl Place {
     pub async fn reader(&self) -> Result<Arc<dyn Store>, Error> {
         Ok(match self {
             Self::File(path) => Arc::new(SqliteStore::open_reader(path).await?),
-            Self::Server(url) => Arc::new(PostgresStore::reader(url).await?),
+            Self::Server(url) => Arc::new(PostgresStore::connect_reader(url).await?),
         })
     }
 

@@ -125,7 +125,7 @@ async fn a_crash_in_the_middle_leaves_no_half_epoch() {
     let (mut numbers, mut logged) = (Numbers::new(83), 0);
     for _ in 0..ROUNDS {
         let leader = fleet.leader().await;
-        let wait = Duration::from_millis(numbers.below(40));
+        let wait = Duration::from_millis(numbers.below(80));
         let asking = ask(&fleet, 2, &token);
         let killing = tokio::time::sleep(wait);
         let (asked, ()) = tokio::join!(asking, async {

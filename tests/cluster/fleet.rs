@@ -112,11 +112,12 @@ impl Fleet {
             .unwrap();
         let settings = self.data(n).join("settings.toml");
         let mut command = Command::new(env!("CARGO_BIN_EXE_goodstanding"));
+        command.arg("serve");
         if settings.exists() {
             command.arg("--config").arg(settings);
         }
         let child = command
-            .args(["serve", "--issuer", "https://issuer.example"])
+            .args(["--issuer", "https://issuer.example"])
             .args(["--origin", "log.example", "--role", self.roles[n], "--data"])
             .arg(self.data(n))
             .args(["--listen", &format!("127.0.0.1:{port}")])

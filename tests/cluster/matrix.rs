@@ -17,7 +17,10 @@ use goodstanding::{
 };
 use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
-    checkpoint::SignedCheckpoint, entry::Body, frontier::Frontier, merkle::leaf_hash,
+    checkpoint::SignedCheckpoint,
+    entry::Body,
+    frontier::Frontier,
+    merkle::{Hash, leaf_hash},
     proof::TlogProof,
 };
 use serde_json::Value;
@@ -197,15 +200,16 @@ async fn every_step_fails_on_postgresql() {
         let data = data.path().to_owned();
         running.spawn(async move {
             let store = database.store().await;
-            let (mut checks, mut produced) = (0, 0);
+            let mut connection = database.connection().await;
+            let (mut checks, mut produced, mut known) = (0, 0, BTreeMap::new());
             loop {
                 let Some(case) = left.lock().unwrap().next() else {
                     break;
                 };
-                put_back(&database.url(), BEGIN).await;
+                put_back(&mut connection, BEGIN).await;
                 let own = tempfile::tempdir().unwrap();
                 copy(&data, own.path());
-                let mut scene = Scene::open(own.path(), &database, &store, case).await;
+                let mut scene = Scene::open(own.path(), &database, &store, &mut known, case).await;
                 scene.play().await;
                 checks += scene.checks;
                 produced += scene.faults.script().produced;
@@ -259,7 +263,17 @@ struct Scene<'a> {
     /// Looks past the faults.
     store: &'a PostgresStore,
     ledger: Vec<Told>,
+    /// Entries that were read before, and the report that each logs, if it does.
+    known: &'a mut BTreeMap<Vec<u8>, Option<String>>,
+    /// Proofs that were verified before: size and root that they are under, and the leaf.
+    proven: BTreeMap<String, (u64, Hash, Hash)>,
     checks: usize,
+}
+
+/// The id of the report that an entry logs.
+fn report_of(entry: &[u8]) -> Option<String> {
+    let entry: Value = serde_json::from_slice(entry).unwrap();
+    (entry["kind"] == "report").then(|| entry["id"].as_str().unwrap().to_owned())
 }
 
 impl<'a> Scene<'a> {
@@ -267,6 +281,7 @@ impl<'a> Scene<'a> {
         data: &'a Path,
         database: &'a Database,
         store: &'a PostgresStore,
+        known: &'a mut BTreeMap<Vec<u8>, Option<String>>,
         case: Case,
     ) -> Self {
         let faults = Faults::default();
@@ -281,6 +296,8 @@ impl<'a> Scene<'a> {
             faults,
             app,
             ledger: Vec::new(),
+            known,
+            proven: BTreeMap::new(),
             checks: 0,
         }
     }
@@ -407,13 +424,16 @@ impl<'a> Scene<'a> {
         assert_eq!(entries.len() as u64, head.size, "{case:?}");
         let mut frontier = Frontier::default();
         let (mut roots, mut reports) = (vec![frontier.root()], BTreeMap::new());
+        let mut leaves = Vec::new();
         for (index, entry) in (0..).zip(&entries) {
+            leaves.push(leaf_hash(entry));
             frontier.push(leaf_hash(entry));
             roots.push(frontier.root());
-            let entry: Value = serde_json::from_slice(entry).unwrap();
-            if entry["kind"] == "report" {
-                let id = entry["id"].as_str().unwrap().to_owned();
-                assert_eq!(reports.insert(id, index), None, "{case:?}: logged twice");
+            // What an entry says follows from its bytes.
+            let known = self.known.entry(entry.clone());
+            if let Some(id) = known.or_insert_with(|| report_of(entry)) {
+                let twice = reports.insert(id.clone(), index);
+                assert_eq!(twice, None, "{case:?}: logged twice");
             }
         }
         let on_tree = |note: &str| {
@@ -430,12 +450,21 @@ impl<'a> Scene<'a> {
         assert!(guard <= published, "{case:?}: the guard is ahead");
         for (index, id, proof) in &self.ledger {
             assert_eq!(reports.get(id), Some(index), "{case:?}: lost");
-            let proof = TlogProof::parse(proof).unwrap();
-            on_tree(&proof.checkpoint);
-            let signed = SignedCheckpoint::parse(&proof.checkpoint).unwrap();
-            let signed = signed.verify_log(&key).unwrap();
-            let entry = &entries[usize::try_from(*index).unwrap()];
-            proof.verify_inclusion(entry, signed).unwrap();
+            let place = usize::try_from(*index).unwrap();
+            // What a proof shows follows from it and the entry; that they are of this tree is looked at every time.
+            let proven = self.proven.entry(proof.clone()).or_insert_with(|| {
+                let proof = TlogProof::parse(proof).unwrap();
+                let signed = SignedCheckpoint::parse(&proof.checkpoint).unwrap();
+                let signed = signed.verify_log(&key).unwrap();
+                proof.verify_inclusion(&entries[place], signed).unwrap();
+                (signed.size, signed.root, leaves[place])
+            });
+            let size = usize::try_from(proven.0).unwrap();
+            assert_eq!(
+                (roots[size], leaves[place]),
+                (proven.1, proven.2),
+                "{case:?}: a receipt of another history"
+            );
         }
         Found {
             size: head.size,

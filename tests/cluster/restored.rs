@@ -1,5 +1,7 @@
 //! The database is put back to an older state under a running process.
 
+use sqlx::{Connection as _, PgConnection};
+
 use super::{
     fleet::Fleet,
     ledger::{Ledger, fresh, hold, post},
@@ -44,6 +46,7 @@ async fn passes_nothing_on(fleet: &Fleet, n: usize, told: &Ledger) {
 #[tokio::test]
 async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
     let mut fleet = Fleet::start(&["all", "api"]).await;
+    let mut database = PgConnection::connect(&fleet.database_url()).await.unwrap();
     let (told, api) = (Ledger::default(), fleet.processes[1].url.clone());
     for _ in 0..3 {
         told.insist(&fleet.client, &api).await;
@@ -62,7 +65,7 @@ async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
     fleet.kill(0);
     keep(&fleet.database_url(), "late").await;
 
-    put_back(&fleet.database_url(), "early").await;
+    put_back(&mut database, "early").await;
     let is_refused = |state: &serde_json::Value| state["refuses"]["code"] == "log.contradicted";
     fleet.until(1, "it still believes", is_refused).await;
     passes_nothing_on(&fleet, 1, &told).await;
@@ -100,7 +103,7 @@ async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
     fleet.kill(stranger);
 
     // Put right, it is served again, and goes on.
-    put_back(&fleet.database_url(), "late").await;
+    put_back(&mut database, "late").await;
     fleet.ready(1).await;
     fleet.restart(0);
     fleet.ready(0).await;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use sqlx::PgConnection;
+
 use crate::support::postgres::execute;
 
 /// The tables of the log, those that others refer to first.
@@ -33,13 +35,13 @@ pub(crate) async fn keep(url: &str, name: &str) {
 }
 
 /// Gives the database the state that it had then, and empties what no crash leaves.
-pub(crate) async fn put_back(url: &str, name: &str) {
+pub(crate) async fn put_back(connection: &mut PgConnection, name: &str) {
     let mut sql =
         "BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM inbox;".to_owned();
     for table in TABLES {
         write!(sql, "DELETE FROM {table}; INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {name}.{table};").unwrap();
     }
     sql.push_str("COMMIT");
-    execute(url, &sql).await;
+    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection);
+    done.await.unwrap();
 }
-

@@ -45,7 +45,7 @@ async fn one_that_cannot_write_keeps_out_of_the_way_and_says_why() {
     assert_eq!(told["writes"], false);
     // It looks again, later and later, and takes no turn for it: one was enough to find out.
     let until = Instant::now() + PATIENCE;
-    while in_the_way(&fleet, unfit, "store.unavailable").await < 3 {
+    while in_the_way(&fleet, unfit, "store.unavailable").await < 2 {
         assert!(std::time::Instant::now() < until, "it does not look again");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

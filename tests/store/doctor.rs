@@ -124,6 +124,17 @@ async fn it_names_what_is_wrong_on_a_server() {
         .execute(&set("SET synchronous_commit = off"))
         .await;
     patient.says(&url, "server", "problem", "synchronous_commit=off");
+    // Whatever only reads does not mind.
+    let scores = Command::new(env!("CARGO_BIN_EXE_goodstanding"))
+        .args(["scores", "--data"])
+        .arg(patient.data.path())
+        .env("GOODSTANDING_DATABASE_URL", &url)
+        .output()
+        .unwrap();
+    assert!(
+        scores.status.success() && scores.stdout.starts_with(b"agent,"),
+        "{scores:?}"
+    );
     patient
         .database
         .execute(&set("RESET synchronous_commit"))

@@ -143,9 +143,9 @@ fn print(name: &str, kind: &str, plan: &Plan) {
     );
 }
 
-/// A connection as the service makes it for its writer.
-async fn writer(database: &Database) -> PgConnection {
-    let pool = pool(1, Purpose::Writing).connect(&database.url()).await;
+/// A connection as the service makes it.
+async fn connection(database: &Database, purpose: Purpose) -> PgConnection {
+    let pool = pool(1, purpose).connect(&database.url()).await;
     pool.unwrap().acquire().await.unwrap().detach()
 }
 
@@ -158,10 +158,11 @@ async fn every_statement_finds_its_rows_by_an_index() {
     });
     let database = Database::new().await;
     goodstanding::store::Store::close(&database.store().await).await;
-    let mut reader = database.connection().await;
-    filled::fill(&mut reader, reports).await;
-    run(&mut reader, "SET jit = off".to_owned()).await;
-    let mut writer = writer(&database).await;
+    let mut other = database.connection().await;
+    filled::fill(&mut other, reports).await;
+    other.close().await.unwrap();
+    let mut reader = connection(&database, Purpose::Reading).await;
+    let mut writer = connection(&database, Purpose::Writing).await;
     println!("{reports} reports; per statement: plan, rows, pages, rows left out, ms, indexes");
     let mut known: BTreeSet<&str> = asked::SMALL.iter().copied().collect();
     let asked = asked::all(reports);
@@ -206,7 +207,7 @@ async fn a_plan_made_when_tables_were_small_is_good_when_they_are_large() {
     filled::start(&mut other).await;
     filled::grow(&mut other, 0..SMALL, LARGE).await;
     run(&mut other, "VACUUM (ANALYZE)".to_owned()).await;
-    let mut writer = writer(&database).await;
+    let mut writer = connection(&database, Purpose::Writing).await;
     let texts: BTreeMap<String, String> = statements().into_iter().collect();
     // What it may leave out belongs to one statement of several that have the same name.
     let asked = asked::all(LARGE);

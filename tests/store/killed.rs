@@ -77,7 +77,7 @@ impl Master {
                 &database.url(),
                 master.data.path(),
             );
-            finished(moving.output().unwrap()).unwrap();
+            finished(&moving.output().unwrap()).unwrap();
             std::fs::remove_dir_all(put_away(master.data.path())).unwrap();
             master.database = Some(database);
         }
@@ -136,16 +136,13 @@ impl Round {
 
     /// Does what the refusal says: the target is made anew.
     async fn clear(&mut self, said: &str) {
-        match self.to.take() {
-            Some(old) => {
-                assert!(said.contains("make a new database"), "{said}");
-                drop(old);
-                self.to = Some(Database::new().await);
-            }
-            None => {
-                assert!(said.contains(FILE), "{said}");
-                std::fs::remove_dir_all(put_away(self.target())).unwrap();
-            }
+        if let Some(old) = self.to.take() {
+            assert!(said.contains("make a new database"), "{said}");
+            drop(old);
+            self.to = Some(Database::new().await);
+        } else {
+            assert!(said.contains(FILE), "{said}");
+            std::fs::remove_dir_all(put_away(self.target())).unwrap();
         }
     }
 
@@ -195,7 +192,7 @@ fn migrate(from: &str, to: &str, data: &Path) -> Command {
 }
 
 /// What a move said; or the code and the words of its refusal.
-fn finished(ran: Output) -> Result<Value, (String, String)> {
+fn finished(ran: &Output) -> Result<Value, (String, String)> {
     let said: Value = serde_json::from_slice(&ran.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&ran.stderr)));
     if ran.status.success() {
@@ -225,7 +222,7 @@ async fn killed_at_any_moment(way: Way) {
     let master = Master::new(way).await;
     let whole = master.round().await;
     let began = Instant::now();
-    let moved = finished(whole.migrate().output().unwrap()).unwrap();
+    let moved = finished(&whole.migrate().output().unwrap()).unwrap();
     let mut takes = began.elapsed();
     assert_eq!(moved["resumed"], false);
     whole.hold(&master).await;
@@ -256,7 +253,7 @@ async fn killed_at_any_moment(way: Way) {
         met.note(&round).await;
         let before = round.who_goes_on().await;
         assert!(before != [true, true], "{way:?} after {after:?}");
-        match finished(round.migrate().output().unwrap()) {
+        match finished(&round.migrate().output().unwrap()) {
             Ok(_) => {}
             // It was over: the one that was killed had only to say so.
             Err((code, _)) if code == "data.moved" => assert_eq!(before, [false, true]),
@@ -264,7 +261,7 @@ async fn killed_at_any_moment(way: Way) {
                 assert_eq!((code.as_str(), before), ("data.not_empty", [true, false]));
                 met.made_anew += 1;
                 round.clear(&said).await;
-                finished(round.migrate().output().unwrap()).unwrap();
+                finished(&round.migrate().output().unwrap()).unwrap();
             }
         }
         round.hold(&master).await;
@@ -314,7 +311,7 @@ async fn a_log_moves_to_another_schema_of_its_database() {
     from.execute("CREATE SCHEMA elsewhere").await;
     let to = format!("{}?options=-csearch_path%3Delsewhere", from.url());
     let data = master.data.path();
-    let moved = finished(migrate(&from.url(), &to, data).output().unwrap()).unwrap();
+    let moved = finished(&migrate(&from.url(), &to, data).output().unwrap()).unwrap();
     assert_eq!(moved["resumed"], false);
     let place = to.parse::<End>().unwrap().place();
     assert_same(&master.told, &told_at(&place).await);
@@ -323,7 +320,7 @@ async fn a_log_moves_to_another_schema_of_its_database() {
     goes_on(data, Some(to.clone())).await.unwrap();
     // Nothing moves onto itself, whichever way it is written.
     for same in [&to, &format!("{to}&application_name=another")] {
-        let (code, said) = finished(migrate(&to, same, data).output().unwrap()).unwrap_err();
+        let (code, said) = finished(&migrate(&to, same, data).output().unwrap()).unwrap_err();
         assert_eq!(code, "data.not_empty", "{said}");
     }
     goes_on(data, Some(to)).await.unwrap();

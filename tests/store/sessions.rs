@@ -109,7 +109,11 @@ async fn sessions_are_named_and_limited_whatever_the_defaults_are() {
         .await
         .unwrap();
     assert_eq!(sessions, 2, "the writer's and one reader's");
-    for (purpose, read_only) in [(Purpose::Writing, "off"), (Purpose::Reading, "on")] {
+    // Only the writer's statements are written for a server that may not scan.
+    for (purpose, read_only, scans) in [
+        (Purpose::Writing, "off", "off"),
+        (Purpose::Reading, "on", "on"),
+    ] {
         let options: PgConnectOptions = database.url().parse().unwrap();
         let pool = pool(1, purpose).connect_with(options).await.unwrap();
         for (setting, value) in [
@@ -118,6 +122,10 @@ async fn sessions_are_named_and_limited_whatever_the_defaults_are() {
             ("idle_in_transaction_session_timeout", "15s"),
             ("default_transaction_isolation", "read committed"),
             ("default_transaction_read_only", read_only),
+            ("enable_seqscan", scans),
+            ("enable_bitmapscan", scans),
+            ("enable_sort", scans),
+            ("enable_incremental_sort", "off"),
         ] {
             let is: String = sqlx::query_scalar("SELECT current_setting($1)")
                 .bind(setting)

@@ -285,3 +285,79 @@ fn copies(of: &Archive) -> Check {
     }
     Check::ok(NAME, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(most: i64, used: i64) -> Connections {
+        Connections {
+            most,
+            used,
+            role_limit: -1,
+            used_by_role: used,
+            database_limit: -1,
+            used_in_database: used,
+        }
+    }
+
+    fn archive(mode: &str, receivers: i64, synchronous: &str) -> Archive {
+        Archive {
+            mode: mode.to_owned(),
+            failing: false,
+            receivers,
+            synchronous: synchronous.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_tightest_limit_counts() {
+        let state = |of: Connections| connections(&of, 8).state;
+        assert_eq!(state(limits(100, 84)), State::Ok);
+        assert_eq!(state(limits(100, 85)), State::Warning);
+        assert_eq!(state(limits(15, 0)), State::Problem);
+        let role = Connections {
+            role_limit: 20,
+            ..limits(100, 10)
+        };
+        let told = connections(&role, 8);
+        assert_eq!(told.state, State::Warning);
+        assert!(told.detail.contains("the role's limit"), "{}", told.detail);
+    }
+
+    #[test]
+    fn a_log_of_which_nothing_keeps_a_newest_copy_is_told() {
+        let state = |of: &Archive| copies(of).state;
+        assert_eq!(state(&archive("off", 0, "")), State::Warning);
+        assert_eq!(state(&archive("off", 1, "")), State::Warning);
+        assert_eq!(state(&archive("off", 1, "ANY 1 (a, b)")), State::Ok);
+        assert_eq!(state(&archive("on", 0, "")), State::Ok);
+        let failing = Archive {
+            failing: true,
+            ..archive("on", 0, "")
+        };
+        assert_eq!(state(&failing), State::Problem);
+    }
+
+    #[test]
+    fn a_leader_is_silent_after_its_lease() {
+        let turn = |silent_ms, held| LastTurn {
+            holder: "host 7".to_owned(),
+            since_ms: 1000,
+            silent_ms,
+            held,
+        };
+        let state = |turn: LastTurn| lead(Some(&turn), 2000).state;
+        assert_eq!(lead(None, 0).state, State::Ok);
+        assert_eq!(state(turn(3000, true)), State::Ok);
+        assert_eq!(state(turn(3001, true)), State::Problem);
+        assert_eq!(state(turn(0, false)), State::Warning);
+    }
+
+    #[test]
+    fn of_many_missing_rights_some_are_named() {
+        let rights: Vec<String> = (0..10).map(|n| format!("SELECT ON t{n}")).collect();
+        assert!(some(&rights).ends_with("SELECT ON t7 and 2 more"));
+        assert_eq!(some(&rights[..2]), "SELECT ON t0, SELECT ON t1");
+    }
+}

@@ -115,24 +115,24 @@ impl Following {
         self.post(parcels).await;
     }
 
-    async fn post(&mut self, parcels: Vec<(Vec<u8>, Waiting)>) {
-        if parcels.is_empty() {
-            return;
-        }
-        let (bytes, parcels): (Vec<_>, Vec<_>) = parcels.into_iter().unzip();
-        match self.cluster.send(&bytes).await {
-            Ok(ids) => {
-                for (id, waiting) in ids.into_iter().zip(parcels) {
-                    // A number that was given out again: the job that had it is gone.
-                    if let Some(old) = self.waiting.insert(id, waiting) {
-                        old.waiter.fail(&lost());
+    async fn post(&mut self, mut parcels: Vec<(Vec<u8>, Waiting)>) {
+        while !parcels.is_empty() {
+            let (bytes, waiting): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut parcels).into_iter().unzip();
+            match self.cluster.send(&bytes).await {
+                Ok(ids) => {
+                    for (id, waiting) in ids.into_iter().zip(waiting) {
+                        // A number that was given out again: the job that had it is gone.
+                        if let Some(old) = self.waiting.insert(id, waiting) {
+                            parcels.extend(old.lost());
+                        }
                     }
                 }
-            }
-            Err(error) => {
-                let fault = Fault::from(error);
-                for waiting in parcels {
-                    waiting.waiter.fail(&fault);
+                Err(error) => {
+                    let fault = Fault::from(error);
+                    for waiting in waiting {
+                        waiting.waiter.fail(&fault);
+                    }
                 }
             }
         }
@@ -152,7 +152,7 @@ impl Following {
         let answers = self.fetch().await;
         let _ = self.observe().await;
         match self.shared.standing().refusal() {
-            None => self.hand_over(answers),
+            None => self.hand_over(answers).await,
             Some(refusal) => return self.give_up(&refusal, |_| true).await,
         }
         self.see_after().await;
@@ -161,7 +161,7 @@ impl Following {
     /// [`Self::hear`] for a process that writes by now: its own log it knows.
     pub(super) async fn collect(&mut self) {
         let answers = self.fetch().await;
-        self.hand_over(answers);
+        self.hand_over(answers).await;
         self.see_after().await;
     }
 
@@ -184,19 +184,23 @@ impl Following {
         self.waiting.iter().map(ticket).collect()
     }
 
-    fn hand_over(&mut self, answers: Vec<(u64, Vec<u8>)>) {
+    async fn hand_over(&mut self, answers: Vec<(u64, Vec<u8>)>) {
+        let mut again = Vec::new();
         for (id, bytes) in answers {
             let Some(waiting) = self.waiting.remove(&id) else {
                 continue;
             };
             match self.seal.take(Way::Back, &bytes) {
                 Some((mark, answer)) if mark == waiting.mark => waiting.waiter.resolve(answer),
-                _ => waiting.waiter.fail(&Fault::new(
+                // To the job that had this number before the server crashed.
+                Some(_) => again.extend(waiting.lost()),
+                None => waiting.waiter.fail(&Fault::new(
                     Code::KeyUnusable,
                     "what came was no answer of a process with this keys/access.json; whether anything was written is not known",
                 )),
             }
         }
+        self.post(again).await;
     }
 
     async fn see_after(&mut self) {
@@ -225,16 +229,7 @@ impl Following {
             slow.for_each(|waiting| waiting.since = Instant::now());
         }
         let gone = self.waiting.extract_if(|id, _| !present.contains(id));
-        let (mut again, mut lost_ones) = (Vec::new(), Vec::new());
-        for (_, waiting) in gone {
-            match waiting.again.clone() {
-                Some(sealed) => again.push((sealed, waiting)),
-                None => lost_ones.push(waiting.waiter),
-            }
-        }
-        for waiter in lost_ones {
-            waiter.fail(&lost());
-        }
+        let again: Vec<_> = gone.filter_map(|(_, waiting)| waiting.lost()).collect();
         if !again.is_empty() {
             tracing::warn!(
                 jobs = again.len(),
@@ -287,12 +282,18 @@ impl Following {
     }
 }
 
-/// The fault of a job that is no longer in the database.
-fn lost() -> Fault {
-    Fault::new(
-        Code::StoreUnavailable,
-        "the database lost the job; whether anything was written is not known",
-    )
+impl Waiting {
+    /// Of a job that is no longer in the database: once more, if it may be; otherwise whoever waits is told.
+    fn lost(self) -> Option<(Vec<u8>, Self)> {
+        if let Some(sealed) = self.again.clone() {
+            return Some((sealed, self));
+        }
+        self.waiter.fail(&Fault::new(
+            Code::StoreUnavailable,
+            "the database lost the job; whether anything was written is not known",
+        ));
+        None
+    }
 }
 
 impl Router {

@@ -222,8 +222,14 @@ impl Looked {
         let (turn, inbox) = if readable {
             let turn = session::in_time(sqlx::query(TURN).bind(LOCK).fetch_optional(&mut *of));
             let turn = turn.await?.as_ref().map(last_turn).transpose()?;
-            let inbox = one(of, sqlx::query(INBOX)).await?;
-            (turn, (to_u64(inbox.get(0))?, to_u64(inbox.get(1))?))
+            // A standby has none: it is not logged.
+            let inbox = if found.standby {
+                (0, 0)
+            } else {
+                let inbox = one(of, sqlx::query(INBOX)).await?;
+                (to_u64(inbox.get(0))?, to_u64(inbox.get(1))?)
+            };
+            (turn, inbox)
         } else {
             (None, (0, 0))
         };

@@ -72,16 +72,14 @@ impl PostgresStore {
     /// [`Error::Unsupported`] when the URL cannot be read, the server is too old, not UTF-8 or may lose commits, or the schema
     /// is older or newer than this program; [`Error::Unavailable`] when it cannot be reached.
     pub async fn connect(url: &str, options: Options) -> Result<Self, Error> {
-        let store = Self::open(url, options, Purpose::Writing).await?;
-        store.resume_scrubbing().await?;
-        Ok(store)
+        Self::open(url, options, Purpose::Writing).await
     }
 
-    /// The same for reading only, also on a standby: what it would write fails, and it starts nothing by itself.
+    /// Connects for reading only: the server may be a standby. What it would write fails, and it starts nothing by itself.
     ///
     /// # Errors
-    /// As [`Self::connect`].
-    pub async fn reader(url: &str) -> Result<Self, Error> {
+    /// As [`Self::connect`], but for settings that only matter to who writes.
+    pub async fn connect_reader(url: &str) -> Result<Self, Error> {
         Self::open(url, Options::default(), Purpose::Reading).await
     }
 
@@ -95,13 +93,17 @@ impl PostgresStore {
         schema::check(&mut first).await?;
         // A connection that cannot be closed in an orderly way is closed nevertheless.
         let _ = first.close().await;
-        Ok(Self {
+        let store = Self {
             writer: pool(1, purpose).connect_lazy_with(connect.clone()),
             desk: Desk::new(&connect, application),
             readers: pool(options.readers, Purpose::Reading).connect_lazy_with(connect.clone()),
             options: connect,
             scrubbing: Scrubbing::default(),
-        })
+        };
+        if purpose == Purpose::Writing {
+            store.resume_scrubbing().await?;
+        }
+        Ok(store)
     }
 }
 

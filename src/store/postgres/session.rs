@@ -32,6 +32,8 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(40);
 /// What is waited for the answer to nothing, before a connection that lay idle is used.
 const PING: Duration = Duration::from_secs(2);
+/// A connection that answered so short a time ago, as it did when it came back, need not be asked again.
+const ANSWERED: Duration = Duration::from_millis(2);
 /// The oldest that was thought of: 13 had its last release in 2025.
 const OLDEST_SERVER: u32 = 130_000;
 
@@ -161,8 +163,8 @@ pub(super) async fn connect_for(
 
 /// Why there is no connection, and what an operator can do about it.
 fn not_let_in(error: sqlx::Error, at: &str) -> Error {
-    let state = match &error {
-        sqlx::Error::Database(told) => told.code().map(|code| code.into_owned()),
+    let state: Option<String> = match &error {
+        sqlx::Error::Database(told) => told.code().map(Into::into),
         sqlx::Error::Io(_) => {
             return Error::Unavailable(format!("{at} cannot be reached: {error}"));
         }
@@ -348,6 +350,9 @@ pub fn pool(connections: u32, purpose: Purpose) -> PgPoolOptions {
         .before_acquire(move |connection, known| {
             let silent_at = silent_at.clone();
             Box::pin(async move {
+                if known.idle_for < ANSWERED {
+                    return Ok(true);
+                }
                 let used = Instant::now().checked_sub(known.idle_for);
                 let last = *silent_at.lock().unwrap_or_else(PoisonError::into_inner);
                 if used < last {

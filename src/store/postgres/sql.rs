@@ -14,13 +14,6 @@ macro_rules! report {
     };
 }
 
-/// Jobs `i` by number and first bytes.
-macro_rules! tickets {
-    () => {
-        "unnest($1::int8[], $2::bytea[]) w (id, mark) WHERE i.id = w.id AND substring(i.job FROM 1 FOR 16) = w.mark"
-    };
-}
-
 /// The number of the agent with this key, if there is one.
 macro_rules! agent {
     ($key:literal) => {
@@ -47,6 +40,85 @@ macro_rules! market {
     };
 }
 
+macro_rules! insert_entries {
+    ($idx:literal, $at:literal, $kind:literal, $bytes:literal) => {
+        concat!(
+            "INSERT INTO entries (idx, at_ms, kind, bytes) SELECT * FROM unnest(",
+            $idx,
+            "::int8[], ",
+            $at,
+            "::int8[], ",
+            $kind,
+            "::text[], ",
+            $bytes,
+            "::bytea[])"
+        )
+    };
+}
+
+macro_rules! intern_markets {
+    ($names:literal) => {
+        concat!(
+            "INSERT INTO markets (name) SELECT q.name FROM unnest(",
+            $names,
+            "::text[]) q (name) WHERE ",
+            market!("q.name"),
+            " IS NULL ORDER BY q.name COLLATE \"C\" ON CONFLICT (name) DO NOTHING"
+        )
+    };
+}
+
+/// Takes `$1` to `$12`. Fewer rows than were given when one names an agent or a market that there is not.
+macro_rules! insert_reports {
+    () => {
+        concat!(
+            "INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
+             SELECT q.idx, q.id, q.at_ms, ra.id, sa.id, m.id, q.trade_id, q.role, q.jti, q.historical, q.alone, q.superseded_by \
+             FROM unnest($1::int8[], $2::bytea[], $3::int8[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::int2[], \
+               $9::text[], $10::bool[], $11::bool[], $12::int8[]) \
+               q (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
+             CROSS JOIN LATERAL ",
+            agent!("q.reporter"),
+            " ra CROSS JOIN LATERAL ",
+            agent!("q.subject"),
+            " sa CROSS JOIN LATERAL ",
+            market!("q.market"),
+            " m"
+        )
+    };
+}
+
+macro_rules! insert_bodies {
+    ($idx:literal, $jws:literal) => {
+        concat!(
+            "INSERT INTO bodies (idx, jws) SELECT * FROM unnest(",
+            $idx,
+            "::int8[], ",
+            $jws,
+            "::text[])"
+        )
+    };
+}
+
+macro_rules! insert_documents {
+    ($sha256:literal, $idx:literal) => {
+        concat!(
+            "INSERT INTO documents (sha256, idx) SELECT * FROM unnest(",
+            $sha256,
+            "::bytea[], ",
+            $idx,
+            "::int8[]) ON CONFLICT DO NOTHING"
+        )
+    };
+}
+
+/// Jobs `i` by number and first bytes.
+macro_rules! tickets {
+    () => {
+        "unnest($1::int8[], $2::bytea[]) w (id, mark) WHERE i.id = w.id AND substring(i.job FROM 1 FOR 16) = w.mark"
+    };
+}
+
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* pub(super) const $name: &str = $sql;)*
@@ -68,7 +140,7 @@ statements! {
         set_config('idle_in_transaction_session_timeout', $3, false), set_config('default_transaction_isolation', 'read committed', false), \
         set_config('default_transaction_read_only', $4, false), set_config('jit', 'off', false), \
         set_config('enable_seqscan', $5, false), set_config('enable_bitmapscan', $5, false), \
-        set_config('enable_sort', $5, false), set_config('enable_incremental_sort', $5, false), \
+        set_config('enable_sort', $5, false), set_config('enable_incremental_sort', 'off', false), \
         set_config('tcp_keepalives_idle', '60', false), set_config('tcp_keepalives_interval', '10', false), \
         set_config('tcp_keepalives_count', '3', false)";
     SETTINGS = "SELECT current_setting('server_version_num'), current_setting('server_encoding'), current_setting('fsync'), \
@@ -102,8 +174,7 @@ statements! {
 
     // Entries and tiles.
 
-    INSERT_ENTRIES = "INSERT INTO entries (idx, at_ms, kind, bytes) \
-        SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::bytea[])";
+    INSERT_ENTRIES = insert_entries!("$1", "$2", "$3", "$4");
     ENTRIES = "SELECT bytes FROM entries WHERE idx >= $1 AND idx < $2 ORDER BY idx";
     EVENTS = "SELECT idx, bytes FROM entries WHERE kind = $1 AND kind <> 'report' AND idx < $2 ORDER BY idx";
     /// A binary search: log time never decreases with the index. Ends with `low = high` unless an entry is missing.
@@ -113,9 +184,6 @@ statements! {
             SELECT s.step + 1, CASE WHEN e.at_ms < $1 THEN e.idx + 1 ELSE s.low END, CASE WHEN e.at_ms < $1 THEN s.high ELSE e.idx END \
             FROM search s JOIN entries e ON e.idx = s.low + (s.high - s.low) / 2 WHERE s.low < s.high \
         ) SELECT low, high FROM search ORDER BY step DESC LIMIT 1";
-    WRITE_TILES = "INSERT INTO tiles (tree, level, n, hashes) \
-        SELECT * FROM unnest($1::int8[], $2::int2[], $3::int8[], $4::bytea[]) \
-        ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes";
     TILES = "SELECT t.level, t.n, t.hashes FROM unnest($2::int2[], $3::int8[]) q (level, n) \
         JOIN tiles t ON t.tree = $1 AND t.level = q.level AND t.n = q.n";
 
@@ -123,22 +191,19 @@ statements! {
 
     /// Those that are there already cost no number; `ON CONFLICT` is for another process that comes between. In the order of
     /// their keys, so that two processes never wait for each other crosswise.
-    INTERN_AGENTS = concat!("INSERT INTO agents (key) SELECT q.key FROM unnest($1::bytea[]) q (key) \
+    INTERN = concat!("WITH m AS (", intern_markets!("$2"), ") INSERT INTO agents (key) SELECT q.key FROM unnest($1::bytea[]) q (key) \
         WHERE ", agent!("q.key"), " IS NULL ORDER BY q.key ON CONFLICT (key) DO NOTHING");
-    INTERN_MARKETS = concat!("INSERT INTO markets (name) SELECT q.name FROM unnest($1::text[]) q (name) \
-        WHERE ", market!("q.name"), " IS NULL ORDER BY q.name COLLATE \"C\" ON CONFLICT (name) DO NOTHING");
+    INTERN_MARKETS = intern_markets!("$1");
     SUPERSEDE = "UPDATE reports SET superseded_by = ($2::int8[])[array_position($1::int8[], idx)] \
         WHERE idx = ANY($1::int8[]) AND superseded_by IS NULL";
-    /// Fewer rows than were given when one names an agent or a market that there is not.
-    INSERT_REPORTS = concat!("INSERT INTO reports (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
-        SELECT q.idx, q.id, q.at_ms, ra.id, sa.id, m.id, q.trade_id, q.role, q.jti, q.historical, q.alone, q.superseded_by \
-        FROM unnest($1::int8[], $2::bytea[], $3::int8[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::int2[], $9::text[], \
-          $10::bool[], $11::bool[], $12::int8[]) \
-          q (idx, id, at_ms, reporter, subject, market, trade_id, role, jti, historical, alone, superseded_by) \
-        CROSS JOIN LATERAL ", agent!("q.reporter"), " ra CROSS JOIN LATERAL ", agent!("q.subject"), " sa \
-        CROSS JOIN LATERAL ", market!("q.market"), " m");
-    INSERT_BODIES = "INSERT INTO bodies (idx, jws) SELECT * FROM unnest($1::int8[], $2::text[])";
-    INSERT_DOCUMENTS = "INSERT INTO documents (sha256, idx) SELECT * FROM unnest($1::bytea[], $2::int8[]) ON CONFLICT DO NOTHING";
+    INSERT_REPORTS = insert_reports!();
+    INSERT_BODIES = insert_bodies!("$1", "$2");
+    INSERT_DOCUMENTS = insert_documents!("$1", "$2");
+    /// All rows of a commit, so that it waits for one answer and not for five. Gives the number of reports.
+    INSERT_ROWS = concat!("WITH e AS (", insert_entries!("$13", "$14", "$15", "$16"), "), \
+        b AS (", insert_bodies!("$1", "$17"), "), d AS (", insert_documents!("$18", "$19"), "), \
+        t AS (INSERT INTO tiles (tree, level, n, hashes) SELECT * FROM unnest($20::int8[], $21::int2[], $22::int8[], $23::bytea[]) \
+          ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes) ", insert_reports!());
     /// Agents, markets and what the daily quota counts once a batch, as arrays that rows name by place (0: none). Nothing has the
     /// number 0.
     ADMISSION_FACTS = concat!("WITH a AS MATERIALIZED (SELECT array_agg(coalesce(", agent!("u.key"), ", 0) ORDER BY u.n) AS ids \
@@ -232,7 +297,8 @@ statements! {
         WHERE e.number = coalesce($1, (SELECT max(number) FROM epochs))";
     EPOCHS = "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
         WHERE e.number < $1 ORDER BY e.number DESC LIMIT $2";
-    STATEMENTS = "SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s JOIN agents a ON a.id = s.agent \
+    STATEMENTS = "SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s \
+        CROSS JOIN LATERAL (SELECT key FROM agents WHERE id = s.agent LIMIT 1) a \
         WHERE s.epoch = $1 AND s.leaf >= $2 ORDER BY s.leaf LIMIT $3";
     STATEMENTS_OF = "SELECT s.epoch, s.leaf, a.key, s.claims FROM agents a JOIN statements s ON s.agent = a.id \
         WHERE a.key = $1 AND s.epoch < $2 ORDER BY s.epoch DESC LIMIT $3";

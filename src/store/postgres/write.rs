@@ -142,7 +142,8 @@ async fn run(tx: &mut Held, work: Work<'_>) -> Result<u64, Failure> {
 }
 
 async fn set_aliases(tx: &mut Held, aliases: &[(String, Did)]) -> Result<(), Failure> {
-    intern_agents(tx, &aliases.iter().map(|(_, did)| *did).collect()).await?;
+    let agents = aliases.iter().map(|(_, did)| *did).collect();
+    intern(tx, &agents, &BTreeSet::new()).await?;
     // One by one, in the order given: a name may move from one agent to another within one call.
     for (alias, did) in aliases {
         let query = sqlx::query(sql::SET_ALIAS)
@@ -153,19 +154,15 @@ async fn set_aliases(tx: &mut Held, aliases: &[(String, Did)]) -> Result<(), Fai
     Ok(())
 }
 
-/// Everything that a commit changes.
+/// Everything that a commit changes. Most commits are two statements after the head's: names, and rows.
 async fn apply(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     swap_head(tx, commit).await?;
-    for chunk in commit.entries.chunks(ROWS) {
-        insert_entries(tx, chunk).await?;
-    }
     let agents = commit.reports.iter().flat_map(|r| [r.reporter, r.subject]);
     let statements = commit.epoch.iter().flat_map(|e| &e.statements);
-    intern_agents(tx, &agents.chain(statements.map(|s| s.0)).collect()).await?;
-    if !commit.reports.is_empty() {
-        insert_reports(tx, &commit.reports).await?;
-    }
-    write_tiles(tx, &commit.tiles).await?;
+    let agents = agents.chain(statements.map(|s| s.0)).collect();
+    let markets = commit.reports.iter().map(|r| r.market.as_str()).collect();
+    intern(tx, &agents, &markets).await?;
+    insert_rows(tx, commit).await?;
     if let Some(epoch) = &commit.epoch {
         insert_epoch(tx, epoch).await?;
     }
@@ -200,40 +197,56 @@ async fn swap_head(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     Ok(durability.check()?)
 }
 
-async fn insert_entries(tx: &mut Held, entries: &[NewEntry]) -> Result<(), Failure> {
-    let query = sqlx::query(sql::INSERT_ENTRIES)
-        .bind(numbers(entries.iter().map(|e| e.index))?)
-        .bind(numbers(entries.iter().map(|e| e.at_ms))?)
-        .bind(column(entries, |e| e.kind))
-        .bind(column(entries, |e| e.bytes.as_slice()));
-    tx.execute(query).await.map(drop)
-}
-
-async fn intern_agents(tx: &mut Held, agents: &BTreeSet<Did>) -> Result<(), Failure> {
+/// Gives agents and markets the numbers that rows know them by.
+async fn intern(
+    tx: &mut Held,
+    agents: &BTreeSet<Did>,
+    markets: &BTreeSet<&str>,
+) -> Result<(), Failure> {
     let keys: Vec<_> = agents
         .iter()
         .map(|did| did.key_bytes().as_slice())
         .collect();
-    for chunk in keys.chunks(ROWS) {
-        tx.execute(sqlx::query(sql::INTERN_AGENTS).bind(chunk))
+    let names: Vec<&str> = markets.iter().copied().collect();
+    for (keys, names) in chunks(&keys, &names) {
+        tx.execute(sqlx::query(sql::INTERN).bind(keys).bind(names))
             .await?;
     }
     Ok(())
 }
 
-async fn insert_reports(tx: &mut Held, reports: &[NewReport]) -> Result<(), Failure> {
-    let markets: BTreeSet<&str> = reports.iter().map(|r| r.market.as_str()).collect();
-    let markets: Vec<&str> = markets.into_iter().collect();
-    tx.execute(sqlx::query(sql::INTERN_MARKETS).bind(markets))
-        .await?;
-    let superseded = Superseded::by(reports)?;
+/// Two lists in pieces of bounded size, side by side; the shorter one ends in empty pieces.
+fn chunks<'a, A, B>(one: &'a [A], other: &'a [B]) -> impl Iterator<Item = (&'a [A], &'a [B])> {
+    let count = one.len().max(other.len()).div_ceil(ROWS);
+    (0..count).map(|n| (piece(one, n), piece(other, n)))
+}
+
+fn piece<T>(of: &[T], n: usize) -> &[T] {
+    of.chunks(ROWS).nth(n).unwrap_or_default()
+}
+
+/// Entries, reports with what comes with them, and tiles.
+async fn insert_rows(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
+    let superseded = Superseded::by(&commit.reports)?;
     if !superseded.before.is_empty() {
         let (old, by): (Vec<i64>, Vec<i64>) = superseded.before.iter().unzip();
         let query = sqlx::query(sql::SUPERSEDE).bind(old).bind(by);
         tx.execute(query).await?;
     }
-    for (chunk, superseded_by) in reports.chunks(ROWS).zip(superseded.within.chunks(ROWS)) {
-        insert_chunk(tx, chunk, superseded_by).await?;
+    let tiles = tile_rows(&commit.tiles)?;
+    let most = commit
+        .entries
+        .len()
+        .max(commit.reports.len())
+        .max(tiles.len());
+    for n in 0..most.div_ceil(ROWS) {
+        let rows = Rows {
+            entries: piece(&commit.entries, n),
+            reports: piece(&commit.reports, n),
+            superseded_by: piece(&superseded.within, n),
+            tiles: piece(&tiles, n),
+        };
+        rows.insert(tx).await?;
     }
     Ok(())
 }
@@ -269,41 +282,51 @@ impl Superseded {
     }
 }
 
-async fn insert_chunk(
-    tx: &mut Held,
-    reports: &[NewReport],
-    superseded_by: &[Option<i64>],
-) -> Result<(), Failure> {
-    let indices = numbers(reports.iter().map(|r| r.index))?;
-    let query = sqlx::query(sql::INSERT_REPORTS)
-        .bind(&indices)
-        .bind(column(reports, |r| r.id.0.as_slice()))
-        .bind(numbers(reports.iter().map(|r| r.at_ms))?)
-        .bind(column(reports, |r| r.reporter.key_bytes().as_slice()))
-        .bind(column(reports, |r| r.subject.key_bytes().as_slice()))
-        .bind(column(reports, |r| r.market.as_str()))
-        .bind(column(reports, |r| r.trade_id.as_str()))
-        .bind(column(reports, |r| role_number(r.role)))
-        .bind(column(reports, |r| r.jti.as_str()))
-        .bind(column(reports, |r| r.historical))
-        .bind(column(reports, |r| r.alone))
-        .bind(superseded_by);
-    let done = tx.execute(query).await?;
-    all_named(done.rows_affected(), reports.len())?;
-    let bodies = sqlx::query(sql::INSERT_BODIES)
-        .bind(&indices)
-        .bind(column(reports, |r| r.jws.as_str()));
-    tx.execute(bodies).await?;
-    let documents = reports.iter().zip(&indices).flat_map(|(report, index)| {
-        let of = |sha256: &'_ [u8; 32]| (sha256.to_vec(), *index);
-        report.documents.iter().map(of).collect::<Vec<_>>()
-    });
-    let (digests, of): (Vec<Vec<u8>>, Vec<i64>) = documents.unzip();
-    if !digests.is_empty() {
-        let query = sqlx::query(sql::INSERT_DOCUMENTS).bind(digests).bind(of);
-        tx.execute(query).await?;
+/// What one statement inserts.
+struct Rows<'a> {
+    entries: &'a [NewEntry],
+    reports: &'a [NewReport],
+    /// Of the reports.
+    superseded_by: &'a [Option<i64>],
+    tiles: &'a [TileRow],
+}
+
+impl Rows<'_> {
+    async fn insert(&self, tx: &mut Held) -> Result<(), Failure> {
+        let (entries, reports, tiles) = (self.entries, self.reports, self.tiles);
+        let indices = numbers(reports.iter().map(|r| r.index))?;
+        let documents = reports.iter().zip(&indices).flat_map(|(report, index)| {
+            let of = |sha256: &'_ [u8; 32]| (sha256.to_vec(), *index);
+            report.documents.iter().map(of).collect::<Vec<_>>()
+        });
+        let (digests, of): (Vec<Vec<u8>>, Vec<i64>) = documents.unzip();
+        let query = sqlx::query(sql::INSERT_ROWS)
+            .bind(&indices)
+            .bind(column(reports, |r| r.id.0.as_slice()))
+            .bind(numbers(reports.iter().map(|r| r.at_ms))?)
+            .bind(column(reports, |r| r.reporter.key_bytes().as_slice()))
+            .bind(column(reports, |r| r.subject.key_bytes().as_slice()))
+            .bind(column(reports, |r| r.market.as_str()))
+            .bind(column(reports, |r| r.trade_id.as_str()))
+            .bind(column(reports, |r| role_number(r.role)))
+            .bind(column(reports, |r| r.jti.as_str()))
+            .bind(column(reports, |r| r.historical))
+            .bind(column(reports, |r| r.alone))
+            .bind(self.superseded_by)
+            .bind(numbers(entries.iter().map(|e| e.index))?)
+            .bind(numbers(entries.iter().map(|e| e.at_ms))?)
+            .bind(column(entries, |e| e.kind))
+            .bind(column(entries, |e| e.bytes.as_slice()))
+            .bind(column(reports, |r| r.jws.as_str()))
+            .bind(digests)
+            .bind(of)
+            .bind(column(tiles, |t| t.tree))
+            .bind(column(tiles, |t| t.level))
+            .bind(column(tiles, |t| t.n))
+            .bind(column(tiles, |t| t.hashes.as_slice()));
+        let done = tx.execute(query).await?;
+        Ok(all_named(done.rows_affected(), reports.len())?)
     }
-    Ok(())
 }
 
 /// Rows are joined to the agents and markets that they name; one without them would be left out silently.
@@ -316,23 +339,27 @@ fn all_named(inserted: u64, wanted: usize) -> Result<(), Error> {
     )))
 }
 
-async fn write_tiles(tx: &mut Held, tiles: &[(Tree, TileId, Tile)]) -> Result<(), Failure> {
-    // One statement cannot write a row twice: the last one counts.
+/// A tile as it is stored.
+struct TileRow {
+    tree: i64,
+    level: i16,
+    n: i64,
+    hashes: Vec<u8>,
+}
+
+/// One statement cannot write a row twice: the last one counts.
+fn tile_rows(tiles: &[(Tree, TileId, Tile)]) -> Result<Vec<TileRow>, Error> {
     let mut rows = BTreeMap::new();
     for (tree, id, tile) in tiles {
-        let key = (tree_number(*tree)?, i16::from(id.level), to_i64(id.n)?);
-        rows.insert(key, tile.concat());
+        let row = TileRow {
+            tree: tree_number(*tree)?,
+            level: i16::from(id.level),
+            n: to_i64(id.n)?,
+            hashes: tile.concat(),
+        };
+        rows.insert((row.tree, row.level, row.n), row);
     }
-    let rows: Vec<_> = rows.into_iter().collect();
-    for chunk in rows.chunks(ROWS) {
-        let query = sqlx::query(sql::WRITE_TILES)
-            .bind(column(chunk, |(key, _)| key.0))
-            .bind(column(chunk, |(key, _)| key.1))
-            .bind(column(chunk, |(key, _)| key.2))
-            .bind(column(chunk, |(_, hashes)| hashes.as_slice()));
-        tx.execute(query).await?;
-    }
-    Ok(())
+    Ok(rows.into_values().collect())
 }
 
 async fn insert_epoch(tx: &mut Held, epoch: &NewEpoch) -> Result<(), Failure> {

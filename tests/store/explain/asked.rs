@@ -8,7 +8,9 @@ pub(super) const SMALL: &[&str] = &[
     "SETTINGS",
     "UNHURRIED",
     "LEFT_OPEN",
+    "WHICH_DATABASE",
     "HAS_MIGRATIONS",
+    "HIDDEN_SCHEMA",
     "APPLIED",
     "HEAD",
     "FIRST_HEAD",
@@ -26,8 +28,10 @@ pub(super) const SMALL: &[&str] = &[
     "WAITING_JOBS",
     "ANSWER_JOBS",
     "COLLECT_ANSWERS",
+    "PRESENT_JOBS",
     "WITHDRAW_JOBS",
     "CLEAN_INBOX",
+    "IS_LED",
     "INSERT_EPOCH",
 ];
 
@@ -35,9 +39,9 @@ pub(super) const SMALL: &[&str] = &[
 pub(super) const WRITERS: &[&str] = &[
     "SWAP_HEAD",
     "PUBLISH",
+    "INSERT_ROWS",
     "INSERT_ENTRIES",
-    "WRITE_TILES",
-    "INTERN_AGENTS",
+    "INTERN",
     "INTERN_MARKETS",
     "SUPERSEDE",
     "INSERT_REPORTS",
@@ -78,14 +82,15 @@ pub(super) const BATCHES: &[(&str, u64)] = &[
     ("ADMISSION_FACTS", 50),
     ("KNOWN_DOCUMENTS", 8),
     ("INSERT_ENTRIES", 10),
-    ("INTERN_AGENTS", 8),
+    ("INTERN", 16),
     ("INTERN_MARKETS", 8),
     ("SUPERSEDE", 60),
     // Two agents, a market and nine indexes.
     ("INSERT_REPORTS", 60),
     ("INSERT_BODIES", 10),
     ("INSERT_DOCUMENTS", 20),
-    ("WRITE_TILES", 60),
+    // With entry, body and document.
+    ("INSERT_ROWS", 100),
     ("INSERT_STATEMENTS", 30),
 ];
 
@@ -127,38 +132,16 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
     ask("NEWEST_CHECKPOINTS", format!("{reports}, 10"));
     ask("PUBLISHED", "NULL".to_owned());
     ask("PUBLISHED", format!("{middle}"));
-    ask(
-        "INSERT_ENTRIES",
-        format!(
-            "{}, {}, {}, {}",
-            array("int8", |i| number(new(i))),
-            array("int8", |_| "1".to_owned()),
-            array("text", |_| "'report'".to_owned()),
-            bytes(&report)
-        ),
-    );
     ask("ENTRIES", format!("{middle}, {middle} + 256"));
     ask("EVENTS", format!("'policy', {reports}"));
     ask("INDEX_AT", format!("1700000000000 + {middle} * 10"));
     ask(
-        "WRITE_TILES",
-        format!(
-            "{}, {}, {}, {}",
-            array("int8", |_| "0".to_owned()),
-            array("int2", |_| "0".to_owned()),
-            array("int8", |i| number(i + reports / 256)),
-            bytes(&report)
-        ),
-    );
-    ask(
         "TILES",
         format!("0, '{{0,0,0}}', '{{1,2,{}}}'", reports / 256),
     );
-    ask("INTERN_AGENTS", bytes(&any));
-    ask(
-        "INTERN_MARKETS",
-        array("text", |i| format!("'market-{}'", i % 60)),
-    );
+    let markets = array("text", |i| format!("'market-{}'", i % 60));
+    ask("INTERN", format!("{}, {markets}", bytes(&any)));
+    ask("INTERN_MARKETS", markets);
     ask(
         "SUPERSEDE",
         format!(
@@ -167,40 +150,42 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
             array("int8", |i| number(new(i)))
         ),
     );
-    ask(
-        "INSERT_REPORTS",
-        format!(
-            "{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}",
-            array("int8", |i| number(new(i))),
-            bytes(&|i| report(new(i))),
-            array("int8", |_| "1".to_owned()),
-            bytes(&any),
-            bytes(&|i| any(i + 1)),
-            array("text", |i| format!("'market-{}'", 1 + i % 50)),
-            array("text", |i| format!("'new-{i}'")),
-            array("int2", |_| "0".to_owned()),
-            array("text", |i| format!("'new-{i}'")),
-            array("bool", yes),
-            array("bool", yes),
-            array("int8", |_| "NULL".to_owned())
-        ),
+    let indices = array("int8", |i| number(new(i)));
+    let entries = format!(
+        "{indices}, {}, {}, {}",
+        array("int8", |_| "1".to_owned()),
+        array("text", |_| "'report'".to_owned()),
+        bytes(&report)
+    );
+    let rows = format!(
+        "{indices}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}",
+        bytes(&|i| report(new(i))),
+        array("int8", |_| "1".to_owned()),
+        bytes(&any),
+        bytes(&|i| any(i + 1)),
+        array("text", |i| format!("'market-{}'", 1 + i % 50)),
+        array("text", |i| format!("'new-{i}'")),
+        array("int2", |_| "0".to_owned()),
+        array("text", |i| format!("'new-{i}'")),
+        array("bool", yes),
+        array("bool", yes),
+        array("int8", |_| "NULL".to_owned())
+    );
+    let bodies = array("text", |_| "'body'".to_owned());
+    let digests = bytes(&|i| report(new(i)));
+    // A batch changes a tile of every level; more of them would be half of all the pages.
+    let tiles = format!(
+        "'{{0,0}}', '{{0,1}}', '{{{},0}}', ARRAY[sha256('0'), sha256('1')]",
+        reports / 256
     );
     ask(
-        "INSERT_BODIES",
-        format!(
-            "{}, {}",
-            array("int8", |i| number(new(i))),
-            array("text", |_| "'body'".to_owned())
-        ),
+        "INSERT_ROWS",
+        format!("{rows}, {entries}, {bodies}, {digests}, {indices}, {tiles}"),
     );
-    ask(
-        "INSERT_DOCUMENTS",
-        format!(
-            "{}, {}",
-            bytes(&|i| report(new(i))),
-            array("int8", |i| number(new(i)))
-        ),
-    );
+    ask("INSERT_ENTRIES", entries);
+    ask("INSERT_REPORTS", rows);
+    ask("INSERT_BODIES", format!("{indices}, {bodies}"));
+    ask("INSERT_DOCUMENTS", format!("{digests}, {indices}"));
     // Every report of another reporter, each of them counted.
     ask(
         "ADMISSION_FACTS",
@@ -290,6 +275,11 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
     for (name, more) in filters(&one, trade) {
         ask(name, format!("{}, 100{more}", reports / 4));
     }
+    // A page of the largest reporter costs no more than another's.
+    ask(
+        "REPORTS [false, true, false, false]",
+        format!("{}, 100, {}", reports / 4, agent(1)),
+    );
     // Every later erasure is looked at: one in a thousand entries here.
     all.push(Asked {
         name: "ERASED_SINCE",
