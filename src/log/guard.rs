@@ -170,7 +170,10 @@ impl HeadGuard {
 pub async fn reaches(store: &dyn Store, promised: &Checkpoint) -> Result<(), Fault> {
     let size = store.head().await?.map_or(0, |head| head.size);
     let why = if size < promised.size {
-        format!("ends at {size} entries, and {} were published", promised.size)
+        format!(
+            "ends at {size} entries, and {} were published",
+            promised.size
+        )
     } else if edge(store, promised.size).await?.root() != promised.root {
         format!(
             "has another tree of {} entries than the one that was published",

@@ -20,7 +20,11 @@ const MISSING: &str = "data.guard_missing";
 async fn is_refused(fleet: &mut Fleet, n: usize, times: usize) {
     fleet.ended(n).await;
     let said = fleet.log(n);
-    assert_eq!(said.matches(&format!("[{MISSING}]")).count(), times, "{said}");
+    assert_eq!(
+        said.matches(&format!("[{MISSING}]")).count(),
+        times,
+        "{said}"
+    );
     assert!(!fleet.data(n).join("head.guard").exists());
 }
 

@@ -96,7 +96,11 @@ async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
     std::fs::remove_file(fleet.data(0).join("log.turn")).unwrap();
     fleet.restart(0);
     fleet.ended(0).await;
-    assert!(fleet.log(0).contains("[log.behind_guard]"), "{}", fleet.log(0));
+    assert!(
+        fleet.log(0).contains("[log.behind_guard]"),
+        "{}",
+        fleet.log(0)
+    );
     assert!(!fleet.data(0).join("log.turn").exists());
     assert!(is_refused(&fleet.state(1).await.unwrap()));
     passes_nothing_on(&fleet, 1, &told).await;

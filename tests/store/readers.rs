@@ -31,7 +31,8 @@ async fn a_reader_writes_nothing_and_vacuums_nothing() {
     assert!(error.to_string().contains("read-only"), "{error}");
     reader.close().await;
     let mut connection = database.connection().await;
-    let vacuumed = "SELECT last_vacuum IS NULL FROM pg_stat_all_tables WHERE relid = 'bodies'::regclass";
+    let vacuumed =
+        "SELECT last_vacuum IS NULL FROM pg_stat_all_tables WHERE relid = 'bodies'::regclass";
     let never: bool = sqlx::query_scalar(vacuumed)
         .fetch_one(&mut connection)
         .await
@@ -47,7 +48,9 @@ async fn a_standby_can_be_read() {
         migrate: true,
         ..Options::default()
     };
-    let store = PostgresStore::connect(&server.url(), migrate).await.unwrap();
+    let store = PostgresStore::connect(&server.url(), migrate)
+        .await
+        .unwrap();
     let mut log = Log::default();
     log.reports(&store, 1, vec![report(1, 2, "t")]).await;
     store.close().await;

@@ -118,9 +118,13 @@ async fn statistics_keep_nothing_that_was_erased() {
     let sent = "INSERT INTO inbox (job) SELECT convert_to('job of trade-' || n, 'UTF8') FROM generate_series(1, 50) n";
     database.execute(sent).await;
     database.execute("ANALYZE").await;
-    assert_eq!(collected(&database, "trade-7-").await, ["reports.jti", "reports.trade_id"]);
+    assert_eq!(
+        collected(&database, "trade-7-").await,
+        ["reports.jti", "reports.trade_id"]
+    );
     assert_eq!(collected(&database, "market-7-").await, ["markets.name"]);
-    let inbox = "SELECT count(*) FROM pg_stats WHERE tablename = 'inbox' AND attname IN ('job', 'answer')";
+    let inbox =
+        "SELECT count(*) FROM pg_stats WHERE tablename = 'inbox' AND attname IN ('job', 'answer')";
     let mut connection = database.connection().await;
     let count = sqlx::query_scalar::<_, i64>(inbox).fetch_one(&mut connection);
     assert_eq!(count.await.unwrap(), 0);
@@ -132,7 +136,8 @@ async fn statistics_keep_nothing_that_was_erased() {
     }
     assert!(!collected(&database, "trade-8-").await.is_empty());
     // Nothing of the jobs is left in the file.
-    let size = sqlx::query_scalar::<_, i64>("SELECT pg_relation_size('inbox')").fetch_one(&mut connection);
+    let size =
+        sqlx::query_scalar::<_, i64>("SELECT pg_relation_size('inbox')").fetch_one(&mut connection);
     assert_eq!(size.await.unwrap(), 0);
     store.close().await;
 }
