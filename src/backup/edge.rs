@@ -50,7 +50,7 @@ pub async fn inspect(directory: &Path, log_key: &VerifierKey) -> Result<Copy, Fa
 ///
 /// # Errors
 /// As [`inspect`].
-pub async fn inspect_at(place: &Place, log_key: &VerifierKey) -> Result<Copy, Fault> {
+pub(super) async fn inspect_at(place: &Place, log_key: &VerifierKey) -> Result<Copy, Fault> {
     let wrong = |why: String| Fault::new(Code::StoreCorrupt, format!("{place}: {why}"));
     let mut snapshot = place.snapshot().await?;
     if let Some(line) = snapshot.integrity(1, false).await?.pop() {
