@@ -66,7 +66,7 @@ codes! {
     DataMoved = "data.moved", "The log is in another database",
         "It was moved with `migrate`, and going on here would fork it. Use the database that the message names; where a move was interrupted, run the same `migrate` again.";
     GuardMissing = "data.guard_missing", "The head guard is missing",
-        "The database has published checkpoints, so there was a guard; without it nothing shows whether more was published. Put head.guard back; if it is lost, `backup` this directory and `restore` it into a new one with `--newest`.";
+        "The database has published checkpoints, so there was a guard; without it nothing shows whether more was published. Put head.guard back; if it is lost, `backup` this directory and `restore` it into a new one with `--newest`. Where the database is on a server, copy it from the data directory of another process, or run `restore --newest FILE` there.";
     GuardOtherLog = "data.guard_other_log", "The head guard is of another log",
         "Its origin or signature is not that of this directory's log key. Put the guard, the keys and the database that belong together back.";
     BackupInvalid = "backup.invalid", "Not a usable backup", "Nothing was restored. The message names the file and what is wrong with it; use another backup.";

@@ -125,6 +125,11 @@ async fn compute_and_log(
         ));
     }
     let erased = evidence::erasures(app.store.as_ref(), log_size).await?;
+    // Another process may have asked for an erasure, of which this one's lock knows nothing.
+    if app.store.erased_since(log_size).await? > 0 {
+        let detail = "a report was erased while the log was read; compute the epoch again";
+        return Err(Fault::new(Code::EpochRunning, detail));
+    }
     let computed =
         blocking(move || compute::compute(number, as_of, admitted, policy, salt_key, erased))
             .await??;
@@ -342,14 +347,38 @@ async fn check_recomputable(app: &App, entry: &EpochEntry) -> Result<(), Fault> 
     }
 }
 
+/// Lets go of a kept computation that used a report which was erased since, by whichever process.
+///
+/// # Errors
+/// The store's.
+pub async fn forget_erased(app: &App) -> Result<(), Fault> {
+    let mut slot = app.explained.lock().await;
+    let Some(kept) = slot.as_ref() else {
+        return Ok(());
+    };
+    let epoch = app.store.epoch(Some(kept.number)).await?;
+    let log_size = epoch.as_ref().map(entry_of).transpose()?;
+    let log_size = log_size.map_or(0, |entry| entry.log_size);
+    if app.store.erased_since(log_size).await? > 0 {
+        *slot = None;
+    }
+    Ok(())
+}
+
 /// The newest epoch's computation. Only one caller recomputes it, the others wait.
 async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
     let mut slot = app.explained.lock().await;
     let epoch = latest(app.store.as_ref()).await?;
-    if let Some(explained) = slot.as_ref().filter(|e| e.number == epoch.number) {
-        return Ok(explained.clone());
-    }
     let entry = entry_of(&epoch)?;
+    if let Some(explained) = slot.as_ref().filter(|e| e.number == epoch.number) {
+        let kept = explained.clone();
+        // Another process may have erased what it was made of.
+        let recomputable = check_recomputable(app, &entry).await;
+        if recomputable.is_err() {
+            *slot = None;
+        }
+        return recomputable.map(|()| kept);
+    }
     if entry.code != goodstanding_score::CODE {
         let detail = format!(
             "epoch {} was computed by {}, this is {}",

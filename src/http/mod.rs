@@ -296,7 +296,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Keeps the quota table small.
+/// Keeps the quota table small, and nothing in memory that was erased.
 async fn tend(api: Arc<Api>, stop: CancellationToken) {
     while tokio::time::timeout(Duration::from_mins(1), stop.cancelled())
         .await
@@ -305,6 +305,9 @@ async fn tend(api: Arc<Api>, stop: CancellationToken) {
         api.quota.forget_idle();
         api.token_quota.forget_idle();
         api.agent_quota.forget_idle();
+        if let Err(fault) = crate::epoch::forget_erased(&api.app).await {
+            tracing::warn!(code = fault.code(), error = %fault, "whether a kept explanation was erased is not known");
+        }
     }
 }
 

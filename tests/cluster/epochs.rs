@@ -167,3 +167,26 @@ async fn a_crash_in_the_middle_leaves_no_half_epoch() {
         "{ROUNDS} crashes in the middle of an epoch, {logged} acknowledged, {epochs} whole ones"
     );
 }
+
+#[tokio::test]
+async fn what_one_process_erased_no_other_explains() {
+    let (fleet, ledger) = traded(&["all", "all", "api"]).await;
+    fleet.run(0, &["epoch"]);
+    let erased = ledger.all()[0].id.clone();
+    let about = format!("/v1/agents/{}/explanation", agent(50).did());
+    for n in 0..3 {
+        let (status, _, told) = fleet.get(n, &about).await;
+        assert_eq!(status, 200, "{told}");
+    }
+    let erase = ["erase", &erased, "--reason", "personal_data", "--yes"];
+    fleet.run(1, &erase);
+    for n in 0..3 {
+        let (_, _, told) = fleet.get(n, &about).await;
+        assert!(told.contains("epoch.not_recomputable"), "{n}: {told}");
+    }
+    fleet.run(1, &["epoch"]);
+    for n in 0..3 {
+        let (status, _, told) = fleet.get(n, &about).await;
+        assert!(status == 200 && !told.contains(&erased), "{n}: {told}");
+    }
+}

@@ -82,9 +82,9 @@ impl Fleet {
             fs::create_dir(fleet.data(n)).unwrap();
             if n > 0 {
                 copy_keys(&fleet.data(0), &fleet.data(n), *role != "api");
+                copy_guard(&fleet.data(0), &fleet.data(n));
             }
-            let process = fleet.spawn(n);
-            fleet.processes.push(process);
+            fleet.begin(n);
             fleet.ready(n).await;
         }
         fleet
@@ -198,17 +198,30 @@ impl Fleet {
         }
     }
 
-    /// Another process, with a data directory that has the keys and has seen nothing.
+    /// Another process, with a data directory as the first one's.
     pub(crate) async fn add(&mut self, role: &'static str) -> usize {
+        let n = self.add_directory(role);
+        copy_guard(&self.data(0), &self.data(n));
+        self.begin(n);
+        self.ready(n).await;
+        n
+    }
+
+    /// A data directory that has the keys and has seen nothing; [`Self::begin`] starts its process.
+    pub(crate) fn add_directory(&mut self, role: &'static str) -> usize {
         let n = self.roles.len();
         fs::create_dir(self.data(n)).unwrap();
         copy_keys(&self.data(0), &self.data(n), role != "api");
         self.roles.push(role);
         self.database_urls.push(self.database.url());
+        n
+    }
+
+    /// Starts the process of the directory that was added last.
+    pub(crate) fn begin(&mut self, n: usize) {
+        assert_eq!(n, self.processes.len(), "one after the other");
         let process = self.spawn(n);
         self.processes.push(process);
-        self.ready(n).await;
-        n
     }
 
     /// What process `n` answers: status, whether it says when to ask again, and the body.
@@ -291,4 +304,9 @@ fn copy_keys(from: &Path, to: &Path, with_log: bool) {
             fs::copy(file.path(), to.join("keys").join(file.file_name())).unwrap();
         }
     }
+}
+
+/// What was published, as far as that process knows.
+fn copy_guard(from: &Path, to: &Path) {
+    fs::copy(from.join("head.guard"), to.join("head.guard")).unwrap();
 }

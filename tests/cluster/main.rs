@@ -20,6 +20,7 @@ mod double;
 mod epochs;
 mod fleet;
 mod gone;
+mod guards;
 mod inbox;
 mod ledger;
 mod matrix;

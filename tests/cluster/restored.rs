@@ -60,6 +60,8 @@ async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
         told.insist(&fleet.client, &api).await;
     }
     hold(&fleet, 1, &told).await;
+    let newest = fleet.data(0).join("newest");
+    std::fs::write(&newest, fleet.get(1, "/checkpoint").await.2).unwrap();
     fleet.kill(0);
     keep(&fleet.database_url(), "late").await;
 
@@ -71,14 +73,35 @@ async fn a_process_that_sees_the_log_taken_back_passes_nothing_on() {
     fleet.restart(0);
     fleet.ended(0).await;
     assert!(fleet.log(0).contains("data.other_copy"), "{}", fleet.log(0));
-    // One that has seen nothing does, until its log is the longer one; nobody who has seen more follows it.
+    // Nor does one that has seen nothing, as long as somebody says what was published.
+    let stranger = fleet.add_directory("all");
+    fleet.begin(stranger);
+    fleet.ended(stranger).await;
+    let said = fleet.log(stranger);
+    assert!(said.contains("data.guard_missing"), "{said}");
+    let held = fleet.try_run(stranger, &["restore", "--newest", newest.to_str().unwrap()]);
+    let said = String::from_utf8(held.stderr).unwrap();
+    assert!(said.contains("log.behind_guard"), "{said}");
+    // By the word of an operator who is wrong it does, until its log is the longer one; nobody who has seen more follows it.
+    fleet.run(stranger, &["restore", "--nothing-newer"]);
     let other = Ledger::default();
-    let stranger = fleet.add("all").await;
+    fleet.restart(stranger);
+    fleet.ready(stranger).await;
     for _ in 0..8 {
         let url = &fleet.processes[stranger].url;
         other.insist(&fleet.client, url).await;
     }
     hold(&fleet, stranger, &other).await;
+    // Nor does one follow that has seen more and only its guard to say so.
+    std::fs::remove_file(fleet.data(0).join("log.turn")).unwrap();
+    fleet.restart(0);
+    fleet.ended(0).await;
+    assert!(
+        fleet.log(0).contains("[log.behind_guard]"),
+        "{}",
+        fleet.log(0)
+    );
+    assert!(!fleet.data(0).join("log.turn").exists());
     assert!(is_refused(&fleet.state(1).await.unwrap()));
     passes_nothing_on(&fleet, 1, &told).await;
     fleet.kill(stranger);

@@ -149,7 +149,7 @@ async fn it_names_what_is_wrong_on_a_server() {
 
     let guard = patient.data.path().join("head.guard");
     std::fs::remove_file(guard).unwrap();
-    patient.says(&url, "head guard", "warning", "is missing");
+    patient.says(&url, "head guard", "problem", "is missing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

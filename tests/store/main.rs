@@ -30,6 +30,7 @@ mod limits;
 mod migrations;
 mod moved;
 mod names;
+mod readers;
 mod reports;
 mod retries;
 mod roles;

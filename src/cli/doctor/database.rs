@@ -85,10 +85,10 @@ pub(super) fn guard(facts: &Facts) -> Vec<Check> {
         Ok(None) if db.published.is_none() => {
             found.push(Check::ok(NAME, "nothing was published yet"));
         }
-        Ok(None) if facts.on_server() => found.push(Check::warning(
+        Ok(None) if facts.on_server() => found.push(Check::problem(
             NAME,
-            "is missing: this process would believe whatever the database says",
-            "right for a new process; else copy it from another one of the cluster before starting",
+            "is missing, and the database has published checkpoints: a process would believe whatever it says",
+            "copy it from another process of this log, or `goodstanding restore --newest CHECKPOINT`",
         )),
         Ok(None) => found.push(Check::problem(
             NAME,

@@ -91,19 +91,18 @@ enum Left {
     Orphaned,
 }
 
-/// Starts the router. Returns when this process leads, or another does and the log could be read.
+/// Starts the router, with a `past` that was checked. Returns when this process leads, or another does and the log could be read.
 ///
 /// # Errors
 /// When the store is unavailable, contradicts itself, or is behind the head guard, and when nobody writes and this process does not either.
 pub async fn start(
     parts: Parts,
     cluster: Arc<dyn Cluster>,
-    mut past: Past,
+    past: Past,
     seal: Seal,
     role: Role,
     queue: usize,
 ) -> Result<Handle, Fault> {
-    past.check(cluster.as_ref()).await?;
     let shared = parts.shared().await?;
     let tiles = Arc::new(Tiles::new(parts.store.clone()));
     shared.standing().set_leading(false);

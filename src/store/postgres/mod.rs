@@ -75,7 +75,7 @@ impl PostgresStore {
         Self::open(url, options, Purpose::Writing).await
     }
 
-    /// Connects for reading only: the server may be a standby. A write is looked at, and refused, as ever.
+    /// Connects for reading only: the server may be a standby. What it would write fails, and it starts nothing by itself.
     ///
     /// # Errors
     /// As [`Self::connect`], but for settings that only matter to who writes.
@@ -94,7 +94,7 @@ impl PostgresStore {
         // A connection that cannot be closed in an orderly way is closed nevertheless.
         let _ = first.close().await;
         let store = Self {
-            writer: pool(1, Purpose::Writing).connect_lazy_with(connect.clone()),
+            writer: pool(1, purpose).connect_lazy_with(connect.clone()),
             desk: Desk::new(&connect, application),
             readers: pool(options.readers, Purpose::Reading).connect_lazy_with(connect.clone()),
             options: connect,

@@ -271,19 +271,21 @@ statements! {
         AND (SELECT 1 FROM tokens WHERE agent >= a.id AND agent <= a.id ORDER BY agent LIMIT 1) IS NULL";
     INSERT_ERASED = "INSERT INTO erased (idx, id, by) VALUES ($1, $2, $3)";
     NOW = "SELECT clock_timestamp()::text";
-    /// Tables vacuumed since a time, dead bodies that are left, and how many of the tables the role may vacuum itself.
-    VACUUMED = "SELECT count(*) FILTER (WHERE greatest(s.last_vacuum, s.last_autovacuum) >= $2::text::timestamptz), \
+    /// Tables vacuumed and analyzed since a time, dead bodies that are left, and how many of the tables the role may vacuum itself.
+    VACUUMED = "SELECT count(*) FILTER (WHERE greatest(s.last_vacuum, s.last_autovacuum) >= $2::text::timestamptz \
+            AND greatest(s.last_analyze, s.last_autoanalyze) >= $2::text::timestamptz), \
           coalesce(sum(s.n_dead_tup) FILTER (WHERE c.relname = 'bodies'), 0)::int8, \
           count(*) FILTER (WHERE pg_has_role(c.relowner, 'USAGE') OR (current_setting('server_version_num')::int >= 170000 \
             AND has_table_privilege(c.oid, CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'MAINTAIN' ELSE 'SELECT' END))) \
         FROM unnest($1::text[]) q (name) JOIN pg_class c ON c.oid = to_regclass(q.name) \
         JOIN pg_stat_all_tables s ON s.relid = c.oid";
 
-    /// Whether a report was erased and the bodies were not vacuumed since, by a minute's margin between the log's clock and the server's.
-    /// Log time never decreases, so the newest erasure tells.
-    UNSCRUBBED = "SELECT EXISTS (SELECT 1 FROM entries e, pg_stat_all_tables s \
-        WHERE e.idx = (SELECT max(by) FROM erased) AND s.relid = to_regclass('bodies') AND (s.n_dead_tup > 0 \
-          OR to_timestamp(e.at_ms / 1000.0 + 60) >= coalesce(greatest(s.last_vacuum, s.last_autovacuum), '-infinity')))";
+    /// Whether a report was erased and one of the tables was not vacuumed and analyzed since, by a minute's margin between the log's
+    /// clock and the server's. Log time never decreases, so the newest erasure tells.
+    UNSCRUBBED = "SELECT EXISTS (SELECT 1 FROM unnest($1::text[]) q (name) JOIN pg_stat_all_tables s ON s.relid = to_regclass(q.name) \
+        JOIN entries e ON e.idx = (SELECT max(by) FROM erased) WHERE (q.name = 'bodies' AND s.n_dead_tup > 0) \
+          OR to_timestamp(e.at_ms / 1000.0 + 60) >= coalesce(greatest(s.last_vacuum, s.last_autovacuum), '-infinity') \
+          OR to_timestamp(e.at_ms / 1000.0 + 60) >= coalesce(greatest(s.last_analyze, s.last_autoanalyze), '-infinity'))";
 
     // Epochs and statements.
 

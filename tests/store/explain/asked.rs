@@ -248,7 +248,8 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
         "INSERT_ERASED",
         format!("{at}, sha256('report{at}'), {reports}"),
     );
-    ask("UNSCRUBBED", String::new());
+    let tables = "ARRAY['bodies', 'documents', 'reports', 'markets', 'agents', 'inbox']";
+    ask("UNSCRUBBED", tables.to_owned());
     ask(
         "INSERT_STATEMENTS",
         format!(
