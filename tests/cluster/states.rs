@@ -42,4 +42,3 @@ pub(crate) async fn put_back(url: &str, name: &str) {
     sql.push_str("COMMIT");
     execute(url, &sql).await;
 }
-
