@@ -246,13 +246,18 @@ impl Fleet {
     }
 
     pub(crate) fn try_run(&self, n: usize, args: &[&str]) -> std::process::Output {
-        Command::new(env!("CARGO_BIN_EXE_goodstanding"))
+        self.command(n, args).output().unwrap()
+    }
+
+    /// A command beside the processes, with the data directory of process `n`, to be started.
+    pub(crate) fn command(&self, n: usize, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_goodstanding"));
+        command
             .args(args)
             .arg("--data")
             .arg(self.data(n))
-            .env("GOODSTANDING_DATABASE_URL", &self.database_urls[n])
-            .output()
-            .unwrap()
+            .env("GOODSTANDING_DATABASE_URL", &self.database_urls[n]);
+        command
     }
 
     /// SIGKILL.

@@ -29,7 +29,7 @@ const FULL_FOR: u32 = 5;
 /// Reports after that.
 const AFTER: u32 = 30;
 
-async fn on(server: &Cluster, roles: &[&'static str]) -> Fleet {
+pub(crate) async fn on(server: &Cluster, roles: &[&'static str]) -> Fleet {
     let database = Database::on(server.url()).await;
     goodstanding::store::Store::close(&database.store().await).await;
     let urls = vec![database.url(); roles.len()];
