@@ -448,12 +448,13 @@ impl Held {
             Err(failure) => failure,
         };
         // invalid_text_representation: of the cast that COMMIT comes after.
-        match (failure.sqlstate().as_deref(), &failure) {
-            (Some("22P02"), Failure::Sql(error)) => {
-                let why = format!("{}; {NEEDED}", words(error));
+        let is_weak = failure.sqlstate().as_deref() == Some("22P02");
+        match failure {
+            Failure::Sql(error) if is_weak => {
+                let why = format!("{}; {NEEDED}", words(&error));
                 Err(Error::Unsupported(why).into())
             }
-            _ => Err(failure),
+            failure => Err(failure),
         }
     }
 
