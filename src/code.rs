@@ -101,6 +101,8 @@ codes! {
         "The database is older than, or different from, what was published. Serving it would fork the log: restore a newer copy of it. If there is none, end this log and name its successor. Never delete the guard.";
     LogContradicted = "log.contradicted", "The database is not the log that was seen",
         "This process shares its database with others, and what that says now has not what it saw or published: a restored older state, or another log. It passes nothing on until the database is put right; see docs/OPERATIONS.md, \"Backup, standbys, failover\".";
+    LogUnled = "log.unled", "Nobody writes to the log",
+        "Several processes share this log, and none that writes was heard of for longer than a takeover takes. Reports are refused until one does: see that a process of role `all` or `sequencer` runs and what its log says; if the detail names who has the lock, end that session.";
     LogMoved = "log.moved", "The log went on meanwhile", "Entries were written between signing the notice and ending the log; try again.";
     LogClosed = "log.closed", "The log takes no more entries", "The process is shutting down, or the log stopped after an error it could not explain.";
     WitnessSettings = "witness.settings_invalid", "Witness settings not valid", "Correct witnesses.toml in the data directory; the detail says what is wrong.";

@@ -69,6 +69,7 @@ pub struct Metrics {
     turns: Family<Verdict, Counter>,
     writes: Gauge,
     contradicted: Gauge,
+    leader_age: Gauge<f64, AtomicU64>,
     log_size: Gauge,
     published_size: Gauge,
     witnessed_size: Gauge,
@@ -103,6 +104,7 @@ impl Default for Metrics {
             turns: Family::default(),
             writes: Gauge::default(),
             contradicted: Gauge::default(),
+            leader_age: Gauge::default(),
             log_size: Gauge::default(),
             published_size: Gauge::default(),
             witnessed_size: Gauge::default(),
@@ -182,6 +184,11 @@ impl Default for Metrics {
             "log_contradicted",
             "1 if the database is not the log that this process has seen, so that it passes nothing on",
             this.contradicted.clone(),
+        );
+        r.register(
+            "leader_heard_age_seconds",
+            "Time since a process that writes was heard of, of several that share a database; 0 if this one does",
+            this.leader_age.clone(),
         );
         r.register("log_size_entries", "Durable entries", this.log_size.clone());
         r.register(
@@ -343,6 +350,8 @@ impl Metrics {
         self.ended.set(i64::from(shared.ended().is_some()));
         let standing = shared.standing();
         self.writes.set(i64::from(standing.is_leading()));
+        self.leader_age
+            .set(shared.standing().silence().as_secs_f64());
         self.contradicted
             .set(i64::from(standing.refusal().is_some()));
         let published_ms = shared.published.borrow().as_ref().map(|p| p.published_ms);

@@ -179,7 +179,10 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         ("quota", _) => StatusCode::TOO_MANY_REQUESTS,
         ("ingest", _)
         | ("store", "unavailable")
-        | ("log", "not_published" | "closed" | "clock_behind" | "moved" | "contradicted")
+        | (
+            "log",
+            "not_published" | "closed" | "clock_behind" | "moved" | "contradicted" | "unled",
+        )
         | ("witness", "quorum_missed")
         | ("epoch", "running" | "other_code") => StatusCode::SERVICE_UNAVAILABLE,
         ("epoch", _) => StatusCode::CONFLICT,

@@ -130,19 +130,6 @@ impl Lead {
         }))
     }
 
-    /// Takes the lead of the target. In the source's own database, in another schema, there is one lead for both.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
-    pub(super) async fn of_target(end: &End, source: Option<&Self>) -> Result<Option<Self>, Fault> {
-        if let (End::Server(url), Some(source)) = (end, source)
-            && source.store.is_database_of(url).await?
-        {
-            return Ok(None);
-        }
-        Self::of(end).await
-    }
-
     /// Returns when somebody took it away.
     pub(super) async fn lost(lead: Option<&Self>) -> Fault {
         match lead {

@@ -172,7 +172,7 @@ impl Move {
                     return Err(not_empty(&self.request.to).await);
                 };
                 // Marked, nobody takes it any more; somebody may have had it before.
-                self.target = Lead::of_target(&self.request.to, self.source.as_ref()).await?;
+                self.target = Lead::of(&self.request.to).await?;
                 (Box::new(load), None)
             }
         };
@@ -317,7 +317,7 @@ impl Move {
         if mark?.as_deref().map(Mark::of) != Some(Mark::Moving(id.clone())) {
             return Err(gone);
         }
-        self.target = Lead::of_target(&self.request.to, self.source.as_ref()).await?;
+        self.target = Lead::of(&self.request.to).await?;
         self.id = id;
         self.resumed = true;
         Ok(())

@@ -78,6 +78,12 @@ pub trait Cluster: Send + Sync + 'static {
     /// Whether somebody who leads was heard of within `lease`.
     async fn is_led(&self, lease: Duration) -> Result<bool, Error>;
 
+    /// How long nobody who leads was heard of, by the database's clock; `None`: nobody ever led.
+    async fn silence(&self) -> Result<Option<Duration>, Error>;
+
+    /// Who keeps others from the lead, for people; also somebody who never leads.
+    async fn holder(&self) -> Result<Option<String>, Error>;
+
     /// Puts jobs, each beginning with its mark, where whoever leads finds them; their numbers, in order.
     async fn send(&self, jobs: &[Vec<u8>]) -> Result<Vec<u64>, Error>;
 

@@ -198,15 +198,6 @@ impl Fleet {
         }
     }
 
-    /// Another process, with a data directory as the first one's.
-    pub(crate) async fn add(&mut self, role: &'static str) -> usize {
-        let n = self.add_directory(role);
-        copy_guard(&self.data(0), &self.data(n));
-        self.begin(n);
-        self.ready(n).await;
-        n
-    }
-
     /// A data directory that has the keys and has seen nothing; [`Self::begin`] starts its process.
     pub(crate) fn add_directory(&mut self, role: &'static str) -> usize {
         let n = self.roles.len();
@@ -260,13 +251,18 @@ impl Fleet {
     }
 
     pub(crate) fn try_run(&self, n: usize, args: &[&str]) -> std::process::Output {
-        Command::new(env!("CARGO_BIN_EXE_goodstanding"))
+        self.command(n, args).output().unwrap()
+    }
+
+    /// A command beside the processes, with the data directory of process `n`, to be started.
+    pub(crate) fn command(&self, n: usize, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_goodstanding"));
+        command
             .args(args)
             .arg("--data")
             .arg(self.data(n))
-            .env("GOODSTANDING_DATABASE_URL", &self.database_urls[n])
-            .output()
-            .unwrap()
+            .env("GOODSTANDING_DATABASE_URL", &self.database_urls[n]);
+        command
     }
 
     /// SIGKILL.

@@ -12,7 +12,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod again;
 mod bench;
+mod busy;
 mod cut;
 #[path = "../faults/double.rs"]
 #[allow(dead_code, reason = "the faults of one process need more of it")]
@@ -29,7 +31,9 @@ mod restored;
 mod rounds;
 mod same;
 mod server;
+mod standby;
 mod states;
 mod takeover;
 mod together;
 mod unfit;
+mod unled;

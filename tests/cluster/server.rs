@@ -31,7 +31,7 @@ const NO_NAMESPACES: &str = "GOODSTANDING_TEST_NO_NAMESPACES";
 /// Reports after that.
 const AFTER: u32 = 30;
 
-async fn on(server: &Cluster, roles: &[&'static str]) -> Fleet {
+pub(crate) async fn on(server: &Cluster, roles: &[&'static str]) -> Fleet {
     let database = Database::on(server.url()).await;
     goodstanding::store::Store::close(&database.store().await).await;
     let urls = vec![database.url(); roles.len()];

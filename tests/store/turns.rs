@@ -270,3 +270,39 @@ async fn who_waits_is_woken() {
     leader.close().await;
     sender.close().await;
 }
+
+#[tokio::test]
+async fn two_logs_in_two_schemas_are_led_apart() {
+    let database = Database::new().await;
+    database
+        .execute("CREATE SCHEMA one; CREATE SCHEMA two")
+        .await;
+    let migrate = Options {
+        migrate: true,
+        ..Options::default()
+    };
+    let mut stores = Vec::new();
+    for schema in ["one", "two"] {
+        let url = format!("{}?options[search_path]={schema}", database.url());
+        stores.push(PostgresStore::connect(&url, migrate).await.unwrap());
+    }
+    for (n, store) in (1..).zip(&stores) {
+        let turn = store.try_lead(LONG).await.unwrap();
+        let turn = turn.expect("the other schema's log has another lead");
+        assert!(store.beat(turn.term).await.unwrap());
+        Log::default().event(store, n, "policy").await;
+        let holder = store.holder().await.unwrap().unwrap();
+        assert!(holder.starts_with("pid "), "{holder}");
+        assert!(store.silence().await.unwrap().unwrap() < LONG);
+    }
+    let holders = [stores[0].holder().await, stores[1].holder().await];
+    assert_ne!(holders[0].as_ref().unwrap(), holders[1].as_ref().unwrap());
+    // In one schema there is one lead, as ever.
+    let url = format!("{}?options[search_path]=two", database.url());
+    let third = PostgresStore::connect(&url, Options::default()).await;
+    let third = third.unwrap();
+    assert_eq!(third.try_lead(LONG).await.unwrap(), None);
+    for store in stores.iter().chain([&third]) {
+        store.close().await;
+    }
+}

@@ -83,7 +83,7 @@ impl Following {
         let (mut parcels, mut bytes) = (Vec::new(), 0);
         for job in jobs {
             let slow = matches!(job, Job::Epoch { .. });
-            let Some(parcel) = wire::sent(job) else {
+            let Some(parcel) = wire::sent(job, self.shared.size()) else {
                 continue;
             };
             if let Some(refusal) = &refusal {

@@ -75,6 +75,8 @@ struct Router {
     past: Past,
     seal: Arc<Seal>,
     pause: Pause,
+    /// Who had the lead's lock when it was last asked for.
+    in_the_way: Option<String>,
     /// Who waits for the start.
     ready: Option<oneshot::Sender<Result<(), Fault>>>,
 }
@@ -96,15 +98,18 @@ enum Left {
 /// # Errors
 /// When the store is unavailable, contradicts itself, or is behind the head guard, and when nobody writes and this process does not either.
 pub async fn start(
-    parts: Parts,
+    mut parts: Parts,
     cluster: Arc<dyn Cluster>,
     past: Past,
     seal: Seal,
     role: Role,
     queue: usize,
 ) -> Result<Handle, Fault> {
-    let shared = parts.shared().await?;
+    let public = Arc::new(Tiles::new(parts.store.clone()));
+    // Whoever asks for much must not keep this process from following, taking over and recovering.
+    parts.store = parts.store.apart().unwrap_or(parts.store);
     let tiles = Arc::new(Tiles::new(parts.store.clone()));
+    let shared = parts.shared().await?;
     shared.standing().set_leading(false);
     let (jobs, queued) = mpsc::channel(queue.max(1));
     let (ready, is_ready) = oneshot::channel();
@@ -116,11 +121,12 @@ pub async fn start(
         role,
         queue,
         shared: shared.clone(),
-        tiles: tiles.clone(),
+        tiles,
         jobs: queued,
         past,
         seal,
         pause: Pause::default(),
+        in_the_way: None,
         ready: Some(ready),
     };
     #[expect(
@@ -141,7 +147,7 @@ pub async fn start(
     Ok(Handle {
         jobs,
         shared,
-        tiles,
+        tiles: public,
     })
 }
 
@@ -157,6 +163,7 @@ impl Router {
             let left = match turn {
                 Ok(Some(turn)) => match self.begin(&turn).await {
                     Ok(leading) => {
+                        self.in_the_way = None;
                         self.well();
                         self.tell(Ok(()));
                         self.lead(&turn, leading).await
@@ -170,6 +177,7 @@ impl Router {
                     }
                 },
                 Ok(None) => {
+                    self.listen_for_leader().await;
                     match self.following.observe().await {
                         Ok(()) => {
                             if self.somebody_leads().await {
@@ -185,6 +193,7 @@ impl Router {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "who leads is not known");
+                    self.listen_for_leader().await;
                     self.follow().await
                 }
             };
@@ -198,6 +207,29 @@ impl Router {
                 Left::Orphaned => return,
             }
         }
+    }
+
+    /// Notes when somebody who leads was heard of; and while nobody is, who is in the way.
+    async fn listen_for_leader(&mut self) {
+        let Ok(silence) = self.cluster.silence().await else {
+            return;
+        };
+        let standing = self.shared.standing();
+        if let Some(silence) = silence {
+            standing.heard(silence);
+        }
+        let holder = match silence {
+            Some(silence) if silence <= LEASE => None,
+            _ => self.cluster.holder().await.ok().flatten(),
+        };
+        standing.set_in_the_way(holder.as_deref());
+        if holder.is_some() && holder != self.in_the_way {
+            tracing::warn!(
+                holder = holder.as_deref().unwrap_or_default(),
+                "nobody who leads is heard of, and somebody has the lock"
+            );
+        }
+        self.in_the_way = holder;
     }
 
     fn tell(&mut self, outcome: Result<(), Fault>) {

@@ -38,6 +38,8 @@ enum Sent {
         /// An entry, JCS; its time is not used.
         entry: String,
         at_ms: Option<u64>,
+        /// Entries that the sender knew of: the same entry at or above is this job's doing.
+        since: u64,
     },
     Epoch {
         as_of: Option<u64>,
@@ -47,6 +49,7 @@ enum Sent {
     Keys {
         entries: Vec<String>,
         at_ms: Option<u64>,
+        since: u64,
     },
     End {
         ended: Ended,
@@ -136,12 +139,11 @@ pub(super) enum Reply {
     Epoch(oneshot::Receiver<Result<String, Fault>>),
 }
 
-/// A job as bytes, and who waits for its answer. `None`: it cannot be sent, and the waiter was told.
-pub(super) fn sent(job: Job) -> Option<Parcel> {
-    let repeatable = matches!(
-        job,
-        Job::Reports { .. } | Job::Publish { .. } | Job::Aliases { .. }
-    );
+/// A job as bytes, and who waits for its answer. `size`: entries that this process knows of. `None`: it cannot be sent, and the waiter
+/// was told.
+pub(super) fn sent(job: Job, size: u64) -> Option<Parcel> {
+    // What was done is recognised by whoever does it again. A token's place would be taken, by itself.
+    let repeatable = !matches!(job, Job::Token { .. });
     let (sent, waiter) = match job {
         Job::Reports {
             submissions,
@@ -161,15 +163,28 @@ pub(super) fn sent(job: Job) -> Option<Parcel> {
                 Waiter::Reports(answer, count),
             )
         }
-        Job::Event { event, answer } => (sent_event(*event), Waiter::Index(answer)),
+        Job::Event {
+            event,
+            since,
+            answer,
+        } => {
+            let sent = sent_event(*event, since.unwrap_or(size));
+            (sent, Waiter::Index(answer))
+        }
         Job::Keys {
             events,
             at_ms,
+            since,
             answer,
         } => {
+            let since = since.unwrap_or(size);
             let entries: Result<_, Fault> =
                 events.into_iter().map(|e| text(Body::Key(e))).collect();
-            let sent = entries.map(|entries| Sent::Keys { entries, at_ms });
+            let sent = entries.map(|entries| Sent::Keys {
+                entries,
+                at_ms,
+                since,
+            });
             (sent, Waiter::Index(answer))
         }
         Job::End {
@@ -238,7 +253,7 @@ fn short(bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
     Err(Fault::new(Code::BodyTooLarge, detail))
 }
 
-fn sent_event(event: Event) -> Result<Sent, Fault> {
+fn sent_event(event: Event, since: u64) -> Result<Sent, Fault> {
     if event.epoch.is_some() {
         let detail =
             "the lead was lost while the epoch was computed; nothing of it was written here";
@@ -247,6 +262,7 @@ fn sent_event(event: Event) -> Result<Sent, Fault> {
     Ok(Sent::Event {
         entry: text(event.body)?,
         at_ms: event.at_ms,
+        since,
     })
 }
 
@@ -296,17 +312,29 @@ pub(super) fn received(bytes: &[u8]) -> Result<(Job, Reply), Fault> {
             };
             (job, Reply::Epoch(reply))
         }
-        Sent::Event { entry, at_ms } => {
+        Sent::Event {
+            entry,
+            at_ms,
+            since,
+        } => {
             let event = Event {
                 body: Entry::parse(entry.as_bytes())?.body,
                 at_ms,
                 epoch: None,
             };
             let (answer, reply) = oneshot::channel();
-            let event = Box::new(event);
-            (Job::Event { event, answer }, Reply::Index(reply))
+            let job = Job::Event {
+                event: Box::new(event),
+                since: Some(since),
+                answer,
+            };
+            (job, Reply::Index(reply))
         }
-        Sent::Keys { entries, at_ms } => {
+        Sent::Keys {
+            entries,
+            at_ms,
+            since,
+        } => {
             let events = entries
                 .iter()
                 .map(|entry| key_entry(entry))
@@ -315,6 +343,7 @@ pub(super) fn received(bytes: &[u8]) -> Result<(Job, Reply), Fault> {
             let job = Job::Keys {
                 events,
                 at_ms,
+                since: Some(since),
                 answer,
             };
             (job, Reply::Index(reply))

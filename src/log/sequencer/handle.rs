@@ -105,11 +105,15 @@ pub(in crate::log) enum Job {
     },
     Event {
         event: Box<Event>,
+        /// Of a job that somebody else may have done already: the size of the log before that. At or above it, the same entry is its doing.
+        since: Option<u64>,
         answer: oneshot::Sender<Result<u64, Fault>>,
     },
     Keys {
         events: Vec<KeyEntry>,
         at_ms: Option<u64>,
+        /// As of an event.
+        since: Option<u64>,
         answer: oneshot::Sender<Result<u64, Fault>>,
     },
     /// Of the process that writes, where there are several; never of the sequencer.
@@ -212,6 +216,7 @@ impl Handle {
     pub async fn log(&self, event: Event) -> Result<u64, Fault> {
         self.ask(|answer| Job::Event {
             event: Box::new(event),
+            since: None,
             answer,
         })
         .await?
@@ -239,6 +244,7 @@ impl Handle {
         self.ask(|answer| Job::Keys {
             events,
             at_ms,
+            since: None,
             answer,
         })
         .await?

@@ -26,7 +26,7 @@ use tokio::{
 
 use super::{
     PostgresStore,
-    session::{self, Failure, Held, Purpose, in_time, pool},
+    session::{self, Durability, Failure, Held, Purpose, in_time, pool},
     sql,
 };
 use crate::{
@@ -38,8 +38,6 @@ use crate::{
     },
 };
 
-/// Advisory locks are the database's own; this number is this program's.
-pub(super) const LOCK: i64 = 0x676f_6f64_7374_616e;
 /// Connections for jobs and answers.
 const DESK: u32 = 4;
 /// What a listener waits before it connects again.
@@ -73,7 +71,7 @@ fn random() -> Result<String, Error> {
 impl Desk {
     pub(super) fn new(options: &PgConnectOptions, application: String) -> Self {
         Self {
-            pool: pool(DESK, Purpose::Writing).connect_lazy_with(options.clone()),
+            pool: pool(DESK, Purpose::Passing).connect_lazy_with(options.clone()),
             application,
             term: AtomicI64::new(0),
             lead: Mutex::default(),
@@ -114,8 +112,9 @@ impl Desk {
             let own = pool(1, Purpose::Reading).connect_lazy_with(options);
             loop {
                 let heard = async {
+                    let channel: String = sqlx::query_scalar(sql::CHANNEL).fetch_one(&own).await?;
                     let mut listener = PgListener::connect_with(&own).await?;
-                    listener.listen(sql::CHANNEL).await?;
+                    listener.listen(&channel).await?;
                     loop {
                         news.notify_one();
                         listener.recv().await?;
@@ -144,7 +143,7 @@ fn turn(row: &PgRow) -> Result<Turn, Error> {
 }
 
 /// Host and process, for people.
-fn holder() -> String {
+fn own_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{} {}", host.trim(), std::process::id())
         .trim()
@@ -182,10 +181,10 @@ impl PostgresStore {
         marked_too: bool,
     ) -> Result<Option<(PgConnection, Turn)>, Failure> {
         let mut connection = session::connect(&self.options).await?;
-        let locked = sqlx::query(sql::TRY_LEAD).bind(LOCK);
+        let locked = sqlx::query(sql::TRY_LEAD);
         let locked: bool = in_time(locked.fetch_one(&mut connection)).await?.get(0);
         if !locked {
-            let ended = sqlx::query(sql::END_SILENT).bind(seconds(lease)).bind(LOCK);
+            let ended = sqlx::query(sql::END_SILENT).bind(seconds(lease));
             let ended = in_time(ended.fetch_all(&mut connection)).await?;
             if !ended.is_empty() {
                 tracing::warn!(
@@ -205,8 +204,11 @@ impl PostgresStore {
         let taken = sqlx::query(sql::TAKE_TURN)
             .bind(&self.desk.application)
             .bind(random()?)
-            .bind(holder());
+            .bind(own_name());
+        // Whatever is visible from here on lies before this commit in the write-ahead log, so it is as durable: also what a server that crashed, or
+        // somebody who ended a wait for a standby, made visible too early.
         let row = in_time(taken.fetch_one(&mut connection)).await?;
+        Durability::of(&row, 4).check()?;
         let turn = turn(&row)?;
         Ok(Some((connection, turn)))
     }
@@ -236,18 +238,29 @@ impl Cluster for PostgresStore {
     }
 
     async fn turn(&self) -> Result<Option<Turn>, Error> {
-        let row = session::optional(&self.readers, sqlx::query(sql::NEWEST_TURN)).await?;
+        let row = session::optional(&self.desk.pool, sqlx::query(sql::NEWEST_TURN)).await?;
         row.as_ref().map(turn).transpose()
     }
 
     async fn had_turn(&self, name: &str) -> Result<bool, Error> {
         let query = sqlx::query(sql::HAD_TURN).bind(name);
-        Ok(session::optional(&self.readers, query).await?.is_some())
+        Ok(session::optional(&self.desk.pool, query).await?.is_some())
     }
 
     async fn is_led(&self, lease: Duration) -> Result<bool, Error> {
         let query = sqlx::query(sql::IS_LED).bind(seconds(lease));
-        Ok(session::one(&self.readers, query).await?.get(0))
+        Ok(session::one(&self.desk.pool, query).await?.get(0))
+    }
+
+    async fn silence(&self) -> Result<Option<Duration>, Error> {
+        let row = session::optional(&self.desk.pool, sqlx::query(sql::SILENCE)).await?;
+        let silent = |row: PgRow| Duration::try_from_secs_f64(row.get(0)).unwrap_or(Duration::MAX);
+        Ok(row.map(silent))
+    }
+
+    async fn holder(&self) -> Result<Option<String>, Error> {
+        let row = session::optional(&self.desk.pool, sqlx::query(sql::HOLDER)).await?;
+        Ok(row.map(|row| row.get(0)))
     }
 
     async fn send(&self, jobs: &[Vec<u8>]) -> Result<Vec<u64>, Error> {

@@ -7,7 +7,6 @@ use sqlx::{
 };
 
 use super::{
-    cluster::LOCK,
     schema,
     session::{self, Failure, PgQuery, Purpose, Server},
     sql,
@@ -182,12 +181,6 @@ const MISSING: &str = "SELECT q.privilege || CASE q.col WHEN '' THEN '' ELSE ' (
     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY q (name, privilege, col, n) JOIN pg_class c ON c.oid = to_regclass(q.name) \
     WHERE NOT CASE q.col WHEN '' THEN has_table_privilege(c.oid, q.privilege) ELSE has_column_privilege(c.oid, q.col, q.privilege) END \
     ORDER BY q.n";
-const TURN: &str = "SELECT t.holder, t.since_ms, \
-    greatest(0, extract(epoch FROM clock_timestamp() - s.beat_at) * 1000)::int8, \
-    EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-      AND ((l.classid::int8 << 32) | l.objid::int8) = $1) \
-    FROM turns t JOIN sequencer s ON s.term = t.term ORDER BY t.term DESC LIMIT 1";
 const INBOX: &str = "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(sent_at)) * 1000, 0)::int8 \
     FROM inbox WHERE answer IS NULL";
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8";
@@ -220,7 +213,7 @@ impl Looked {
         // The server's tables can be asked for turns and jobs only where they are, and by who may read them.
         let readable = schema.is_none() && !role.missing.iter().any(|m| m.starts_with("SELECT"));
         let (turn, inbox) = if readable {
-            let turn = session::in_time(sqlx::query(TURN).bind(LOCK).fetch_optional(&mut *of));
+            let turn = session::in_time(sqlx::query(sql::LAST_TURN).fetch_optional(&mut *of));
             let turn = turn.await?.as_ref().map(last_turn).transpose()?;
             // A standby has none: it is not logged.
             let inbox = if found.standby {

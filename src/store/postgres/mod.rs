@@ -1,7 +1,7 @@
 //! The store on PostgreSQL (13 or newer): one writer connection, a pool of readers, native SQL.
 //!
 //! A commit returns only after the server has made it durable: `fsync`, `full_page_writes` and `synchronous_commit` are asserted at
-//! start, for every connection, and again by every commit's own compare-and-swap. READ COMMITTED is enough, and pinned: whoever commits
+//! start, for every connection, and again by every transaction as it commits. READ COMMITTED is enough, and pinned: whoever commits
 //! waits for the head's row and then looks whether it still is what the commit was planned on. Every reading question is one
 //! statement, so nothing but the writer ever opens a transaction.
 
@@ -19,11 +19,11 @@ pub mod snapshot;
 mod sql;
 mod write;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use goodstanding_verify::{did::Did, report::ReportId};
-use sqlx::{Connection as _, PgPool, Row as _, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgPool, postgres::PgConnectOptions};
 
 pub use schema::MIGRATE_COMMAND;
 pub use scratch::Scratch;
@@ -59,10 +59,15 @@ impl Default for Options {
 pub struct PostgresStore {
     writer: PgPool,
     readers: PgPool,
-    desk: Desk,
+    /// For what a process itself has to read, whatever it is asked by others.
+    own: PgPool,
+    desk: Arc<Desk>,
     options: PgConnectOptions,
-    scrubbing: Scrubbing,
+    scrubbing: Arc<Scrubbing>,
 }
+
+/// Connections of a process that follows or writes, for reading what it goes on from.
+const OWN: u32 = 2;
 
 impl PostgresStore {
     /// Connects to `postgres://user:password@host:port/database`; what the URL leaves out comes from `PGHOST` and its like, and a password
@@ -95,33 +100,16 @@ impl PostgresStore {
         let _ = first.close().await;
         let store = Self {
             writer: pool(1, purpose).connect_lazy_with(connect.clone()),
-            desk: Desk::new(&connect, application),
+            desk: Arc::new(Desk::new(&connect, application)),
+            own: pool(OWN, Purpose::Reading).connect_lazy_with(connect.clone()),
             readers: pool(options.readers, Purpose::Reading).connect_lazy_with(connect.clone()),
             options: connect,
-            scrubbing: Scrubbing::default(),
+            scrubbing: Arc::default(),
         };
         if purpose == Purpose::Writing {
             store.resume_scrubbing().await?;
         }
         Ok(store)
-    }
-}
-
-impl PostgresStore {
-    /// Whether a URL leads to this very database, whatever schema it names: the lead is the database's.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when either cannot be reached.
-    pub async fn is_database_of(&self, url: &str) -> Result<bool, Error> {
-        let mut found = Vec::new();
-        for options in [&self.options, &session::options(url)?] {
-            let mut connection = session::connect_for(options, Purpose::Reading).await?;
-            let row = sqlx::query(sql::WHICH_DATABASE).fetch_one(&mut connection);
-            let row = session::in_time(row).await?;
-            found.push((row.get::<String, _>(0), row.get::<i64, _>(1)));
-            let _ = connection.close().await;
-        }
-        Ok(found.first() == found.last())
     }
 }
 
@@ -150,6 +138,21 @@ impl Store for PostgresStore {
             self.erasure_committed();
         }
         written
+    }
+
+    async fn confirm(&self, head: &Head) -> Result<(), Error> {
+        self.confirm_head(head).await
+    }
+
+    fn apart(&self) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(Self {
+            writer: self.writer.clone(),
+            readers: self.own.clone(),
+            own: self.own.clone(),
+            desk: self.desk.clone(),
+            options: self.options.clone(),
+            scrubbing: self.scrubbing.clone(),
+        }))
     }
 
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
@@ -325,6 +328,7 @@ impl Store for PostgresStore {
         self.stop_scrubbing().await;
         self.desk.close().await;
         self.readers.close().await;
+        self.own.close().await;
         self.writer.close().await;
     }
 }

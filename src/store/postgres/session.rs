@@ -130,6 +130,8 @@ pub enum Purpose {
     Reading,
     /// What it commits has to be durable.
     Writing,
+    /// It writes what is on its way between processes: nobody relies on it, and it waits for no standby.
+    Passing,
 }
 
 /// What a URL says.
@@ -217,12 +219,12 @@ async fn prepare(connection: &mut PgConnection, purpose: Purpose) -> Result<(), 
     let ms = |time: Duration| time.as_millis().to_string();
     let read_only = match purpose {
         Purpose::Reading => "on",
-        Purpose::Writing => "off",
+        Purpose::Writing | Purpose::Passing => "off",
     };
     // The writer's plans are those that its statements are written for; see there.
     let scans = match purpose {
         Purpose::Reading => "on",
-        Purpose::Writing => "off",
+        Purpose::Writing | Purpose::Passing => "off",
     };
     let session = sqlx::query(sql::SESSION)
         .bind(ms(STATEMENT))
@@ -231,7 +233,11 @@ async fn prepare(connection: &mut PgConnection, purpose: Purpose) -> Result<(), 
         .bind(read_only)
         .bind(scans);
     in_time(session.execute(&mut *connection)).await?;
-    look(connection, purpose).await
+    look(connection, purpose).await?;
+    if purpose == Purpose::Passing {
+        in_time(sqlx::query(sql::LOCAL).execute(&mut *connection)).await?;
+    }
+    Ok(())
 }
 
 async fn look(connection: &mut PgConnection, purpose: Purpose) -> Result<(), Failure> {
@@ -254,11 +260,7 @@ impl Server {
         Ok(Self {
             version: row.get(0),
             encoding: row.get(1),
-            durability: Durability {
-                fsync: row.get(2),
-                full_page_writes: row.get(3),
-                synchronous_commit: row.get(4),
-            },
+            durability: Durability::of(&row, 2),
             standby: row.get(5),
         })
     }
@@ -300,7 +302,19 @@ pub(super) struct Durability {
     pub(super) synchronous_commit: String,
 }
 
+/// What [`Durability::check`] and [`Held::commit`] ask for.
+const NEEDED: &str = "on, on, and on or remote_apply are needed";
+
 impl Durability {
+    /// From three columns of a row, beginning at this one.
+    pub(super) fn of(row: &PgRow, first: usize) -> Self {
+        Self {
+            fsync: row.get(first),
+            full_page_writes: row.get(first + 1),
+            synchronous_commit: row.get(first + 2),
+        }
+    }
+
     /// Refuses whatever lets a commit return before it is durable. `on` and `remote_apply` only: with a synchronous standby `local` and
     /// `remote_write` return before the standby has synced, and a failover could then lose what was acknowledged, which is a
     /// fork. Without such a standby they are no faster than `on`.
@@ -311,9 +325,7 @@ impl Durability {
         if durable {
             return Ok(());
         }
-        Err(Error::Unsupported(format!(
-            "{self}; on, on, and on or remote_apply are needed"
-        )))
+        Err(Error::Unsupported(format!("{self}; {NEEDED}")))
     }
 }
 
@@ -431,6 +443,23 @@ impl Held {
 
     pub(super) async fn execute(&mut self, query: PgQuery<'_>) -> Result<PgQueryResult, Failure> {
         in_time(query.execute(&mut *self.connection)).await
+    }
+
+    /// Commits if that is durable. One message, within which a session's settings do not change from outside.
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+        let committed = in_time(sqlx::raw_sql(sql::COMMIT).execute(&mut *self.connection)).await;
+        let Err(failure) = committed else {
+            return Ok(());
+        };
+        // invalid_text_representation: of the cast that COMMIT comes after.
+        let is_weak = failure.sqlstate().as_deref() == Some("22P02");
+        match failure {
+            Failure::Sql(error) if is_weak => {
+                let why = format!("{}; {NEEDED}", words(&error));
+                Err(Error::Unsupported(why).into())
+            }
+            failure => Err(failure),
+        }
     }
 
     pub(super) async fn all(&mut self, query: PgQuery<'_>) -> Result<Vec<PgRow>, Failure> {

@@ -119,6 +119,33 @@ macro_rules! tickets {
     };
 }
 
+/// The number of the advisory lock of whoever leads: `good` in ASCII, then the table of turns. A database may have several logs, each in a schema
+/// of its own and each with a lead of its own. This form of a lock has `objsubid` 1 in `pg_locks`.
+macro_rules! lead {
+    () => {
+        "(1735356260::int8 << 32 | 'sequencer'::regclass::oid::int8)"
+    };
+}
+
+/// Whether row `l` of `pg_locks` is that lock in somebody's hands.
+macro_rules! is_lead {
+    () => {
+        concat!(
+            "l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+             AND (l.classid::int8 << 32 | l.objid::int8) = ",
+            lead!()
+        )
+    };
+}
+
+/// Where the processes of one log call each other.
+macro_rules! channel {
+    () => {
+        "'goodstanding_' || 'sequencer'::regclass::oid::text"
+    };
+}
+
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* pub(super) const $name: &str = $sql;)*
@@ -128,8 +155,12 @@ macro_rules! statements {
     };
 }
 
-/// Where processes call each other.
-pub(super) const CHANNEL: &str = "goodstanding";
+/// Commits, and before it looks whether that will be durable: all that decides on it may have changed since the connection was made. What will
+/// not be is shown by a cast that fails, so that the server gets no further. Two statements, which cannot be prepared.
+pub(super) const COMMIT: &str = "SELECT CASE WHEN current_setting('fsync') <> 'on' OR current_setting('full_page_writes') <> 'on' \
+    OR current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') \
+    THEN ('fsync=' || current_setting('fsync') || ', full_page_writes=' || current_setting('full_page_writes') \
+      || ', synchronous_commit=' || current_setting('synchronous_commit'))::int4 END; COMMIT";
 
 statements! {
     // Sessions.
@@ -148,8 +179,8 @@ statements! {
     UNHURRIED = "SELECT set_config('statement_timeout', $1, false), set_config('idle_in_transaction_session_timeout', '0', false)";
     /// True when a transaction was left open: its time is that of its first statement, not of this one.
     LEFT_OPEN = "SELECT transaction_timestamp() < statement_timestamp()";
-    /// A server by the moment it was started, which is not another's, and its database by number.
-    WHICH_DATABASE = "SELECT pg_postmaster_start_time()::text, oid::int8 FROM pg_database WHERE datname = current_database()";
+    /// For sessions whose writing nobody relies on: they wait for no standby.
+    LOCAL = "SELECT set_config('synchronous_commit', 'local', false)";
     HAS_MIGRATIONS = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
     HIDDEN_SCHEMA = "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
         WHERE c.relname = '_sqlx_migrations' AND c.relkind = 'r' AND NOT has_schema_privilege(n.oid, 'USAGE') \
@@ -160,11 +191,11 @@ statements! {
 
     HEAD = "SELECT size, root, at_ms, note FROM head";
     /// Waits for another first commit that is still under way, and then inserts nothing.
-    FIRST_HEAD = "INSERT INTO head (one, size, root, at_ms, note) VALUES (1, $1, $2, $3, $4) ON CONFLICT DO NOTHING \
-        RETURNING current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')";
+    FIRST_HEAD = "INSERT INTO head (one, size, root, at_ms, note) VALUES (1, $1, $2, $3, $4) ON CONFLICT DO NOTHING";
     /// Waits for another commit that is still under way, looks at the row that it left, and then updates nothing.
-    SWAP_HEAD = "UPDATE head SET size = $1, root = $2, at_ms = $3, note = $4 WHERE one = 1 AND size = $5 AND root = $6 \
-        RETURNING current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')";
+    SWAP_HEAD = "UPDATE head SET size = $1, root = $2, at_ms = $3, note = $4 WHERE one = 1 AND size = $5 AND root = $6";
+    /// Writes the head as it is.
+    CONFIRM_HEAD = "UPDATE head SET size = $1 WHERE one = 1 AND size = $1 AND root = $2";
     /// Again after an interruption, or with more cosignatures: the time of the first publishing stays.
     PUBLISH = "INSERT INTO checkpoints (size, published_ms, note) VALUES ($1, $2, $3) \
         ON CONFLICT (size) DO UPDATE SET note = excluded.note";
@@ -322,41 +353,57 @@ statements! {
 
     // Several processes.
 
-    TRY_LEAD = "SELECT pg_try_advisory_lock($1)";
+    TRY_LEAD = concat!("SELECT pg_try_advisory_lock(", lead!(), ")");
     /// Ends every connection of a process that leads and has been silent for $1 seconds, and whoever holds the lock but has
-    /// done nothing with it for as long (it was stopped before it could say who it is).
-    END_SILENT = "WITH silent AS (SELECT application FROM sequencer WHERE beat_at < clock_timestamp() - make_interval(secs => $1)) \
+    /// done nothing with it for as long (it was stopped before it could say who it is). Not what waits for a standby: its transaction is
+    /// committed here, and ended it would be seen although no standby has it.
+    END_SILENT = concat!("WITH silent AS (SELECT application FROM sequencer WHERE beat_at < clock_timestamp() - make_interval(secs => $1)) \
         SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a, silent s \
-        WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND (a.application_name = s.application OR \
-        (a.state_change < clock_timestamp() - make_interval(secs => $1) AND a.pid IN (SELECT l.pid FROM pg_locks l \
-        WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND ((l.classid::int8 << 32) | l.objid::int8) = $2)))";
+        WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.wait_event IS DISTINCT FROM 'SyncRep' \
+        AND (a.application_name = s.application OR \
+        (a.state_change < clock_timestamp() - make_interval(secs => $1) AND a.pid IN (SELECT l.pid FROM pg_locks l WHERE ", is_lead!(), ")))");
+    /// Who holds the lock, for people.
+    HOLDER = concat!("SELECT format('pid %s, application %s, role %s, %s', l.pid, coalesce(nullif(a.application_name, ''), 'without a name'), \
+        coalesce(a.usename::text, 'unknown'), coalesce(host(a.client_addr), 'over a socket')) \
+        FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid WHERE ", is_lead!(), " LIMIT 1");
+    CHANNEL = concat!("SELECT ", channel!());
     /// Changes the key of the turn's row: waits for every transaction that shares it.
     TAKE_TURN = "WITH taken AS (INSERT INTO sequencer (term, one, application, beat_at) \
         VALUES (1, 1, $1, clock_timestamp()) \
         ON CONFLICT (one) DO UPDATE SET term = sequencer.term + 1, application = excluded.application, beat_at = excluded.beat_at \
         RETURNING term) \
         INSERT INTO turns (term, name, holder, since_ms) \
-        SELECT term, $2, $3, (extract(epoch FROM clock_timestamp()) * 1000)::int8 FROM taken RETURNING term, name, holder, since_ms";
-    BEAT = "UPDATE sequencer SET beat_at = clock_timestamp() WHERE term = $1";
+        SELECT term, $2, $3, (extract(epoch FROM clock_timestamp()) * 1000)::int8 FROM taken RETURNING term, name, holder, since_ms, \
+        current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')";
+    /// Waits for no standby: without one nothing can be logged, and whoever leads still leads.
+    BEAT = "UPDATE sequencer SET beat_at = clock_timestamp() \
+        FROM (SELECT set_config('synchronous_commit', 'local', true)) c (value) WHERE term = $1 AND c.value = 'local'";
+    /// Seconds since whoever leads was heard of.
+    SILENCE = "SELECT greatest(0, extract(epoch FROM clock_timestamp() - beat_at))::float8 FROM sequencer";
     SHARE_TURN = "SELECT 1 FROM sequencer WHERE term = $1 FOR KEY SHARE";
     NEWEST_TURN = "SELECT term, name, holder, since_ms FROM turns ORDER BY term DESC LIMIT 1";
     HAD_TURN = "SELECT 1 FROM turns WHERE name = $1";
-    SEND_JOBS = "WITH sent AS (INSERT INTO inbox (job) SELECT j.job FROM unnest($1::bytea[]) WITH ORDINALITY j (job, n) ORDER BY j.n \
-        RETURNING id) SELECT id, pg_notify('goodstanding', 'job')::text FROM sent ORDER BY id";
+    SEND_JOBS = concat!("WITH sent AS (INSERT INTO inbox (job) SELECT j.job FROM unnest($1::bytea[]) WITH ORDINALITY j (job, n) ORDER BY j.n \
+        RETURNING id) SELECT id, pg_notify(", channel!(), ", 'job')::text FROM sent ORDER BY id");
     /// By what is left out and not by a last number: numbers become visible out of order. `$3`: the bytes after which no more are
     /// wanted; of a job longer than `$4`, only that it is there.
     WAITING_JOBS = "SELECT q.id, CASE WHEN q.bytes <= $4 THEN q.job END FROM (SELECT id, job, octet_length(job) AS bytes, \
           sum(least(octet_length(job), $4::int4)) OVER (ORDER BY id) AS total \
           FROM inbox WHERE answer IS NULL AND id <> ALL($1::int8[]) ORDER BY id LIMIT $2) q \
         WHERE q.total - least(q.bytes, $4::int4) < $3 ORDER BY q.id";
-    ANSWER_JOBS = "WITH turn AS (SELECT 1 FROM sequencer WHERE term = $1 FOR KEY SHARE), \
+    ANSWER_JOBS = concat!("WITH turn AS (SELECT 1 FROM sequencer WHERE term = $1 FOR KEY SHARE), \
         answered AS (UPDATE inbox SET answer = a.answer FROM unnest($2::int8[], $3::bytea[]) a (id, answer), turn \
-        WHERE inbox.id = a.id RETURNING 1), told AS (SELECT pg_notify('goodstanding', 'answer')::text) \
-        SELECT EXISTS (SELECT 1 FROM turn), (SELECT count(*) FROM answered), (SELECT count(*) FROM told)";
+        WHERE inbox.id = a.id RETURNING 1), told AS (SELECT pg_notify(", channel!(), ", 'answer')::text) \
+        SELECT EXISTS (SELECT 1 FROM turn), (SELECT count(*) FROM answered), (SELECT count(*) FROM told)");
     COLLECT_ANSWERS = concat!("DELETE FROM inbox i USING ", tickets!(), " AND i.answer IS NOT NULL RETURNING i.id, i.answer");
     PRESENT_JOBS = concat!("SELECT i.id FROM inbox i, ", tickets!());
     WITHDRAW_JOBS = concat!("DELETE FROM inbox i USING ", tickets!());
     CLEAN_INBOX = "DELETE FROM inbox WHERE sent_at < clock_timestamp() - make_interval(secs => $1) AND id <> ALL($2::int8[])";
+    /// The newest turn, how long its holder has been silent, ms, and whether somebody has the lock.
+    LAST_TURN = concat!("SELECT t.holder, t.since_ms, \
+        greatest(0, extract(epoch FROM clock_timestamp() - s.beat_at) * 1000)::int8, \
+        EXISTS (SELECT 1 FROM pg_locks l WHERE ", is_lead!(), ") \
+        FROM turns t JOIN sequencer s ON s.term = t.term ORDER BY t.term DESC LIMIT 1");
     IS_LED = "SELECT EXISTS (SELECT 1 FROM sequencer WHERE beat_at > clock_timestamp() - make_interval(secs => $1))";
 }
 

@@ -6,19 +6,18 @@ use std::{
 };
 
 use goodstanding_verify::did::Did;
-use sqlx::Row as _;
 
 use super::{
     PostgresStore,
     cluster::Desk,
     erase::erase,
-    session::{Durability, Failure, Held},
+    session::{Failure, Held},
     sql,
 };
 use crate::{
     log::tree::{Tile, TileId},
     store::{
-        Commit, Error, IssuedToken, NewEntry, NewEpoch, NewReport, Published, Tree,
+        Commit, Error, Head, IssuedToken, NewEntry, NewEpoch, NewReport, Published, Tree,
         convert::{role_number, storable, storable_commit, to_i64, tree_number},
     },
 };
@@ -34,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy)]
 enum Work<'a> {
     Commit(&'a Commit),
+    Confirm(&'a Head),
     Publish(&'a Published),
     Aliases(&'a [(String, Did)]),
     Token(&'a IssuedToken),
@@ -75,6 +75,13 @@ impl PostgresStore {
         self.transaction(Work::Commit(commit)).await.map(drop)
     }
 
+    pub(super) async fn confirm_head(&self, head: &Head) -> Result<(), Error> {
+        match self.transaction(Work::Confirm(head)).await? {
+            1 => Ok(()),
+            _ => Err(Error::HeadMoved),
+        }
+    }
+
     pub(super) async fn write_published(&self, checkpoint: &Published) -> Result<(), Error> {
         storable(&checkpoint.note)?;
         self.transaction(Work::Publish(checkpoint)).await.map(drop)
@@ -111,7 +118,7 @@ async fn attempt(tx: &mut Held, desk: &Desk, work: Work<'_>) -> Result<u64, Fail
     .await?;
     desk.fence(tx).await?;
     let rows = run(tx, work).await?;
-    tx.execute(sqlx::query("COMMIT")).await?;
+    tx.commit().await?;
     Ok(rows)
 }
 
@@ -125,6 +132,9 @@ async fn run(tx: &mut Held, work: Work<'_>) -> Result<u64, Failure> {
             set_aliases(tx, aliases).await?;
             return Ok(1);
         }
+        Work::Confirm(head) => sqlx::query(sql::CONFIRM_HEAD)
+            .bind(to_i64(head.size)?)
+            .bind(head.root.as_slice()),
         Work::Publish(checkpoint) => sqlx::query(sql::PUBLISH)
             .bind(to_i64(checkpoint.size)?)
             .bind(to_i64(checkpoint.published_ms)?)
@@ -172,8 +182,7 @@ async fn apply(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Moves the head, and with the same statement looks whether the commit will be durable: all that decides on it may have
-/// changed since the connection was made.
+/// Moves the head from where the commit was planned on.
 async fn swap_head(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     let head = &commit.head;
     let sql = match &commit.expected {
@@ -188,13 +197,10 @@ async fn swap_head(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     if let Some((size, root)) = &commit.expected {
         query = query.bind(to_i64(*size)?).bind(root.as_slice());
     }
-    let row = tx.optional(query).await?.ok_or(Error::HeadMoved)?;
-    let durability = Durability {
-        fsync: row.get(0),
-        full_page_writes: row.get(1),
-        synchronous_commit: row.get(2),
-    };
-    Ok(durability.check()?)
+    match tx.execute(query).await?.rows_affected() {
+        1 => Ok(()),
+        _ => Err(Error::HeadMoved.into()),
+    }
 }
 
 /// Gives agents and markets the numbers that rows know them by.
