@@ -198,15 +198,6 @@ impl Fleet {
         }
     }
 
-    /// Another process, with a data directory as the first one's.
-    pub(crate) async fn add(&mut self, role: &'static str) -> usize {
-        let n = self.add_directory(role);
-        copy_guard(&self.data(0), &self.data(n));
-        self.begin(n);
-        self.ready(n).await;
-        n
-    }
-
     /// A data directory that has the keys and has seen nothing; [`Self::begin`] starts its process.
     pub(crate) fn add_directory(&mut self, role: &'static str) -> usize {
         let n = self.roles.len();
