@@ -111,11 +111,9 @@ impl PostgresStore {
 }
 
 async fn attempt(tx: &mut Held, desk: &Desk, work: Work<'_>) -> Result<u64, Failure> {
-    // Not `Connection::begin`: it is the one that can leak.
-    tx.execute(sqlx::query(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-    ))
-    .await?;
+    // Not `Connection::begin`: it is the one that can leak. Whether it may write, the session says.
+    tx.execute(sqlx::query("BEGIN ISOLATION LEVEL READ COMMITTED"))
+        .await?;
     desk.fence(tx).await?;
     let rows = run(tx, work).await?;
     tx.commit().await?;
