@@ -122,7 +122,7 @@ habits! {
 }
 
 impl Habits {
-    /// The habits of a family in [`presets`], or ones drawn from `seed` for `random`.
+    /// The habits of a family in [`FAMILIES`](crate::FAMILIES), or ones drawn from `seed` for `random`.
     ///
     /// # Errors
     /// [`Error::HabitsUnknown`].
