@@ -12,10 +12,23 @@ use super::{
 };
 use crate::support::{agent, postgres::execute};
 
-/// Nobody can answer jobs that other processes sent.
-const MUTE: &str = "CREATE FUNCTION mute() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'muted'; END $$; \
-    CREATE TRIGGER mute BEFORE UPDATE ON inbox FOR EACH ROW EXECUTE FUNCTION mute()";
 const SPEAK: &str = "DROP FUNCTION mute() CASCADE";
+const ENDED: &str = "SELECT count(*) FROM meta WHERE key = 'log_end'";
+
+/// As soon as this counts more than so many, nobody can answer jobs that other processes sent.
+async fn mute(fleet: &Fleet, count: &str, most: i64) {
+    let mute = format!(
+        "CREATE FUNCTION mute() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN IF ({count}) > {most} THEN RAISE EXCEPTION 'muted'; END IF; RETURN new; END $$; \
+         CREATE TRIGGER mute BEFORE UPDATE ON inbox FOR EACH ROW EXECUTE FUNCTION mute()"
+    );
+    execute(&fleet.database_url(), &mute).await;
+}
+
+async fn counted(database: &mut PgConnection, count: &str) -> i64 {
+    let count = sqlx::query_scalar(AssertSqlSafe(count.to_owned()));
+    count.fetch_one(database).await.unwrap()
+}
 
 /// Asks process 2, which never writes, with what it answers.
 fn ask(fleet: &Fleet, path: &str, token: &str, body: Option<Value>) -> JoinHandle<(u16, Value)> {
@@ -31,40 +44,43 @@ fn ask(fleet: &Fleet, path: &str, token: &str, body: Option<Value>) -> JoinHandl
     })
 }
 
-/// How many entries of a kind there are.
-async fn logged(database: &mut PgConnection, kind: &str) -> i64 {
-    let sql = format!("SELECT count(*) FROM entries WHERE kind = '{kind}'");
-    let count = sqlx::query_scalar(AssertSqlSafe(sql));
-    count.fetch_one(database).await.unwrap()
-}
-
-/// Lets whoever leads do what `asking` asks, once it is logged kills it, and returns what is answered then.
+/// Lets whoever leads do what `asking` asks, by entries of a kind. Once it is logged kills it, and returns what is answered then.
 async fn killed_unheard<T>(
     fleet: &mut Fleet,
     kind: &str,
     asking: impl FnOnce(&Fleet) -> JoinHandle<T>,
 ) -> T {
+    let count = format!("SELECT count(*) FROM entries WHERE kind = '{kind}'");
+    unheard(fleet, &count, asking).await
+}
+
+/// The same for what a statement counts one more of.
+async fn unheard<T>(
+    fleet: &mut Fleet,
+    count: &str,
+    asking: impl FnOnce(&Fleet) -> JoinHandle<T>,
+) -> T {
     let mut database = PgConnection::connect(&fleet.database_url()).await.unwrap();
-    let (leader, before) = (fleet.leader().await, logged(&mut database, kind).await);
-    execute(&fleet.database_url(), MUTE).await;
+    let (leader, before) = (fleet.leader().await, counted(&mut database, count).await);
+    mute(fleet, count, before).await;
     let answer = asking(fleet);
     let until = Instant::now() + PATIENCE;
-    while logged(&mut database, kind).await == before {
-        assert!(Instant::now() < until, "no {kind}:\n{}", fleet.log(leader));
+    while counted(&mut database, count).await == before {
+        assert!(Instant::now() < until, "{count}:\n{}", fleet.log(leader));
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     fleet.kill(leader);
     execute(&fleet.database_url(), SPEAK).await;
     let answer = answer.await.unwrap();
-    assert_eq!(logged(&mut database, kind).await, before + 1, "{kind}");
+    assert_eq!(counted(&mut database, count).await, before + 1, "{count}");
     fleet.restart(leader);
     fleet.ready(leader).await;
     answer
 }
 
-/// The same for a command beside process 2.
-fn command(fleet: &Fleet, args: &[&str]) -> JoinHandle<Output> {
-    let mut command = fleet.command(2, args);
+/// A command beside process `n`.
+fn command(fleet: &Fleet, n: usize, args: &[&str]) -> JoinHandle<Output> {
+    let mut command = fleet.command(n, args);
     tokio::task::spawn_blocking(move || command.output().unwrap())
 }
 
@@ -80,8 +96,9 @@ async fn a_job_that_was_done_and_not_answered_is_answered_by_the_next() {
 
     let seeds: Vec<String> = (0..3).map(|n| agent(n).did().to_string()).collect();
     let seeds = seeds.join(",");
+    let other = 1 - fleet.leader().await;
     let set = killed_unheard(&mut fleet, "policy", |fleet| {
-        command(fleet, &["policy", "set", "--seeds", &seeds])
+        command(fleet, other, &["policy", "set", "--seeds", &seeds])
     })
     .await;
     assert!(set.status.success(), "{set:?}");
@@ -130,22 +147,10 @@ async fn the_end_of_a_log_that_was_not_answered_is_answered_by_the_next() {
     let mut fleet = Fleet::start(&["all", "all"]).await;
     let ledger = Ledger::default();
     ledger.insist(&fleet.client, &fleet.processes[0].url).await;
-    let mut database = PgConnection::connect(&fleet.database_url()).await.unwrap();
-    let leader = fleet.leader().await;
-    execute(&fleet.database_url(), MUTE).await;
-    let mut end = fleet.command(
-        1 - leader,
-        &["keys", "end-log", "--reason", "retired", "--yes"],
-    );
-    let ending = tokio::task::spawn_blocking(move || end.output().unwrap());
-    let until = Instant::now() + PATIENCE;
-    let ended = "SELECT count(*) FROM meta WHERE key = 'log_end'";
-    while super::gone::count(&mut database, ended).await == 0 {
-        assert!(Instant::now() < until, "it never ends");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    fleet.kill(leader);
-    execute(&fleet.database_url(), SPEAK).await;
-    let ended = ending.await.unwrap();
+    let other = 1 - fleet.leader().await;
+    let end = ["keys", "end-log", "--reason", "retired", "--yes"];
+    let ended = unheard(&mut fleet, ENDED, |fleet| command(fleet, other, &end)).await;
     assert!(ended.status.success(), "{ended:?}");
+    let refused = fleet.try_run(other, &end);
+    assert!(!refused.status.success(), "it has ended: {refused:?}");
 }
