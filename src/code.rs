@@ -1,4 +1,4 @@
-//! Stable error codes of the service, and the registry that joins them with the verifier's and the policy's.
+//! Stable error codes of the service, and the registry that joins them with the verifier's, the policy's and the simulator's.
 
 use std::fmt;
 
@@ -50,9 +50,9 @@ codes! {
     QuotaTokens = "quota.tokens", "Too many token requests", "A token lives for a day: keep it. Wait for as long as Retry-After says.";
     QueueFull = "ingest.queue_full", "The write queue is full", "Nothing was stored. Try again after Retry-After seconds.";
     StoreUnavailable = "store.unavailable", "The database is unavailable",
-        "The write did not complete. Send the same bytes again: what was stored is recognised.";
+        "Try again when it answers. A write may or may not have completed: send the same bytes again, and what was stored is recognised.";
     StoreCorrupt = "store.corrupt", "The database contradicts itself", "An operator has to look at it before anything else is written; restore a newer copy of the data directory.";
-    StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing.";
+    StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing; `doctor` with the same options says more, and docs/OPERATIONS.md what the database has to be.";
     DataLocked = "data.locked", "The data directory is in use",
         "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `policy diff`, `keys list`, `access`, `doctor`, `fsck` and `backup` work beside it; `submit`, `import`, `epoch`, `explain`, `trust-bundle`, `token request`, `keys` and `erase` take its --url; for `policy set`, stop it.";
     DataUnwritable = "data.unwritable", "The data directory cannot be written",
@@ -66,7 +66,7 @@ codes! {
     DataMoved = "data.moved", "The log is in another database",
         "It was moved with `migrate`, and going on here would fork it. Use the database that the message names; where a move was interrupted, run the same `migrate` again.";
     GuardMissing = "data.guard_missing", "The head guard is missing",
-        "The database has published checkpoints, so there was a guard; without it nothing shows whether more was published. Put head.guard back; if it is lost, `backup` this directory and `restore` it into a new one with `--newest`.";
+        "The database has published checkpoints, so there was a guard; without it nothing shows whether more was published. Put head.guard back; if it is lost, `backup` this directory and `restore` it into a new one with `--newest`. Where the database is on a server, copy it from the data directory of another process, or run `restore --newest FILE` there.";
     GuardOtherLog = "data.guard_other_log", "The head guard is of another log",
         "Its origin or signature is not that of this directory's log key. Put the guard, the keys and the database that belong together back.";
     BackupInvalid = "backup.invalid", "Not a usable backup", "Nothing was restored. The message names the file and what is wrong with it; use another backup.";
@@ -74,6 +74,8 @@ codes! {
         "A log restored from a state older than what it signed forks. Give the newest checkpoint known outside with --newest FILE (a saved /checkpoint, a receipt or a trust bundle, from a verifier, witness or auditor), or say --nothing-newer.";
     BackupFork = "backup.fork", "The backup is of another history",
         "The checkpoint is signed by this log, and the backup has another tree at its size. Keep both as evidence, restore another backup, or end the log and name its successor.";
+    BackupOnServer = "backup.on_server", "The database is on a PostgreSQL server",
+        "`backup` and `restore` copy a data directory with its SQLite file. Here the database is copied by PostgreSQL's own tools: base backups and the archived write-ahead log (pg_basebackup, pgBackRest), recovered to the newest point and never to an earlier one, which would fork the log; pg_dump is for a stopped service. Of the data directory keep keys/ and witnesses.toml elsewhere, and leave head.guard and log.turn where they are: docs/OPERATIONS.md, section on backup, standbys, failover.";
     FsckDatabase = "fsck.database", "The database file is damaged", "SQLite's own check fails. Restore a backup that is not behind head.guard.";
     FsckSchema = "fsck.schema", "The schema is not this program's", "A migration, table or index differs. Use the version of the program that made it, or restore a backup.";
     FsckSettings = "fsck.settings", "Settings of the directory are wrong", "Issuer and origin are written once, when the directory is made.";
@@ -97,6 +99,10 @@ codes! {
     FsckToken = "fsck.token", "An issued token's row is wrong", "It refers to a statement that does not exist, or has impossible values.";
     LogBehindGuard = "log.behind_guard", "The log is behind what was published",
         "The database is older than, or different from, what was published. Serving it would fork the log: restore a newer copy of it. If there is none, end this log and name its successor. Never delete the guard.";
+    LogContradicted = "log.contradicted", "The database is not the log that was seen",
+        "This process shares its database with others, and what that says now has not what it saw or published: a restored older state, or another log. It passes nothing on until the database is put right; see docs/OPERATIONS.md, \"Backup, standbys, failover\".";
+    LogUnled = "log.unled", "Nobody writes to the log",
+        "Several processes share this log, and none that writes was heard of for longer than a takeover takes. Reports are refused until one does: see that a process of role `all` or `sequencer` runs and what its log says; if the detail names who has the lock, end that session.";
     LogMoved = "log.moved", "The log went on meanwhile", "Entries were written between signing the notice and ending the log; try again.";
     LogClosed = "log.closed", "The log takes no more entries", "The process is shutting down, or the log stopped after an error it could not explain.";
     WitnessSettings = "witness.settings_invalid", "Witness settings not valid", "Correct witnesses.toml in the data directory; the detail says what is wrong.";
@@ -266,6 +272,15 @@ impl From<goodstanding_score::policy::PolicyError> for Fault {
     }
 }
 
+impl From<goodstanding_simulate::Error> for Fault {
+    fn from(error: goodstanding_simulate::Error) -> Self {
+        Self {
+            code: error.code().as_str(),
+            detail: error.to_string(),
+        }
+    }
+}
+
 impl From<crate::store::Error> for Fault {
     fn from(error: crate::store::Error) -> Self {
         use crate::store::Error as E;
@@ -298,6 +313,7 @@ pub struct Registered {
 /// Every code that this program can answer with, ascending.
 pub fn registry() -> Vec<Registered> {
     use goodstanding_score::policy::PolicyCode;
+    use goodstanding_simulate::SimulateCode;
     let ours = Code::ALL
         .iter()
         .map(|c| (c.as_str(), c.title(), c.meaning()));
@@ -307,9 +323,13 @@ pub fn registry() -> Vec<Registered> {
     let policy = PolicyCode::ALL
         .iter()
         .map(|c| (c.as_str(), c.title(), c.meaning()));
+    let simulate = SimulateCode::ALL
+        .iter()
+        .map(|c| (c.as_str(), c.title(), c.meaning()));
     let mut all: Vec<_> = ours
         .chain(verify)
         .chain(policy)
+        .chain(simulate)
         .map(|(code, title, meaning)| Registered {
             code,
             title,

@@ -66,6 +66,10 @@ pub struct Metrics {
     asked: Family<Asked, Counter>,
     witness_time: Family<Named, Histogram, fn() -> Histogram>,
     epochs: Family<Verdict, Counter>,
+    turns: Family<Verdict, Counter>,
+    writes: Gauge,
+    contradicted: Gauge,
+    leader_age: Gauge<f64, AtomicU64>,
     log_size: Gauge,
     published_size: Gauge,
     witnessed_size: Gauge,
@@ -97,6 +101,10 @@ impl Default for Metrics {
             asked: Family::default(),
             witness_time: Family::new_with_constructor(seconds as fn() -> Histogram),
             epochs: Family::default(),
+            turns: Family::default(),
+            writes: Gauge::default(),
+            contradicted: Gauge::default(),
+            leader_age: Gauge::default(),
             log_size: Gauge::default(),
             published_size: Gauge::default(),
             witnessed_size: Gauge::default(),
@@ -161,6 +169,26 @@ impl Default for Metrics {
             "epochs",
             "Epochs by what became of them: logged, or a code",
             this.epochs.clone(),
+        );
+        r.register(
+            "turns",
+            "Turns at writing that this process took or would have taken, of several that share a database: led, or the code of what was in the way",
+            this.turns.clone(),
+        );
+        r.register(
+            "writes",
+            "1 if this process writes to the log",
+            this.writes.clone(),
+        );
+        r.register(
+            "log_contradicted",
+            "1 if the database is not the log that this process has seen, so that it passes nothing on",
+            this.contradicted.clone(),
+        );
+        r.register(
+            "leader_heard_age_seconds",
+            "Time since a process that writes was heard of, of several that share a database; 0 if this one does",
+            this.leader_age.clone(),
         );
         r.register("log_size_entries", "Durable entries", this.log_size.clone());
         r.register(
@@ -282,6 +310,12 @@ impl Metrics {
         self.epochs.get_or_create(&Verdict { result }).inc();
     }
 
+    /// This process took a turn at writing, or something was in the way.
+    pub fn turn(&self, outcome: Result<(), &Fault>) {
+        let result = outcome.err().map_or("led", Fault::code).to_owned();
+        self.turns.get_or_create(&Verdict { result }).inc();
+    }
+
     /// Everything as `OpenMetrics` text, with what `app` says at this moment.
     ///
     /// # Errors
@@ -314,6 +348,12 @@ impl Metrics {
         let met = met.unwrap_or(true) || !shared.witness_policy.wants_quorum();
         self.quorum_met.set(i64::from(met));
         self.ended.set(i64::from(shared.ended().is_some()));
+        let standing = shared.standing();
+        self.writes.set(i64::from(standing.is_leading()));
+        self.leader_age
+            .set(shared.standing().silence().as_secs_f64());
+        self.contradicted
+            .set(i64::from(standing.refusal().is_some()));
         let published_ms = shared.published.borrow().as_ref().map(|p| p.published_ms);
         let age_ms = published_ms.map_or(0, |at| app.clock.now_ms().saturating_sub(at));
         self.published_age

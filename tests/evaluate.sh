@@ -52,3 +52,18 @@ for market in market-103 market-101; do
   "$python" "$shared/tools/evaluate_market.py" --scores "$work/$market.csv" --labels "$data/labels-all.csv" --json |
     "$python" -c 'import json,sys; d=json.load(sys.stdin); print("spearman", d["spearman"], "newcomers misjudged", d["good_newcomers_misjudged_at_end"]); [print("  inflation", k, v) for k, v in d["inflation"].items()]'
 done
+
+echo "== market-103 and Bitcoin OTC on SQLite and on PostgreSQL, with the same keys"
+GOODSTANDING_BINARY="$bin" GOODSTANDING_SHARED="$shared" .ci/with-postgres "${CARGO:-cargo}" test -q --test cluster -- \
+  --include-ignored --test-threads=1 --nocapture same::
+
+for habits in gradual-additive cooperatives; do
+  echo "== a market in miniature, $habits, every attack at once"
+  "$bin" simulate --agents 1000 --trades 40000 --seed 2 --habits "$habits" --attack all:mix=0.5,likeness=0.5,spread=90 --out "$work/$habits-files"
+  step import "$bin" --data "$work/$habits" import "$work/$habits-files/reports.csv.gz" --key-seed m --historical
+  "$bin" --data "$work/$habits" policy set --seeds "@$work/$habits-files/seeds.txt" > /dev/null
+  step epoch "$bin" --data "$work/$habits" epoch
+  "$bin" --data "$work/$habits" scores --format csv > "$work/$habits.csv"
+  "$python" "$shared/tools/evaluate_market.py" --scores "$work/$habits.csv" --labels "$work/$habits-files/labels.csv" --json |
+    "$python" -c 'import json,sys; d=json.load(sys.stdin); print("spearman", d["spearman"], "newcomers misjudged", d["good_newcomers_misjudged_at_end"]); [print("  inflation", k, v) for k, v in d["inflation"].items()]'
+done

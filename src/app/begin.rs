@@ -14,7 +14,7 @@ use crate::{
     code::{Code, Fault},
     log::{
         end,
-        guard::{GuardFile, HeadGuard},
+        guard::{GuardFile, HeadGuard, reaches},
         sequencer::Event,
         sign::LogSigner,
         tenure::Left,
@@ -97,24 +97,25 @@ impl App {
     }
 }
 
-/// What can be said of the guard before the tree is looked at.
+/// Holds the database against the guard, before anything is written to it.
 ///
 /// A guard that is missing is made anew only where a crash between publishing and its very first write explains that;
-/// otherwise somebody took it away, and with it what was published.
+/// otherwise somebody took it away, and with it what was published. On a server nothing explains it: there the guard is written
+/// before the first publishing.
 pub(super) async fn check_guard(
     guard: &HeadGuard,
     signer: &LogSigner,
-    left: Left,
+    left: &Left,
     store: &dyn Store,
 ) -> Result<(), Fault> {
     match guard.signed()? {
         Some(signed) => {
-            signed
+            let promised = signed
                 .verify_log(&signer.verifier()?)
                 .map_err(|error| Fault::new(Code::GuardOtherLog, error.to_string()))?;
-            Ok(())
+            reaches(store, promised).await
         }
-        None if matches!(left, Left::Open(_) | Left::Shared) => Ok(()),
+        None if matches!(left, Left::Open(_)) => Ok(()),
         None => match store.published().await? {
             None => Ok(()),
             Some(published) => Err(Fault::new(
@@ -143,4 +144,10 @@ pub(super) fn check_end(file: &dyn GuardFile, ended: Option<&end::Ended>) -> Res
         )),
         (None, None) | (Some(_), Some(_)) => Ok(()),
     }
+}
+
+/// That the log has ended, as the database says.
+pub(super) async fn end_of(store: &dyn Store) -> Result<Option<end::Ended>, Fault> {
+    let ended = store.meta(end::META).await?;
+    ended.map(|text| end::Ended::parse(&text)).transpose()
 }

@@ -14,17 +14,49 @@ use crate::{
     store::Store,
 };
 
-/// Issuer and origin as stored; written once, when the directory is new.
-pub(super) async fn identity(store: &dyn Store, open: &Open) -> Result<(String, String), Fault> {
-    let default_issuer = || format!("http://{}", crate::config::Config::default().listen);
-    let issuer = settle(store, "issuer", open.issuer.as_deref(), default_issuer).await?;
-    let host = issuer
-        .split_once("://")
-        .map_or(issuer.as_str(), |(_, host)| host)
-        .trim_end_matches('/')
-        .to_owned();
-    let origin = settle(store, "origin", open.origin.as_deref(), || host).await?;
-    Ok((issuer, origin))
+/// Whose log it is: what the database says, and what it will be told once nothing speaks against it.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) issuer: String,
+    pub(super) origin: String,
+    /// Settings that it does not have yet.
+    new: Vec<(&'static str, String)>,
+}
+
+impl Identity {
+    /// Issuer and origin as stored, or as given for a new log.
+    ///
+    /// # Errors
+    /// `data.mismatch` when they are stored and others were given; `store.unavailable`.
+    pub(super) async fn of(store: &dyn Store, open: &Open) -> Result<Self, Fault> {
+        let mut new = Vec::new();
+        let default_issuer = || format!("http://{}", crate::config::Config::default().listen);
+        let given = open.issuer.as_deref();
+        let issuer = settle(store, "issuer", given, default_issuer, &mut new).await?;
+        let host = issuer
+            .split_once("://")
+            .map_or(issuer.as_str(), |(_, host)| host)
+            .trim_end_matches('/')
+            .to_owned();
+        let given = open.origin.as_deref();
+        let origin = settle(store, "origin", given, || host, &mut new).await?;
+        Ok(Self {
+            issuer,
+            origin,
+            new,
+        })
+    }
+
+    /// Tells a new database. Not before every check: one that belongs to another log must not be given this one's name.
+    ///
+    /// # Errors
+    /// `data.mismatch` when another process told it something else meanwhile; `store.unavailable`.
+    pub(super) async fn keep(&self, store: &dyn Store) -> Result<(), Fault> {
+        for (key, value) in &self.new {
+            remember(store, key, value).await?;
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn check_issuer(issuer: &str) -> Result<(), Fault> {
@@ -49,9 +81,10 @@ pub(super) fn check_origin(origin: &str) -> Result<(), Fault> {
 
 async fn settle(
     store: &dyn Store,
-    key: &str,
+    key: &'static str,
     given: Option<&str>,
     default: impl FnOnce() -> String,
+    new: &mut Vec<(&'static str, String)>,
 ) -> Result<String, Fault> {
     match (store.meta(key).await?, given) {
         (Some(stored), Some(given)) if stored != given => Err(Fault::new(
@@ -61,7 +94,7 @@ async fn settle(
         (Some(stored), _) => Ok(stored),
         (None, given) => {
             let value = given.map_or_else(default, str::to_owned);
-            remember(store, key, &value).await?;
+            new.push((key, value.clone()));
             Ok(value)
         }
     }
@@ -89,7 +122,7 @@ async fn remember(store: &dyn Store, key: &str, value: &str) -> Result<(), Fault
 pub(super) async fn log_signer(
     store: &dyn Store,
     keys_dir: &Path,
-    origin: &str,
+    identity: &mut Identity,
     is_new: bool,
     open: &Open,
 ) -> Result<LogSigner, Fault> {
@@ -107,10 +140,10 @@ pub(super) async fn log_signer(
             }
         }
     };
-    let signer = LogSigner::new(origin, key);
+    let signer = LogSigner::new(&identity.origin, key);
     signer.verifier()?;
     match remembered {
-        None => remember(store, LOG_VKEY, &signer.vkey()).await?,
+        None => identity.new.push((LOG_VKEY, signer.vkey())),
         Some(vkey) if vkey == signer.vkey() => {}
         Some(vkey) => {
             let detail = format!("keys/log.json is another key; this log's is {vkey}");

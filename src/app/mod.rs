@@ -8,23 +8,23 @@ mod reader;
 
 use std::{fs, path::Path, sync::Arc};
 
-use begin::{check_end, check_guard};
+use begin::{check_end, check_guard, end_of};
 pub(crate) use directory::{holder, lock};
 use directory::{share, sync_folders, unwritable};
-use identity::{check_issuer, check_origin, identity, log_signer};
+use identity::{Identity, check_issuer, check_origin, log_signer};
 pub use open::Open;
 pub use reader::Reader;
 
 use crate::{
     clock::Clock,
     code::{Code, Fault},
-    epoch::Explained,
+    epoch::{self, Explained},
     keys::{
         SecretKey,
         service::{ServiceKeys, load_or_make},
     },
     log::{
-        cluster::{self, past, past::Past},
+        cluster::{self, Seal, past, past::Past},
         end,
         guard::{DiskFile, GuardFile, HeadGuard},
         sequencer::{self, Handle},
@@ -204,24 +204,32 @@ impl App {
             tenure,
             ended: ended_file,
         } = through(Parts::of(&open, &place).await?);
-        // Before anything is written to it.
+        let is_shared = cluster.is_some();
+        // All that speaks against a database, before anything is written to it.
         let copy = store.meta(tenure::COPY).await?;
         tenure::check_copy(copy.as_deref())?;
-        let (issuer, origin) = identity(store.as_ref(), &open).await?;
+        let mut identity = Identity::of(store.as_ref(), &open).await?;
         let is_new = store.head().await?.is_none() && !guard_file.exists();
-        let signer = log_signer(store.as_ref(), &keys_dir, &origin, is_new, &open).await?;
+        let signer = log_signer(store.as_ref(), &keys_dir, &mut identity, is_new, &open).await?;
         let keys = ServiceKeys::load(&keys_dir)?;
         // Nothing in the log depends on it: who loses it grants access anew. Processes on one database have the same.
-        let access_key = load_or_make(&keys_dir, "access", is_new || cluster.is_none())?;
+        let access_key = load_or_make(&keys_dir, "access", is_new || !is_shared)?;
         let metrics = Arc::new(Metrics::default());
         let guard = HeadGuard::over(guard, &guard_file.display().to_string());
+        let guard = if is_shared { guard.ahead() } else { guard };
         let tenure = Tenure::over(tenure, &open.data);
         let name = store.meta(tenure::TENURE).await?;
+        let mut past = Past::of(&open.data);
         let left = match &cluster {
             None => tenure.check(name.as_deref(), copy.as_deref())?,
-            Some(_) => Left::Shared,
+            Some(cluster) => {
+                past.check(cluster.as_ref()).await?;
+                Left::Shared
+            }
         };
-        check_guard(&guard, &signer, left, store.as_ref()).await?;
+        check_guard(&guard, &signer, &left, store.as_ref()).await?;
+        check_end(ended_file.as_ref(), end_of(store.as_ref()).await?.as_ref())?;
+        identity.keep(store.as_ref()).await?;
         let parts = sequencer::Parts {
             store: store.clone(),
             signer: signer.clone(),
@@ -230,19 +238,13 @@ impl App {
             witnesses: Witnesses::load(&open.data, &signer.verifier()?)?,
             metrics: metrics.clone(),
         };
-        let is_shared = cluster.is_some();
         let log = match cluster {
             None => sequencer::start(parts, open.queue).await?,
             Some(cluster) => {
-                let past = Past::of(&open.data);
-                cluster::start(parts, cluster, past, open.role, open.queue).await?
+                let seal = Seal::shared(&access_key);
+                cluster::start(parts, cluster, past, seal, open.role, open.queue).await?
             }
         };
-        // Before the mark: a database that is refused must not make the right one, put back later, look like a stranger.
-        if let Err(fault) = check_end(ended_file.as_ref(), log.shared().ended().as_deref()) {
-            log.stop().await;
-            return Err(fault);
-        }
         let tenure = (!is_shared).then_some(tenure);
         // Nothing has been signed yet: the writer waits for its first job.
         if let Some(tenure) = &tenure
@@ -263,7 +265,7 @@ impl App {
             ended_file,
             metrics,
             signer,
-            issuer,
+            issuer: identity.issuer,
             keys,
             access_key,
             access: AccessBook::new(&open.data),
@@ -284,7 +286,9 @@ impl App {
         if !open.repair {
             token::keys::check_secrets(&app)?;
         }
-        Ok(Arc::new(app))
+        let app = Arc::new(app);
+        epoch::serve(&app);
+        Ok(app)
     }
 
     /// Writes what is queued, publishes, closes the database and lets go of the directory. A connection that still

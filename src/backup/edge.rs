@@ -1,4 +1,4 @@
-//! What a database file says of itself, verified as far as its edge allows: SQLite's checks, the signed head, the tiles under it.
+//! What a database says of itself, verified as far as its edge allows: SQLite's checks, the signed head, the tiles under it.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::{
         end,
         tree::{Edge, Touched, tiles_for_proof},
     },
-    store::{self, snapshot::Snapshot},
+    store::{Place, snapshot::Snapshot},
 };
 
 /// A database file that was looked at.
@@ -43,10 +43,16 @@ pub struct Copy {
 /// # Errors
 /// `store.corrupt` with what is wrong, `store.unavailable` when it cannot be read.
 pub async fn inspect(directory: &Path, log_key: &VerifierKey) -> Result<Copy, Fault> {
-    let database = directory.join(DATABASE);
-    let wrong =
-        |why: String| Fault::new(Code::StoreCorrupt, format!("{}: {why}", database.display()));
-    let mut snapshot = store::snapshot(directory).await?;
+    inspect_at(&Place::File(directory.join(DATABASE)), log_key).await
+}
+
+/// The same, wherever the database is.
+///
+/// # Errors
+/// As [`inspect`].
+pub(super) async fn inspect_at(place: &Place, log_key: &VerifierKey) -> Result<Copy, Fault> {
+    let wrong = |why: String| Fault::new(Code::StoreCorrupt, format!("{place}: {why}"));
+    let mut snapshot = place.snapshot().await?;
     if let Some(line) = snapshot.integrity(1, false).await?.pop() {
         return Err(wrong(line));
     }

@@ -2,16 +2,18 @@
 //!
 //! A backup is a folder: the database as one compact file, the keys, settings files, and a manifest that is written last. A
 //! folder without a manifest is no backup. `make` copies beside a running service, `restore` brings a copy back and takes care
-//! that the log does not fork by it.
+//! that the log does not fork by it; `join` does for a database on a server, of which there is no copy here.
 
 mod edge;
 pub(crate) mod files;
+mod join;
 mod make;
 mod manifest;
 mod newest;
 mod restore;
 
 pub use edge::{Copy, inspect};
+pub use join::{Join, Joined, join};
 pub use make::{LAST, Last, Made, make};
 pub use manifest::{FileEntry, MANIFEST, Manifest};
 pub use newest::checkpoint_in;

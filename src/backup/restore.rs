@@ -230,8 +230,8 @@ async fn check_newest(
     }
 }
 
-/// Whether the backup has this checkpoint's tree as its beginning.
-async fn reaches(
+/// Whether a database has this checkpoint's tree as its beginning.
+pub(super) async fn reaches(
     copy: &mut Copy,
     newest: &Checkpoint,
     name: &str,
@@ -240,7 +240,7 @@ async fn reaches(
     let size = copy.head.size;
     if newest.size > size {
         let detail = format!(
-            "{name} proves that the log had {} entries, and the backup ends at {size}: restore a newer backup, or end this log and \
+            "{name} proves that the log had {} entries, and this copy ends at {size}: restore a newer one, or end this log and \
              name its successor",
             newest.size
         );
@@ -248,7 +248,7 @@ async fn reaches(
     }
     if copy.root_at(newest.size).await? != newest.root {
         let detail = format!(
-            "{name} has another tree of {} entries than the backup",
+            "{name} has another tree of {} entries than this copy",
             newest.size
         );
         return Err(Fault::new(fork, detail));

@@ -70,7 +70,8 @@ impl Erased {
 /// Erases a report for good, publishes that, and returns its record.
 ///
 /// The body, the working copy's rows and the cached computation that used them are gone when this returns; a reader that
-/// holds on to the write-ahead log at that moment delays the last bytes of it by seconds. Backups are not reached.
+/// holds on to the write-ahead log at that moment delays the last bytes of it by seconds. Other processes show nothing of it any more and
+/// let go of theirs within a minute. Backups are not reached.
 ///
 /// # Errors
 /// `report.unknown`, `report.erased` when it was erased before, `epoch.running` while an epoch is being computed, or the store's.

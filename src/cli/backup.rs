@@ -19,6 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
+    ctx.own_file("backup")?;
     let made = backup::make(
         &ctx.data(),
         &args.out,

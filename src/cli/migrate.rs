@@ -19,11 +19,23 @@ use crate::{
                   write to either, and the target is empty. Without them, the schema of the database at --database-url is brought up to date."
 )]
 pub(super) struct Args {
-    /// Where the log is
-    #[arg(long, value_name = "DATABASE", requires = "to")]
+    /// Where the log is. With a password in it, better by environment
+    #[arg(
+        long,
+        value_name = "DATABASE",
+        requires = "to",
+        env = "GOODSTANDING_MIGRATE_FROM",
+        hide_env_values = true
+    )]
     from: Option<End>,
     /// Where it goes on
-    #[arg(long, value_name = "DATABASE", requires = "from")]
+    #[arg(
+        long,
+        value_name = "DATABASE",
+        requires = "from",
+        env = "GOODSTANDING_MIGRATE_TO",
+        hide_env_values = true
+    )]
     to: Option<End>,
 }
 

@@ -27,6 +27,7 @@ mod restore;
 mod scores;
 mod serve;
 mod sign;
+mod simulate;
 mod submit;
 mod token;
 mod trust;
@@ -120,6 +121,8 @@ enum Command {
     Migrate(migrate::Args),
     /// Look at directory, database, guard, keys and clock, and say what to do
     Doctor(doctor::Args),
+    /// Make a market in miniature, honest and not, as files to import
+    Simulate(simulate::Args),
     /// Measure parts of this program beside the bounds that they are held against
     #[command(subcommand)]
     Bench(bench::Args),
@@ -163,6 +166,20 @@ impl Ctx {
     /// Where the database is.
     fn place(&self) -> Result<Place, Fault> {
         Ok(Place::of(&self.data(), self.database_url.as_deref())?)
+    }
+
+    /// That the database is a file of the data directory, which `command` copies with it.
+    ///
+    /// # Errors
+    /// `backup.on_server`.
+    fn own_file(&self, command: &str) -> Result<(), Fault> {
+        match self.place()? {
+            Place::File(_) => Ok(()),
+            place @ Place::Server(_) => Err(Fault::new(
+                Code::BackupOnServer,
+                format!("{command} does not copy {place}: PostgreSQL's own tools do"),
+            )),
+        }
     }
 
     /// The usual way to open the log.
@@ -262,6 +279,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::TrustBundle(args) => trust::bundle(&ctx, &args).await,
         Command::Audit(args) => audit::run(&ctx, args).await,
         Command::Bench(args) => bench::run(&ctx, args).await,
+        Command::Simulate(args) => simulate::run(&ctx, &args),
         Command::Trust(args) => trust::run(&ctx, args).await,
         Command::Keys(args) => keys::run(&ctx, args).await,
         Command::Access(args) => access::run(&ctx, args).await,

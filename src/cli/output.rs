@@ -165,6 +165,10 @@ pub(super) fn finish(result: anyhow::Result<()>, json: bool) -> ExitCode {
         );
         return ExitCode::from(3);
     }
+    let error = match error.downcast::<crate::store::Error>() {
+        Ok(of_store) => Fault::from(of_store).into(),
+        Err(other) => other,
+    };
     let (code, detail) = if let Some(fault) = error.downcast_ref::<Fault>() {
         (fault.code(), fault.detail().to_owned())
     } else if let Some(refusal) = error.downcast_ref::<Refusal>() {

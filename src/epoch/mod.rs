@@ -4,10 +4,12 @@
 //! the result. The same prefix, policy and salt key give the same bytes wherever this runs.
 
 pub mod compute;
+mod errand;
 pub mod evidence;
 
 use std::sync::Arc;
 
+pub(crate) use errand::serve;
 use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
     claims::Claims,
@@ -16,7 +18,7 @@ use goodstanding_verify::{
     entry::{Body, Entry, EpochEntry},
     merkle,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
@@ -30,7 +32,7 @@ use crate::{
 const PAGE: u32 = 5000;
 
 /// What an epoch came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Epoch number.
     pub number: u64,
@@ -65,17 +67,35 @@ pub struct Explained {
     pub scores: goodstanding_score::Scores,
 }
 
-/// Computes and logs one epoch now. `as_of` = `None` means now, or the newest report's log time if that one is historical.
+/// Computes and logs one epoch now; where several processes share the log, the one that writes does. `as_of` = `None` means now,
+/// or the newest report's log time if that one is historical.
 ///
 /// # Errors
 /// `epoch.running`, `epoch.no_reports`, `policy.no_seeds`, `epoch.as_of_decreases`, or the store's.
 pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
-    let done = compute_and_log(app, as_of).await;
+    if app.log.shared().is_leading() {
+        run_here(app, as_of, None).await
+    } else {
+        errand::ask(app, as_of).await
+    }
+}
+
+/// [`run`] in this process. `after`: the epoch that has to be the newest.
+async fn run_here(
+    app: &Arc<App>,
+    as_of: Option<u64>,
+    after: Option<u64>,
+) -> Result<Summary, Fault> {
+    let done = compute_and_log(app, as_of, after).await;
     app.metrics.epoch(done.as_ref().map(|_| ()));
     done
 }
 
-async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
+async fn compute_and_log(
+    app: &Arc<App>,
+    as_of: Option<u64>,
+    after: Option<u64>,
+) -> Result<Summary, Fault> {
     let _running = app
         .epoch_running
         .try_lock()
@@ -87,6 +107,10 @@ async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, 
         None => (0, 0),
         Some(epoch) => (epoch.number, entry_of(&epoch)?.as_of),
     };
+    if after.is_some_and(|after| after != previous.0) {
+        let detail = format!("epoch {} was logged meanwhile", previous.0);
+        return Err(Fault::new(Code::EpochRunning, detail));
+    }
     let as_of = check_as_of(app, as_of, previous.1).await?;
     let log_size = app.log.shared().size();
     let (policy_index, policy) = evidence::policy_at(app.store.as_ref(), log_size).await?;
@@ -102,6 +126,11 @@ async fn compute_and_log(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, 
         ));
     }
     let erased = evidence::erasures(app.store.as_ref(), log_size).await?;
+    // Another process may have asked for an erasure, of which this one's lock knows nothing.
+    if app.store.erased_since(log_size).await? > 0 {
+        let detail = "a report was erased while the log was read; compute the epoch again";
+        return Err(Fault::new(Code::EpochRunning, detail));
+    }
     let computed =
         blocking(move || compute::compute(number, as_of, admitted, policy, salt_key, erased))
             .await??;
@@ -319,14 +348,38 @@ async fn check_recomputable(app: &App, entry: &EpochEntry) -> Result<(), Fault> 
     }
 }
 
+/// Lets go of a kept computation that used a report which was erased since, by whichever process.
+///
+/// # Errors
+/// The store's.
+pub async fn forget_erased(app: &App) -> Result<(), Fault> {
+    let mut slot = app.explained.lock().await;
+    let Some(kept) = slot.as_ref() else {
+        return Ok(());
+    };
+    let epoch = app.store.epoch(Some(kept.number)).await?;
+    let log_size = epoch.as_ref().map(entry_of).transpose()?;
+    let log_size = log_size.map_or(0, |entry| entry.log_size);
+    if app.store.erased_since(log_size).await? > 0 {
+        *slot = None;
+    }
+    Ok(())
+}
+
 /// The newest epoch's computation. Only one caller recomputes it, the others wait.
 async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
     let mut slot = app.explained.lock().await;
     let epoch = latest(app.store.as_ref()).await?;
-    if let Some(explained) = slot.as_ref().filter(|e| e.number == epoch.number) {
-        return Ok(explained.clone());
-    }
     let entry = entry_of(&epoch)?;
+    if let Some(explained) = slot.as_ref().filter(|e| e.number == epoch.number) {
+        let kept = explained.clone();
+        // Another process may have erased what it was made of.
+        let recomputable = check_recomputable(app, &entry).await;
+        if recomputable.is_err() {
+            *slot = None;
+        }
+        return recomputable.map(|()| kept);
+    }
     if entry.code != goodstanding_score::CODE {
         let detail = format!(
             "epoch {} was computed by {}, this is {}",

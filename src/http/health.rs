@@ -30,7 +30,11 @@ pub(super) async fn metrics(State(api): super::State) -> Result<Response, Failed
     Ok((headers, text).into_response())
 }
 
-/// `GET /readyz`: the database answers and the log has a published checkpoint.
+fn told(fault: &Fault) -> serde_json::Value {
+    json!({"code": fault.code(), "detail": fault.detail()})
+}
+
+/// `GET /readyz`: the database answers, is the log that was seen, and has a published checkpoint; somebody writes to it.
 pub(super) async fn ready(State(api): super::State) -> Response {
     let database = api.app.store.head().await;
     let published = api
@@ -52,10 +56,13 @@ pub(super) async fn ready(State(api): super::State) -> Response {
         .and_then(|h| h.as_ref())
         .map_or(0, |h| h.at_ms.saturating_sub(api.app.clock.now_ms()));
     let clock = ahead_ms <= crate::log::sequencer::MOST_AHEAD_MS;
-    // A writer that ended while the process goes on would refuse every report.
-    let writer = api.app.log.is_open();
-    let ready = head.is_some() && published.is_some() && clock && writer;
     let shared = api.app.log.shared();
+    let standing = shared.standing();
+    let unled = standing.unled();
+    // A writer that ended while the process goes on would refuse every report, and so would none among all processes.
+    let writer = api.app.log.is_open() && unled.is_none();
+    let refusal = standing.refusal();
+    let ready = head.is_some() && published.is_some() && clock && writer && refusal.is_none();
     let required = shared.witness_policy.wants_quorum();
     let witnessed = shared.witnessed.borrow().as_ref().map(|p| p.size);
     let witnessed = witnessed.filter(|_| required);
@@ -67,8 +74,13 @@ pub(super) async fn ready(State(api): super::State) -> Response {
         .map(|p| p.published_ms / 1000);
     let body = json!({
         "status": if ready { "ok" } else { "not ready" },
-        "checks": {"database": database.is_ok(), "published": published.is_some(), "clock": clock, "writer": writer},
-        "writes": shared.is_leading(),
+        "checks": {"database": database.is_ok(), "published": published.is_some(), "clock": clock, "writer": writer, "log": refusal.is_none()},
+        "refuses": refusal.as_ref().map(told),
+        "writes": standing.is_leading(),
+        "unled": unled.as_ref().map(told),
+        "leader_heard_s": standing.silence().as_secs(),
+        // Why not, if it was in the way of this process when it would have.
+        "unfit": standing.unfit().as_ref().map(told),
         "log_size": head,
         "published_size": published,
         "published_at": published_at,

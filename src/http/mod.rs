@@ -154,6 +154,7 @@ fn layered(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
         .fallback(service::nothing_here)
         .method_not_allowed_fallback(service::method_not_allowed)
         .layer(middleware::from_fn(problems_everywhere))
+        .layer(middleware::from_fn_with_state(api.clone(), believed))
         .layer(middleware::from_fn_with_state(api.clone(), counted))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyTimeoutLayer::new(BODY_SILENCE))
@@ -210,6 +211,23 @@ async fn counted(axum::extract::State(api): State, request: Request, next: Next)
         .metrics
         .request(route, method, status, started.elapsed());
     response
+}
+
+/// Refuses whatever the database would have to answer while that is not the log which this process has seen.
+async fn believed(axum::extract::State(api): State, request: Request, next: Next) -> Response {
+    const OWN: [&str; 5] = [
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/v1/errors",
+        "/openapi.json",
+    ];
+    let route = request.extensions().get::<MatchedPath>();
+    let is_own = route.is_some_and(|route| OWN.contains(&route.as_str()));
+    match api.app.log.shared().standing().refusal() {
+        Some(refusal) if !is_own => Failed::from(refusal).into_response(),
+        _ => next.run(request).await,
+    }
 }
 
 /// Rejections that axum makes by itself (a path segment that is not UTF-8, say) become problems too.
@@ -278,7 +296,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Keeps the quota table small.
+/// Keeps the quota table small, and nothing in memory that was erased.
 async fn tend(api: Arc<Api>, stop: CancellationToken) {
     while tokio::time::timeout(Duration::from_mins(1), stop.cancelled())
         .await
@@ -287,6 +305,9 @@ async fn tend(api: Arc<Api>, stop: CancellationToken) {
         api.quota.forget_idle();
         api.token_quota.forget_idle();
         api.agent_quota.forget_idle();
+        if let Err(fault) = crate::epoch::forget_erased(&api.app).await {
+            tracing::warn!(code = fault.code(), error = %fault, "whether a kept explanation was erased is not known");
+        }
     }
 }
 

@@ -129,7 +129,7 @@ fn default_wait_s(code: &str) -> u64 {
     match code {
         // The window of the unilateral quota is a day; when a place frees up depends on what was sent when.
         "quota.unilateral" => LONGEST_WAIT_S,
-        "store.unavailable" | "epoch.running" => 5,
+        "store.unavailable" | "epoch.running" | "log.contradicted" => 5,
         _ => 1,
     }
 }
@@ -179,7 +179,10 @@ pub fn answered_with(code: &str) -> Option<StatusCode> {
         ("quota", _) => StatusCode::TOO_MANY_REQUESTS,
         ("ingest", _)
         | ("store", "unavailable")
-        | ("log", "not_published" | "closed" | "clock_behind" | "moved")
+        | (
+            "log",
+            "not_published" | "closed" | "clock_behind" | "moved" | "contradicted" | "unled",
+        )
         | ("witness", "quorum_missed")
         | ("epoch", "running" | "other_code") => StatusCode::SERVICE_UNAVAILABLE,
         ("epoch", _) => StatusCode::CONFLICT,

@@ -40,7 +40,8 @@ pub(super) async fn consistency(
     request: HeaderMap,
 ) -> Result<Response, Failed> {
     parameters.only(&["from", "to"])?;
-    let newest = published(&api.app)?.size;
+    let under = published(&api.app)?;
+    let newest = under.size;
     let from = parameters
         .number("from")?
         .ok_or_else(|| invalid("from takes the size of the older tree"))?;
@@ -53,7 +54,7 @@ pub(super) async fn consistency(
     if from > to {
         return Err(invalid("from must not be larger than to").into());
     }
-    let proof = prove::extension(&api.app.tiles, from, to).await?;
+    let proof = prove::published_extension(&api.app.tiles, from, to, &under).await?;
     let encode = |hash: Hash| b64::std_encode(hash);
     let body = Consistency {
         from,

@@ -29,6 +29,8 @@ use crate::{
 
 /// Rows that are signed together: enough work for every core, little memory.
 const CHUNK: usize = 2048;
+/// Names that are remembered at a time: what one process may ask of another is bounded.
+const NAMES_AT_ONCE: usize = 20_000;
 /// How many refusals of one code the summary shows.
 const EXAMPLES: usize = 3;
 
@@ -164,7 +166,8 @@ pub async fn chunks<T: Send + 'static>(
 /// Remembers agents' names in the data directory. Returns how many were new.
 ///
 /// # Errors
-/// `agent.alias_taken` when one of the aliases belongs to another key there, or a key has another alias; then nothing is remembered.
+/// `agent.alias_taken` when one of the aliases belongs to another key there, or a key has another alias; then nothing is remembered, of
+/// many thousands at a time only those before.
 pub async fn name_agents<'a>(
     app: &App,
     agents: impl Iterator<Item = (&'a str, Did)>,
@@ -172,9 +175,9 @@ pub async fn name_agents<'a>(
     let wanted: Vec<_> = agents.map(|(alias, did)| (alias.to_owned(), did)).collect();
     let fresh = new_names(&app.store.aliases().await?, &wanted)?;
     let new = fresh.len();
-    if new > 0 {
+    for part in fresh.chunks(NAMES_AT_ONCE) {
         // The writer looks again: somebody else may have named one of them meanwhile.
-        app.log.set_aliases(fresh).await?;
+        app.log.set_aliases(part.to_vec()).await?;
     }
     Ok(new)
 }

@@ -156,7 +156,7 @@ pub fn load_or_make(dir: &Path, name: &str, make: bool) -> Result<SecretKey, Fau
     if !make {
         // A key that is lost has to be restored: a new one in its place would be another log.
         let detail = format!(
-            "{} is missing, and this log was signed with it; restore it, or end the log: goodstanding keys end-log --reason lost",
+            "{} is missing, and this log was signed with it; restore it (`serve --role api` needs none), or end the log: goodstanding keys end-log --reason lost",
             path.display()
         );
         return Err(Fault::new(Code::KeyUnusable, detail));

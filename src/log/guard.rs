@@ -12,9 +12,10 @@ use std::{
 
 use goodstanding_verify::checkpoint::{Checkpoint, SignedCheckpoint};
 
+use super::prove::edge;
 use crate::{
     code::{Code, Fault},
-    store::Published,
+    store::{Published, Store},
 };
 
 /// Where the guard's text is kept. The service has a file; tests have one that fails on demand.
@@ -86,6 +87,7 @@ impl GuardFile for DiskFile {
 pub struct HeadGuard {
     file: Arc<dyn GuardFile>,
     name: String,
+    ahead: bool,
 }
 
 impl HeadGuard {
@@ -99,7 +101,29 @@ impl HeadGuard {
         Self {
             file,
             name: name.to_owned(),
+            ahead: false,
         }
+    }
+
+    /// The same, written before the first publishing and not after it: for a database that several processes share, where a guard
+    /// that is missing could be anybody's.
+    #[must_use]
+    pub fn ahead(self) -> Self {
+        Self {
+            ahead: true,
+            ..self
+        }
+    }
+
+    /// Before a checkpoint is published. A crash in between leaves a guard that the database reaches: the head is in there.
+    ///
+    /// # Errors
+    /// As [`Self::read`] and [`Self::write`].
+    pub fn announce(&self, checkpoint: &Published) -> Result<(), Fault> {
+        if self.ahead && self.read()?.is_none() {
+            self.write(checkpoint)?;
+        }
+        Ok(())
     }
 
     /// The signed checkpoint it holds; `None` before the first publishing.
@@ -137,4 +161,29 @@ impl HeadGuard {
     fn fault(&self, code: Code, error: &dyn fmt::Display) -> Fault {
         Fault::new(code, format!("head guard {}: {error}", self.name))
     }
+}
+
+/// That a database has what was published as its beginning.
+///
+/// # Errors
+/// `log.behind_guard` when it has fewer entries or others; `store.corrupt` when its tiles do not add up; `store.unavailable`.
+pub async fn reaches(store: &dyn Store, promised: &Checkpoint) -> Result<(), Fault> {
+    let size = store.head().await?.map_or(0, |head| head.size);
+    let why = if size < promised.size {
+        format!(
+            "ends at {size} entries, and {} were published",
+            promised.size
+        )
+    } else if edge(store, promised.size).await?.root() != promised.root {
+        format!(
+            "has another tree of {} entries than the one that was published",
+            promised.size
+        )
+    } else {
+        return Ok(());
+    };
+    let detail = format!(
+        "the database {why}; name or restore the one that published them, or end this log and name its successor"
+    );
+    Err(Fault::new(Code::LogBehindGuard, detail))
 }

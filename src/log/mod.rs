@@ -11,6 +11,7 @@ pub mod plan;
 pub mod prove;
 pub mod sequencer;
 pub mod sign;
+pub mod standing;
 pub mod tenure;
 pub mod tiles;
 pub mod tree;

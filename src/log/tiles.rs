@@ -101,11 +101,13 @@ mod tests {
 
     use super::*;
     use crate::{
+        keys::SecretKey,
         log::{
             prove,
+            sign::LogSigner,
             tree::{Edge, Touched},
         },
-        store::{Commit, Head, NewEntry, sqlite::SqliteStore},
+        store::{Commit, Head, NewEntry, Published, sqlite::SqliteStore},
     };
 
     fn entry(index: u64) -> NewEntry {
@@ -186,6 +188,47 @@ mod tests {
             .await
             .unwrap_err();
         assert!(gone.is(Code::StoreUnavailable), "{gone}");
+    }
+
+    #[tokio::test]
+    async fn no_proof_is_handed_out_of_another_tree_than_the_signed_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("db"), true)
+            .await
+            .unwrap();
+        let mut edge = Edge::default();
+        let other = grow(&store, &mut edge, 299).await;
+        let root = grow(&store, &mut edge, 300).await;
+        let tiles = Tiles::new(Arc::new(store));
+        let signer = LogSigner::new("log.example", SecretKey::from_seed(&[1; 32]));
+        let signed = |root| Published {
+            size: 300,
+            published_ms: 1,
+            note: signer.checkpoint(300, root),
+        };
+        let (good, bad) = (signed(&root), signed(&other));
+        for index in [0, 255, 256, 299] {
+            prove::entry_proof(&tiles, index, &good).await.unwrap();
+            let fault = prove::entry_proof(&tiles, index, &bad).await.unwrap_err();
+            assert!(fault.is(Code::StoreCorrupt), "{fault}");
+        }
+        for (old, new) in [
+            (0, 0),
+            (0, 300),
+            (1, 256),
+            (255, 299),
+            (256, 300),
+            (300, 300),
+        ] {
+            let proof = prove::published_extension(&tiles, old, new, &good);
+            let proof = proof.await.unwrap();
+            assert_eq!(proof, prove::extension(&tiles, old, new).await.unwrap());
+            let fault = prove::published_extension(&tiles, old, new, &bad);
+            assert!(
+                fault.await.unwrap_err().is(Code::StoreCorrupt),
+                "{old}..{new}"
+            );
+        }
     }
 
     #[tokio::test]

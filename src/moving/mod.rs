@@ -160,12 +160,17 @@ impl Move {
         let (data_from, data_to) = (&self.data.0, &self.data.1);
         let (mut to, file): (Box<dyn Load>, _) = match &self.request.to {
             End::Directory(data) => {
+                if self.request.to.place().exists() {
+                    return Err(not_empty(&self.request.to).await);
+                }
                 let file = beside::fresh(data)?;
                 (Box::new(SqliteLoad::create(&file).await?), Some(file))
             }
             End::Server(url) => {
                 let load = PostgresLoad::create(url, (COPY, &mark)).await?;
-                let load = load.ok_or_else(not_empty)?;
+                let Some(load) = load else {
+                    return Err(not_empty(&self.request.to).await);
+                };
                 // Marked, nobody takes it any more; somebody may have had it before.
                 self.target = Lead::of(&self.request.to).await?;
                 (Box::new(load), None)
@@ -355,11 +360,34 @@ fn random() -> Result<String, Fault> {
     Ok(b64::url_encode(bytes))
 }
 
-fn not_empty() -> Fault {
-    Fault::new(
-        Code::DataNotEmpty,
-        "the target database is not empty; if a move was interrupted before it left its source, make a new database",
-    )
+/// What is in the way, and what to do about it.
+async fn not_empty(to: &End) -> Fault {
+    let mark = match to.place().snapshot().await {
+        Ok(mut snapshot) => {
+            let mark = snapshot.meta(COPY).await;
+            snapshot.close().await;
+            mark.ok().flatten()
+        }
+        Err(_) => None,
+    };
+    let what = match mark.as_deref().map(Mark::of) {
+        Some(Mark::Moving(_)) => {
+            "the target has the copy of a move that was interrupted before it left its source, which goes on"
+        }
+        _ => "the target is not empty",
+    };
+    let remedy = match to {
+        End::Directory(data) => format!(
+            "move {FILE}, -wal and -shm away from {}, everything else stays",
+            data.display()
+        ),
+        End::Server(_) => {
+            "make a new database, or drop this one and make it anew if nothing in it is needed"
+                .to_owned()
+        }
+    };
+    let why = format!("{what}; {remedy}; then run the same again");
+    Fault::new(Code::DataNotEmpty, why)
 }
 
 /// Whether two paths are one directory.

@@ -15,7 +15,7 @@ mod types;
 pub use place::Place;
 pub use types::*;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use goodstanding_verify::{did::Did, report::ReportId};
@@ -69,6 +69,20 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Error::HeadMoved`] when the head is not `commit.expected`; after [`Error::Unavailable`] the outcome is unknown.
     async fn commit(&self, commit: &Commit) -> Result<(), Error>;
+
+    /// Writer only. Returns when this head, and everything before it, is as durable as a commit that returned: it writes the head once more as it
+    /// is. What is seen in a database need not be durable if the answer to its commit is missing: a server that crashed, or stopped to
+    /// wait for its standby, shows what no standby has.
+    ///
+    /// # Errors
+    /// [`Error::HeadMoved`] when the head is another one.
+    async fn confirm(&self, head: &Head) -> Result<(), Error>;
+
+    /// The same store by connections of its own, where others could use up those for reading; `None` where there is nothing to gain.
+    /// Closing either closes both.
+    fn apart(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
 
     /// Writer only. Records a checkpoint as published, durably. One of a size that was published before replaces it: it is
     /// the same tree head, with other cosignatures.

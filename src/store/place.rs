@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Error, Store,
-    postgres::{Options, PostgresStore, snapshot::PostgresSnapshot},
+    postgres::{PostgresStore, snapshot::PostgresSnapshot},
     snapshot::Snapshot,
     sqlite::{self, SqliteStore, snapshot::SqliteSnapshot},
 };
@@ -34,15 +34,21 @@ impl fmt::Display for Place {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Server(url) => match url.split_once("://") {
-                Some((scheme, rest)) => {
-                    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-                    // A parameter may have a password too.
-                    let host = host.split_once('?').map_or(host, |(host, _)| host);
-                    write!(f, "{scheme}://{host}")
-                }
+                Some((scheme, rest)) => write!(f, "{scheme}://{}", without_secrets(rest)),
                 None => f.write_str("postgres://"),
             },
         }
+    }
+}
+
+/// Server and database of a URL, without what comes before and after: either may have a password.
+fn without_secrets(rest: &str) -> &str {
+    let (shown, parameters) = rest.split_once(['?', '#']).unwrap_or((rest, ""));
+    match shown.rsplit_once('@') {
+        // A password that is not encoded can have any of these characters: nobody knows then where it ends.
+        _ if parameters.contains('@') => "…",
+        Some((_, shown)) => shown,
+        None => shown,
     }
 }
 
@@ -78,7 +84,7 @@ impl Place {
     pub async fn reader(&self) -> Result<Arc<dyn Store>, Error> {
         Ok(match self {
             Self::File(path) => Arc::new(SqliteStore::open_reader(path).await?),
-            Self::Server(url) => Arc::new(PostgresStore::connect(url, Options::default()).await?),
+            Self::Server(url) => Arc::new(PostgresStore::connect_reader(url).await?),
         })
     }
 
@@ -109,6 +115,15 @@ mod tests {
             let shown = format!("{0} {0:?}", place(url));
             assert!(shown.contains("db.example"), "{shown}");
             assert!(!shown.contains("cret"), "{shown}");
+        }
+        for url in [
+            "postgres://db.example/goodstanding?user=me&password=pre@secret",
+            "postgres://me:pre?secret@db.example/goodstanding",
+            "postgres://me:pre#secret@db.example/goodstanding",
+            "postgres://me:pre/@secret?pre@db.example/goodstanding",
+        ] {
+            let shown = format!("{0} {0:?}", place(url));
+            assert_eq!(shown, "postgres://… postgres://…");
         }
         assert!(Place::of(data, Some("mysql://db")).is_err());
         assert_eq!(

@@ -14,6 +14,7 @@ mod readme;
 mod safe;
 mod service;
 mod sign;
+mod simulate;
 mod story;
 mod support;
 mod trust;

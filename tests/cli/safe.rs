@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Ran, market, run};
+use crate::support::{Ran, command, market, run};
 
 fn json_of(ran: &Ran) -> Value {
     serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"))
@@ -259,4 +259,37 @@ fn the_doctor_names_what_is_wrong_and_what_to_do() {
         (none.code, state(&none, "directory")),
         (Some(1), vec!["problem".into()])
     );
+}
+
+#[test]
+fn a_move_takes_its_ends_from_the_environment_too() {
+    let dir = market();
+    let migrate = |args: &[&'static str], set: &[(&str, String)]| {
+        let mut command = command(args.iter().copied());
+        command.envs(set.iter().map(|(name, value)| (name, value)));
+        Ran::of(command.output().unwrap())
+    };
+    let end = |name: &str| format!("sqlite:{}", dir.file(name));
+    let from = ("GOODSTANDING_MIGRATE_FROM", end("data"));
+    let to = ("GOODSTANDING_MIGRATE_TO", end("moved"));
+    migrate(&["migrate"], std::slice::from_ref(&from)).usage();
+    let moved = migrate(&["migrate", "--json"], &[from, to]).json();
+    assert_eq!(moved["data"], dir.file("moved"));
+    run(["fsck", "--data", &dir.file("moved")]).ok();
+    run(["epoch", "--data", &dir.file("data")]).fails(1, "data.moved");
+    let secret = "postgres://me:secret@db.example/goodstanding".to_owned();
+    let set = ("GOODSTANDING_MIGRATE_FROM", secret);
+    let help = migrate(&["migrate", "--help"], &[set]).ok();
+    assert!(
+        help.contains("GOODSTANDING_MIGRATE_FROM") && !help.contains("secret"),
+        "{help}"
+    );
+}
+
+#[test]
+fn without_a_backup_only_a_database_on_a_server_can_be_restored() {
+    let dir = market();
+    let why = run(["restore", "--nothing-newer", "--data", &dir.file("new")]).usage();
+    assert!(why.contains("name the backup"), "{why}");
+    assert!(!dir.path().join("new").exists());
 }

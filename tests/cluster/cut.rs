@@ -46,7 +46,7 @@ async fn follows(fleet: &Fleet, n: usize) {
 
 /// Takes the network from the process that writes, again and again; meanwhile another one writes, and the first only follows when the
 /// network is back.
-async fn lose(times: usize, name: &str, away: impl Fn(&Proxy)) {
+async fn lose(times: usize, away: impl Fn(&Proxy)) -> Vec<Duration> {
     let (fleet, networks) = apart(&["all", "all", "all"]).await;
     let (ledger, mut taken) = (Ledger::default(), Vec::new());
     for _ in 0..times {
@@ -81,16 +81,19 @@ async fn lose(times: usize, name: &str, away: impl Fn(&Proxy)) {
             sent.unwrap();
         }
     }
-    println!("{name}, until another acknowledges: {}", spread(taken));
     for n in 0..3 {
         hold(&fleet, n, &ledger).await;
     }
+    taken
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_was_cut_off_does_not_write_when_the_network_is_back() {
     let away = |network: &Proxy| network.set(Weather::Stalled);
-    lose(TIMES, "cut off", away).await;
+    // Two logs at a time: it is mostly waiting.
+    let (mut taken, others) = tokio::join!(lose(TIMES / 2, away), lose(TIMES - TIMES / 2, away));
+    taken.extend(others);
+    println!("cut off, until another acknowledges: {}", spread(taken));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,7 +102,8 @@ async fn one_whose_connections_the_network_forgot_gets_new_ones() {
         network.cut(Cut::Forget);
         network.set(Weather::Stalled);
     };
-    lose(1, "forgotten", away).await;
+    let taken = lose(1, away).await;
+    println!("forgotten, until another acknowledges: {}", spread(taken));
 }
 
 /// One random fault of the network, until it is over.

@@ -82,9 +82,9 @@ impl Fleet {
             fs::create_dir(fleet.data(n)).unwrap();
             if n > 0 {
                 copy_keys(&fleet.data(0), &fleet.data(n), *role != "api");
+                copy_guard(&fleet.data(0), &fleet.data(n));
             }
-            let process = fleet.spawn(n);
-            fleet.processes.push(process);
+            fleet.begin(n);
             fleet.ready(n).await;
         }
         fleet
@@ -110,8 +110,14 @@ impl Fleet {
             .append(true)
             .open(self.data(n).join("server.log"))
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_goodstanding"))
-            .args(["serve", "--issuer", "https://issuer.example"])
+        let settings = self.data(n).join("settings.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_goodstanding"));
+        command.arg("serve");
+        if settings.exists() {
+            command.arg("--config").arg(settings);
+        }
+        let child = command
+            .args(["--issuer", "https://issuer.example"])
             .args(["--origin", "log.example", "--role", self.roles[n], "--data"])
             .arg(self.data(n))
             .args(["--listen", &format!("127.0.0.1:{port}")])
@@ -151,6 +157,19 @@ impl Fleet {
         }
     }
 
+    /// Waits until process `n` has ended by itself.
+    pub(crate) async fn ended(&mut self, n: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.processes[n].child.try_wait().unwrap().is_none() {
+            assert!(
+                Instant::now() < until,
+                "process {n} goes on:\n{}",
+                self.log(n)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What process `n` logged.
     pub(crate) fn log(&self, n: usize) -> String {
         fs::read_to_string(self.data(n).join("server.log")).unwrap()
@@ -177,6 +196,73 @@ impl Fleet {
             assert!(Instant::now() < until, "there is not one that writes");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// A data directory that has the keys and has seen nothing; [`Self::begin`] starts its process.
+    pub(crate) fn add_directory(&mut self, role: &'static str) -> usize {
+        let n = self.roles.len();
+        fs::create_dir(self.data(n)).unwrap();
+        copy_keys(&self.data(0), &self.data(n), role != "api");
+        self.roles.push(role);
+        self.database_urls.push(self.database.url());
+        n
+    }
+
+    /// Starts the process of the directory that was added last.
+    pub(crate) fn begin(&mut self, n: usize) {
+        assert_eq!(n, self.processes.len(), "one after the other");
+        let process = self.spawn(n);
+        self.processes.push(process);
+    }
+
+    /// What process `n` answers: status, whether it says when to ask again, and the body.
+    pub(crate) async fn get(&self, n: usize, path: &str) -> (u16, bool, String) {
+        let request = self.client.get(format!("{}{path}", self.processes[n].url));
+        let answer = request.send().await.unwrap();
+        let (status, wait) = (
+            answer.status().as_u16(),
+            answer.headers().contains_key("retry-after"),
+        );
+        (status, wait, answer.text().await.unwrap())
+    }
+
+    /// Waits until process `n` says this of itself.
+    pub(crate) async fn until(&self, n: usize, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let state = self.state(n).await;
+            if let Some(state) = state.as_ref().filter(|state| is(state)) {
+                return state.clone();
+            }
+            assert!(
+                Instant::now() < until,
+                "process {n}: {what}: {state:?}\n{}",
+                self.log(n)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A command beside the processes, with the data directory of process `n`; what it printed.
+    pub(crate) fn run(&self, n: usize, args: &[&str]) -> Vec<u8> {
+        let ran = self.try_run(n, args);
+        assert!(ran.status.success(), "{args:?}: {ran:?}");
+        ran.stdout
+    }
+
+    pub(crate) fn try_run(&self, n: usize, args: &[&str]) -> std::process::Output {
+        self.command(n, args).output().unwrap()
+    }
+
+    /// A command beside the processes, with the data directory of process `n`, to be started.
+    pub(crate) fn command(&self, n: usize, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_goodstanding"));
+        command
+            .args(args)
+            .arg("--data")
+            .arg(self.data(n))
+            .env("GOODSTANDING_DATABASE_URL", &self.database_urls[n]);
+        command
     }
 
     /// SIGKILL.
@@ -214,4 +300,9 @@ fn copy_keys(from: &Path, to: &Path, with_log: bool) {
             fs::copy(file.path(), to.join("keys").join(file.file_name())).unwrap();
         }
     }
+}
+
+/// What was published, as far as that process knows.
+fn copy_guard(from: &Path, to: &Path) {
+    fs::copy(from.join("head.guard"), to.join("head.guard")).unwrap();
 }

@@ -12,18 +12,28 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod again;
 mod bench;
+mod busy;
 mod cut;
 #[path = "../faults/double.rs"]
 #[allow(dead_code, reason = "the faults of one process need more of it")]
 mod double;
+mod epochs;
 mod fleet;
 mod gone;
+mod guards;
+mod inbox;
 mod ledger;
 mod matrix;
 mod proxy;
+mod restored;
 mod rounds;
 mod same;
 mod server;
+mod standby;
+mod states;
 mod takeover;
 mod together;
+mod unfit;
+mod unled;

@@ -1,10 +1,10 @@
 //! The matrix of faults on PostgreSQL: every persistence step fails with and without having persisted, alone and in pairs, and so do the
-//! reads after a failed commit, around the border of the first tile. After each step everything that is stored is read again.
+//! reads after a failed commit, for every kind of batch, around the border of the first tile. After each step everything that is stored is read again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -12,73 +12,115 @@ use goodstanding::{
     app::{App, Open},
     code::Fault,
     ingest,
-    log::sequencer::Receipt,
+    log::sequencer::{Event, Receipt},
     store::{Store, postgres::PostgresStore},
 };
+use goodstanding_score::policy::Policy;
 use goodstanding_verify::{
-    checkpoint::SignedCheckpoint, frontier::Frontier, merkle::leaf_hash, proof::TlogProof,
+    checkpoint::SignedCheckpoint,
+    entry::Body,
+    frontier::Frontier,
+    merkle::{Hash, leaf_hash},
+    proof::TlogProof,
 };
 use serde_json::Value;
 
 use super::{
     double::{Faults, Mode, Read, Step},
     ledger::fresh,
+    states::{keep, put_back},
 };
-use crate::support::postgres::Database;
+use crate::support::{agent, postgres::Database};
 
 const MODES: [Mode; 2] = [Mode::Fails, Mode::Persists];
+const KINDS: [Kind; 4] = [Kind::One, Kind::Many, Kind::Policy, Kind::Epoch];
 /// Reports of a batch of many.
 const MANY: u64 = 7;
-/// Entries of the log that every case begins with a copy of.
-const BASE: u64 = 255 - MANY;
+/// Sizes of the log after the write, around the border of the first tile.
+const ENDS: std::ops::RangeInclusive<u64> = 254..=258;
+/// Entries of the log that every case begins with.
+const BASE: u64 = 254 - MANY;
+/// Databases at a time, each for one case after the other.
+const AT_ONCE: usize = 4;
+/// The state in a database that a case begins with.
+const BEGIN: &str = "begin_state";
+
+/// What is written when the fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    One,
+    Many,
+    Policy,
+    Epoch,
+}
+
+impl Kind {
+    fn entries(self) -> u64 {
+        match self {
+            Self::Many => MANY,
+            _ => 1,
+        }
+    }
+}
 
 /// One cell.
 #[derive(Clone, Debug)]
 struct Case {
     /// Size of the log after the write.
     end: u64,
-    count: u64,
+    kind: Kind,
     steps: Vec<(Step, Mode)>,
     reads: Vec<Read>,
 }
 
-/// No fault, all single ones, all pairs, and commits whose outcome cannot be read back at first.
-fn cases() -> Vec<Case> {
+/// Faults of one case: of persistence steps, and of the reads after a commit.
+type Plan = (Vec<(Step, Mode)>, Vec<Read>);
+
+/// No fault, all single ones, all pairs of consecutive ones, and commits whose outcome cannot be read back at first.
+fn faults() -> Vec<Plan> {
     let all: Vec<(Step, Mode)> = [Step::Commit, Step::Publish, Step::Guard]
         .into_iter()
         .flat_map(|step| MODES.map(|mode| (step, mode)))
         .collect();
-    let mut single = vec![(vec![], vec![])];
-    single.extend(all.iter().map(|fault| (vec![*fault], vec![])));
-    for mode in MODES {
-        for read in [Read::Head, Read::Tile, Read::Reached] {
-            single.push((vec![(Step::Commit, mode)], vec![read]));
-        }
-    }
-    let mut pairs = Vec::new();
+    let mut found = vec![(vec![], vec![])];
     for (n, first) in all.iter().enumerate() {
+        found.push((vec![*first], vec![]));
         for (m, second) in all.iter().enumerate() {
             // Each step has its own script: the order matters only within one.
             if first.0 == second.0 || n < m {
-                pairs.push((vec![*first, *second], vec![]));
+                found.push((vec![*first, *second], vec![]));
             }
         }
     }
+    for mode in MODES {
+        for read in [Read::Head, Read::Tile, Read::Policy, Read::Reached] {
+            found.push((vec![(Step::Commit, mode)], vec![read]));
+            found.push((vec![(Step::Commit, mode)], vec![read, read]));
+        }
+    }
+    // Nothing failed but reading back what was logged.
+    for read in [Read::Policy, Read::Reached] {
+        found.push((vec![], vec![read]));
+    }
+    found
+}
+
+fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (end, count, faults) in [
-        (255, 1, &single),
-        (256, 1, &single),
-        (257, 1, &single),
-        (256, MANY, &single),
-        (257, MANY, &single),
-        (257, MANY, &pairs),
-    ] {
-        cases.extend(faults.iter().map(|(steps, reads)| Case {
-            end,
-            count,
-            steps: steps.clone(),
-            reads: reads.clone(),
-        }));
+    for end in ENDS {
+        for kind in KINDS {
+            for (steps, reads) in faults() {
+                // Pairs where the border is in the middle of the batch or at its end; all the rest everywhere.
+                if steps.len() < 2 || (255..=257).contains(&end) {
+                    cases.push(Case {
+                        end,
+                        kind,
+                        steps,
+                        reads,
+                    });
+                }
+            }
+        }
     }
     cases
 }
@@ -117,6 +159,18 @@ async fn send(app: &App, reports: &[String]) -> Result<Vec<Told>, Fault> {
     refused.map_or(Ok(told), Err)
 }
 
+async fn log_policy(app: &App, version: u64, policy: &Policy) -> Result<(), Fault> {
+    let event = Event {
+        body: Body::Policy {
+            version,
+            policy: policy.to_value(),
+        },
+        at_ms: None,
+        epoch: None,
+    };
+    app.log.log(event).await.map(|_| ())
+}
+
 fn some(count: u64) -> Vec<String> {
     (0..count).map(|_| fresh()).collect()
 }
@@ -127,32 +181,46 @@ async fn every_step_fails_on_postgresql() {
     let (base, data) = (Database::new().await, tempfile::tempdir().unwrap());
     base.store().await.close().await;
     let app = App::open(at(data.path(), &base)).await.unwrap();
+    // Trust roots, so that there is something to score.
+    let mut policy = app.log.shared().policy().unwrap().policy.clone();
+    policy.seeds = (0..40).map(|n| agent(n).did()).collect();
+    policy.seeds.sort_unstable();
+    log_policy(&app, 2, &policy).await.unwrap();
     let begun = app.store.head().await.unwrap().unwrap().size;
     send(&app, &some(BASE - begun)).await.unwrap();
     app.log.publish().await.unwrap();
     app.close().await;
+    keep(&base.url(), BEGIN).await;
     let cases = cases();
-    let (count, mut checks, mut produced) = (cases.len(), 0, 0);
+    let count = cases.len();
+    let left = Arc::new(Mutex::new(cases.into_iter()));
     let mut running = tokio::task::JoinSet::new();
-    let mut left = cases.into_iter();
-    loop {
-        while running.len() < 3
-            && let Some(case) = left.next()
-        {
-            let database = base.copy().await;
-            let own = tempfile::tempdir().unwrap();
-            copy(data.path(), own.path());
-            running.spawn(async move {
-                let mut scene = Scene::open(own.path(), &database, case).await;
+    for _ in 0..AT_ONCE {
+        let (database, left) = (base.copy().await, left.clone());
+        let data = data.path().to_owned();
+        running.spawn(async move {
+            let store = database.store().await;
+            let mut connection = database.connection().await;
+            let (mut checks, mut produced, mut known) = (0, 0, BTreeMap::new());
+            loop {
+                let Some(case) = left.lock().unwrap().next() else {
+                    break;
+                };
+                put_back(&mut connection, BEGIN).await;
+                let own = tempfile::tempdir().unwrap();
+                copy(&data, own.path());
+                let mut scene = Scene::open(own.path(), &database, &store, &mut known, case).await;
                 scene.play().await;
-                let produced = scene.faults.script().produced;
-                (scene.checks, produced, own, database)
-            });
-        }
-        let Some(done) = running.join_next().await else {
-            break;
-        };
-        let (did, made, _own, _database) = done.unwrap();
+                checks += scene.checks;
+                produced += scene.faults.script().produced;
+            }
+            store.close().await;
+            (checks, produced, database)
+        });
+    }
+    let (mut checks, mut produced) = (0, 0);
+    while let Some(done) = running.join_next().await {
+        let (did, made, _database) = done.unwrap();
         checks += did;
         produced += made;
     }
@@ -193,32 +261,50 @@ struct Scene<'a> {
     faults: Faults,
     app: Arc<App>,
     /// Looks past the faults.
-    store: PostgresStore,
+    store: &'a PostgresStore,
     ledger: Vec<Told>,
+    /// Entries that were read before, and the report that each logs, if it does.
+    known: &'a mut BTreeMap<Vec<u8>, Option<String>>,
+    /// Proofs that were verified before: size and root that they are under, and the leaf.
+    proven: BTreeMap<String, (u64, Hash, Hash)>,
     checks: usize,
 }
 
+/// The id of the report that an entry logs.
+fn report_of(entry: &[u8]) -> Option<String> {
+    let entry: Value = serde_json::from_slice(entry).unwrap();
+    (entry["kind"] == "report").then(|| entry["id"].as_str().unwrap().to_owned())
+}
+
 impl<'a> Scene<'a> {
-    async fn open(data: &'a Path, database: &'a Database, case: Case) -> Self {
+    async fn open(
+        data: &'a Path,
+        database: &'a Database,
+        store: &'a PostgresStore,
+        known: &'a mut BTreeMap<Vec<u8>, Option<String>>,
+        case: Case,
+    ) -> Self {
         let faults = Faults::default();
         let doubles = faults.clone();
         let app = App::open_through(at(data, database), |parts| doubles.through(parts));
         let app = app.await.unwrap();
         Self {
-            store: database.store().await,
+            store,
             data,
             database,
             case,
             faults,
             app,
             ledger: Vec::new(),
+            known,
+            proven: BTreeMap::new(),
             checks: 0,
         }
     }
 
     async fn play(&mut self) {
         let case = self.case.clone();
-        let before = some(case.end - case.count - BASE);
+        let before = some(case.end - case.kind.entries() - BASE);
         if !before.is_empty() {
             let told = send(&self.app, &before).await.unwrap();
             self.ledger.extend(told);
@@ -232,12 +318,16 @@ impl<'a> Scene<'a> {
             script.reads = VecDeque::from(case.reads.clone());
         }
         let (mut failures, most) = (0, case.steps.len() + case.reads.len());
-        let reports = some(case.count);
-        // Sent again with the same bytes until it is acknowledged; at most one failure a fault.
+        let reports = match case.kind {
+            Kind::One => some(1),
+            Kind::Many => some(MANY),
+            Kind::Policy | Kind::Epoch => Vec::new(),
+        };
+        // The same again until it is acknowledged; at most one failure a fault.
         loop {
-            let sent = send(&self.app, &reports).await;
+            let written = self.write(&reports).await;
             let found = self.check().await;
-            match sent {
+            match written {
                 Ok(told) => break self.ledger.extend(told),
                 Err(fault) => {
                     assert_eq!(fault.code(), "store.unavailable", "{case:?}: {fault}");
@@ -286,7 +376,28 @@ impl<'a> Scene<'a> {
         }
         assert_eq!(self.check().await.size, size, "{case:?}: came in again");
         self.app.close().await;
-        self.store.close().await;
+    }
+
+    /// One try at what the case writes.
+    async fn write(&self, reports: &[String]) -> Result<Vec<Told>, Fault> {
+        let (done, known) = match self.case.kind {
+            Kind::One | Kind::Many => return send(&self.app, reports).await,
+            Kind::Policy => {
+                let mut policy = self.app.log.shared().policy().unwrap().policy.clone();
+                policy.admission.max_skew_s = 61;
+                // One that was logged but not read back is recognised by its version, as `policy set` would.
+                let logged = log_policy(&self.app, 3, &policy).await;
+                (logged, "policy.version_wrong")
+            }
+            Kind::Epoch => {
+                let logged = goodstanding::epoch::run_if_changed(&self.app).await;
+                (logged.map(|_| ()), "epoch.unchanged")
+            }
+        };
+        match done {
+            Err(fault) if fault.code() == known => Ok(Vec::new()),
+            done => done.map(|()| Vec::new()),
+        }
     }
 
     async fn publish(&mut self, most: usize) {
@@ -313,13 +424,16 @@ impl<'a> Scene<'a> {
         assert_eq!(entries.len() as u64, head.size, "{case:?}");
         let mut frontier = Frontier::default();
         let (mut roots, mut reports) = (vec![frontier.root()], BTreeMap::new());
+        let mut leaves = Vec::new();
         for (index, entry) in (0..).zip(&entries) {
+            leaves.push(leaf_hash(entry));
             frontier.push(leaf_hash(entry));
             roots.push(frontier.root());
-            let entry: Value = serde_json::from_slice(entry).unwrap();
-            if entry["kind"] == "report" {
-                let id = entry["id"].as_str().unwrap().to_owned();
-                assert_eq!(reports.insert(id, index), None, "{case:?}: logged twice");
+            // What an entry says follows from its bytes.
+            let known = self.known.entry(entry.clone());
+            if let Some(id) = known.or_insert_with(|| report_of(entry)) {
+                let twice = reports.insert(id.clone(), index);
+                assert_eq!(twice, None, "{case:?}: logged twice");
             }
         }
         let on_tree = |note: &str| {
@@ -336,12 +450,21 @@ impl<'a> Scene<'a> {
         assert!(guard <= published, "{case:?}: the guard is ahead");
         for (index, id, proof) in &self.ledger {
             assert_eq!(reports.get(id), Some(index), "{case:?}: lost");
-            let proof = TlogProof::parse(proof).unwrap();
-            on_tree(&proof.checkpoint);
-            let signed = SignedCheckpoint::parse(&proof.checkpoint).unwrap();
-            let signed = signed.verify_log(&key).unwrap();
-            let entry = &entries[usize::try_from(*index).unwrap()];
-            proof.verify_inclusion(entry, signed).unwrap();
+            let place = usize::try_from(*index).unwrap();
+            // What a proof shows follows from it and the entry; that they are of this tree is looked at every time.
+            let proven = self.proven.entry(proof.clone()).or_insert_with(|| {
+                let proof = TlogProof::parse(proof).unwrap();
+                let signed = SignedCheckpoint::parse(&proof.checkpoint).unwrap();
+                let signed = signed.verify_log(&key).unwrap();
+                proof.verify_inclusion(&entries[place], signed).unwrap();
+                (signed.size, signed.root, leaves[place])
+            });
+            let size = usize::try_from(proven.0).unwrap();
+            assert_eq!(
+                (roots[size], leaves[place]),
+                (proven.1, proven.2),
+                "{case:?}: a receipt of another history"
+            );
         }
         Found {
             size: head.size,

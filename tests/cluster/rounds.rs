@@ -11,21 +11,31 @@ use super::{
 };
 use crate::support::Numbers;
 
-const CLIENTS: usize = 6;
+const CLIENTS: usize = 4;
+/// Logs at a time, each with three processes of its own. What one waits for, the other has time for.
+const FLEETS: u64 = 2;
 
 fn rounds() -> u64 {
     std::env::var("GOODSTANDING_CLUSTER_ROUNDS").map_or(200, |text| text.parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_whichever_of_three_is_killed() {
+/// What came of some rounds.
+#[derive(Default)]
+struct Played {
+    killed_leaders: u32,
+    acknowledged: usize,
+    receipts: usize,
+    entries: u64,
+}
+
+async fn play(rounds: u64, seed: u64) -> Played {
     let mut fleet = Fleet::start(&["all", "all", "all"]).await;
     let ledger = Ledger::default();
     let urls = |fleet: &Fleet| fleet.processes.iter().map(|p| p.url.clone()).collect();
     let known = Arc::new(Mutex::new(urls(&fleet)));
     let clients = Clients::start(CLIENTS, &fleet.client, &known, &ledger);
-    let (mut numbers, mut killed_leaders) = (Numbers::new(31), 0);
-    for round in 0..rounds() {
+    let (mut numbers, mut played) = (Numbers::new(seed), Played::default());
+    for round in 0..rounds {
         tokio::time::sleep(Duration::from_millis(numbers.below(200))).await;
         // Half of the time the one that writes.
         let leaders = fleet.leaders().await;
@@ -33,12 +43,12 @@ async fn nothing_acknowledged_is_lost_whichever_of_three_is_killed() {
             [leader] if numbers.below(2) == 0 => leader,
             _ => usize::try_from(numbers.below(3)).unwrap(),
         };
-        killed_leaders += u32::from(leaders.contains(&n));
+        played.killed_leaders += u32::from(leaders.contains(&n));
         fleet.kill(n);
         tokio::time::sleep(Duration::from_millis(numbers.below(100))).await;
         fleet.restart(n);
         *known.lock().unwrap() = urls(&fleet);
-        if round % 50 == 49 {
+        if round % 25 == 24 {
             for n in 0..3 {
                 fleet.ready(n).await;
             }
@@ -49,15 +59,32 @@ async fn nothing_acknowledged_is_lost_whichever_of_three_is_killed() {
         fleet.ready(n).await;
     }
     clients.stop().await;
-    let mut size = 0;
     for n in 0..3 {
-        size = hold(&fleet, n, &ledger).await;
+        played.entries = hold(&fleet, n, &ledger).await;
     }
-    let receipts = ledger.all().iter().filter(|a| a.receipt.is_some()).count();
-    println!(
-        "{} rounds, {killed_leaders} of them killed the one that wrote; {} acknowledgements ({receipts} with receipts), all in one log of {size} entries",
-        rounds(),
-        ledger.len()
-    );
-    assert!(ledger.len() > 100);
+    let all = ledger.all();
+    played.acknowledged = all.len();
+    played.receipts = all.iter().filter(|a| a.receipt.is_some()).count();
+    played
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_whichever_of_three_is_killed() {
+    let mut playing = tokio::task::JoinSet::new();
+    for n in 0..FLEETS {
+        playing.spawn(play(rounds().div_ceil(FLEETS), 31 + n));
+    }
+    while let Some(played) = playing.join_next().await {
+        let Played {
+            killed_leaders,
+            acknowledged,
+            receipts,
+            entries,
+        } = played.unwrap();
+        println!(
+            "{} rounds, {killed_leaders} of them killed the one that wrote; {acknowledged} acknowledgements ({receipts} with receipts), all in one log of {entries} entries",
+            rounds().div_ceil(FLEETS),
+        );
+        assert!(acknowledged > 100);
+    }
 }

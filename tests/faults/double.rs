@@ -186,6 +186,10 @@ impl Store for FaultyStore {
         outcome(mode)
     }
 
+    async fn confirm(&self, head: &Head) -> Result<(), Error> {
+        self.inner.confirm(head).await
+    }
+
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
         let mode = self.faults.script().next(Step::Publish);
         if mode != Some(Mode::Fails) {

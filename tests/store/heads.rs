@@ -50,6 +50,23 @@ pub(crate) async fn a_commit_moves_the_head(store: Arc<dyn Store>) {
     assert_eq!(log.size(), 3);
 }
 
+pub(crate) async fn a_head_is_confirmed_as_long_as_it_is_the_head(store: Arc<dyn Store>) {
+    let mut log = Log::default();
+    log.event(&*store, 1, "policy").await;
+    let first = log.head.clone().unwrap();
+    store.confirm(&first).await.unwrap();
+    assert_eq!(store.head().await.unwrap(), log.head, "as it was");
+    let mut other = first.clone();
+    other.root = hash("another root");
+    log.event(&*store, 2, "policy").await;
+    for wrong in [first, other] {
+        let error = store.confirm(&wrong).await.unwrap_err();
+        assert!(matches!(error, Error::HeadMoved), "{error}");
+    }
+    store.confirm(log.head.as_ref().unwrap()).await.unwrap();
+    assert_eq!(store.head().await.unwrap(), log.head);
+}
+
 pub(crate) async fn a_commit_on_another_size_is_refused(store: Arc<dyn Store>) {
     let mut log = Log::default();
     log.event(&*store, 1, "policy").await;

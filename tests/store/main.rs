@@ -14,6 +14,8 @@ mod support;
 
 mod admission;
 mod cluster;
+mod doctor;
+mod dumped;
 mod entries;
 mod epochs;
 mod erasure;
@@ -23,10 +25,12 @@ mod heads;
 #[path = "../faults/history.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod history;
+mod killed;
 mod limits;
 mod migrations;
 mod moved;
 mod names;
+mod readers;
 mod reports;
 mod retries;
 mod roles;
@@ -110,7 +114,7 @@ macro_rules! conformance {
 }
 
 conformance! {
-    heads: an_empty_store_has_nothing a_commit_moves_the_head a_commit_on_another_size_is_refused a_commit_on_another_root_is_refused
+    heads: an_empty_store_has_nothing a_commit_moves_the_head a_head_is_confirmed_as_long_as_it_is_the_head a_commit_on_another_size_is_refused a_commit_on_another_root_is_refused
         a_second_first_commit_is_refused a_commit_on_no_head_is_refused_before_there_is_one a_refused_commit_leaves_nothing
         of_writers_on_one_head_one_wins of_first_commits_one_wins published_checkpoints_ascend newest_checkpoints_descend
         the_newest_or_one_size_is_published publishing_again_keeps_the_time_and_takes_the_note;

@@ -13,7 +13,7 @@ use crate::support::postgres::Database;
 
 /// File name → SHA-256 for a database's migrations. Add a line for a new file; a line that has to change means that
 /// every database out there would refuse the program.
-const FROZEN: [(&str, &str, &str); 3] = [
+const FROZEN: [(&str, &str, &str); 4] = [
     (
         "0001_log.sql",
         "ec026e999440eec344af34d3b0ab6ccc7a84a1b3674a6344ab3ab790a6899303",
@@ -28,6 +28,11 @@ const FROZEN: [(&str, &str, &str); 3] = [
         "0003_cluster.sql",
         "68d138095bed8410ea7bc26fc9dfff63328eead144aef33472c5a6f8a85f63fa",
         "69949c96adb7cee0d1bf4c34af63d9a11ac0857ecadbc97f4de4d9e46f0162af",
+    ),
+    (
+        "0004_statistics.sql",
+        "5c97d88048af926c19ecc9d98236a7daee81907ac5d003a93a1ef94a2fc4d604",
+        "545b8c1e5b33c8fe80c5c47bc55c2d1c84f8c17550a4e09195fc1f423300cef7",
     ),
 ];
 

@@ -29,7 +29,7 @@ use crate::{
     whole::{assert_same, everything, told, told_by},
 };
 
-const NOW: u64 = T0 + 10;
+pub(crate) const NOW: u64 = T0 + 10;
 
 fn sqlite(data: &Path) -> End {
     End::Directory(data.to_owned())
@@ -39,7 +39,7 @@ fn postgres(database: &Database) -> End {
     End::Server(database.url())
 }
 
-fn request(from: End, to: End, data: &Path) -> Request {
+pub(crate) fn request(from: End, to: End, data: &Path) -> Request {
     Request {
         from,
         to,
@@ -49,14 +49,14 @@ fn request(from: End, to: End, data: &Path) -> Request {
 }
 
 /// A directory of one's own with the same in it.
-fn copied(data: &Path) -> tempfile::TempDir {
+pub(crate) fn copied(data: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     history::copy(data, copy.path());
     copy
 }
 
 /// Moves the file away, as the error says.
-fn put_away(data: &Path) -> PathBuf {
+pub(crate) fn put_away(data: &Path) -> PathBuf {
     let away = data.join("old");
     std::fs::create_dir_all(&away).unwrap();
     for name in [FILE, &format!("{FILE}-wal"), &format!("{FILE}-shm")] {
@@ -66,7 +66,7 @@ fn put_away(data: &Path) -> PathBuf {
     away
 }
 
-async fn open(data: &Path, url: Option<String>) -> Result<Arc<App>, Fault> {
+pub(crate) async fn open(data: &Path, url: Option<String>) -> Result<Arc<App>, Fault> {
     App::open(Open {
         database_url: url,
         clock: Clock::manual(NOW * 1000),
@@ -76,18 +76,18 @@ async fn open(data: &Path, url: Option<String>) -> Result<Arc<App>, Fault> {
 }
 
 /// Opens and closes; whether the log may go on there.
-async fn goes_on(data: &Path, url: Option<String>) -> Result<(), Fault> {
+pub(crate) async fn goes_on(data: &Path, url: Option<String>) -> Result<(), Fault> {
     open(data, url).await?.close().await;
     Ok(())
 }
 
-async fn refused(data: &Path, url: Option<String>) {
+pub(crate) async fn refused(data: &Path, url: Option<String>) {
     let fault = goes_on(data, url).await.unwrap_err();
     assert!(fault.is(Code::DataMoved), "{fault:?}");
 }
 
 /// Writes something: a key that takes over.
-async fn rotate(app: &Arc<App>) {
+pub(crate) async fn rotate(app: &Arc<App>) {
     let usage = KeyUse::Token;
     let from = From::Announced;
     keys::change(app, Change::Rotate { usage, from }, None)
@@ -97,7 +97,7 @@ async fn rotate(app: &Arc<App>) {
 }
 
 /// `fsck` and a whole audit find nothing wrong; the size of the log.
-async fn sound(data: &Path, place: &Place) -> u64 {
+pub(crate) async fn sound(data: &Path, place: &Place) -> u64 {
     let options = fsck::Options {
         place: Some(place.clone()),
         ..fsck::Options::new(NOW)
@@ -116,14 +116,14 @@ async fn sound(data: &Path, place: &Place) -> u64 {
 }
 
 /// None also where there is no database yet.
-async fn mark(place: &Place) -> Option<Mark> {
+pub(crate) async fn mark(place: &Place) -> Option<Mark> {
     let mut snapshot = place.snapshot().await.ok()?;
     let mark = snapshot.meta(COPY).await;
     snapshot.close().await;
     mark.ok()?.as_deref().map(Mark::of)
 }
 
-async fn told_at(place: &Place) -> Vec<String> {
+pub(crate) async fn told_at(place: &Place) -> Vec<String> {
     let mut snapshot = place.snapshot().await.unwrap();
     let told = told(snapshot.as_mut()).await;
     snapshot.close().await;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The SQL block of the document that begins with this comment.
-fn documented(begin: &str) -> String {
+pub(crate) fn documented(begin: &str) -> String {
     let document = include_str!("../../docs/OPERATIONS.md");
     let mut blocks = document.split("```sql\n").skip(1);
     let block = blocks.find(|block| block.starts_with(begin));
@@ -81,7 +81,7 @@ fn with_rights(
         everything(&store).await;
         // Without the owner's right to vacuum, scrubbing waits for the owner or for autovacuum, and says so.
         assert!(!store.scrub().await.unwrap());
-        execute(&as_owner, "VACUUM (INDEX_CLEANUP ON)").await;
+        execute(&as_owner, "VACUUM (INDEX_CLEANUP ON, ANALYZE)").await;
         while !store.scrub().await.unwrap() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -91,3 +91,53 @@ async fn what_a_killed_process_left_is_scrubbed_at_the_next_start() {
     }
     store.close().await;
 }
+
+/// Columns that the planner has collected this text of.
+async fn collected(database: &Database, text: &str) -> Vec<String> {
+    let sql = "SELECT tablename || '.' || attname FROM pg_stats WHERE schemaname = 'public' \
+        AND (histogram_bounds::text LIKE $1 OR most_common_vals::text LIKE $1) ORDER BY 1";
+    let mut connection = database.connection().await;
+    let columns = sqlx::query_scalar(sql)
+        .bind(format!("%{text}%"))
+        .fetch_all(&mut connection);
+    columns.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statistics_keep_nothing_that_was_erased() {
+    let database = Database::new().await;
+    let store = database.store().await;
+    let mut log = Log::default();
+    let of = |n: u32| {
+        let mut report = report(1, 2, &format!("trade-{n}-"));
+        report.market = format!("https://market-{n}-.example");
+        report
+    };
+    log.reports(&store, 1, (0..50).map(of).collect()).await;
+    // Jobs come and go; these are of reports too.
+    let sent = "INSERT INTO inbox (job) SELECT convert_to('job of trade-' || n, 'UTF8') FROM generate_series(1, 50) n";
+    database.execute(sent).await;
+    database.execute("ANALYZE").await;
+    assert_eq!(
+        collected(&database, "trade-7-").await,
+        ["reports.jti", "reports.trade_id"]
+    );
+    assert_eq!(collected(&database, "market-7-").await, ["markets.name"]);
+    let inbox =
+        "SELECT count(*) FROM pg_stats WHERE tablename = 'inbox' AND attname IN ('job', 'answer')";
+    let mut connection = database.connection().await;
+    let count = sqlx::query_scalar::<_, i64>(inbox).fetch_one(&mut connection);
+    assert_eq!(count.await.unwrap(), 0);
+    database.execute("DELETE FROM inbox").await;
+    log.erase(&store, 7, of(7).id).await;
+    until_gone(&store).await;
+    for text in ["trade-7-", "market-7-"] {
+        assert_eq!(collected(&database, text).await, Vec::<String>::new());
+    }
+    assert!(!collected(&database, "trade-8-").await.is_empty());
+    // Nothing of the jobs is left in the file.
+    let size =
+        sqlx::query_scalar::<_, i64>("SELECT pg_relation_size('inbox')").fetch_one(&mut connection);
+    assert_eq!(size.await.unwrap(), 0);
+    store.close().await;
+}

@@ -109,7 +109,11 @@ async fn sessions_are_named_and_limited_whatever_the_defaults_are() {
         .await
         .unwrap();
     assert_eq!(sessions, 2, "the writer's and one reader's");
-    for (purpose, read_only) in [(Purpose::Writing, "off"), (Purpose::Reading, "on")] {
+    // Only the writer's statements are written for a server that may not scan.
+    for (purpose, read_only, scans) in [
+        (Purpose::Writing, "off", "off"),
+        (Purpose::Reading, "on", "on"),
+    ] {
         let options: PgConnectOptions = database.url().parse().unwrap();
         let pool = pool(1, purpose).connect_with(options).await.unwrap();
         for (setting, value) in [
@@ -118,6 +122,10 @@ async fn sessions_are_named_and_limited_whatever_the_defaults_are() {
             ("idle_in_transaction_session_timeout", "15s"),
             ("default_transaction_isolation", "read committed"),
             ("default_transaction_read_only", read_only),
+            ("enable_seqscan", scans),
+            ("enable_bitmapscan", scans),
+            ("enable_sort", scans),
+            ("enable_incremental_sort", "off"),
         ] {
             let is: String = sqlx::query_scalar("SELECT current_setting($1)")
                 .bind(setting)
@@ -218,4 +226,68 @@ async fn a_commit_that_is_dropped_leaves_no_lock_and_no_transaction() {
     let mut watch = database.connection().await;
     assert_eq!(open_transactions(&mut watch).await, 0);
     watch.close().await.unwrap();
+}
+
+/// A setting that changes in the middle of a transaction, here by a trigger: it is what COMMIT finds that counts, whatever is written.
+#[tokio::test]
+async fn no_write_is_committed_that_may_be_lost() {
+    let database = Database::new().await;
+    let store = database.store().await;
+    let mut log = Log::default();
+    log.reports(&store, 1, vec![report(1, 2, "one")]).await;
+    log.event(&store, 2, "policy").await;
+    let head = log.head.clone().unwrap();
+    let mut triggers = String::from(
+        "CREATE FUNCTION weaken() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM set_config('synchronous_commit', 'local', true); RETURN NULL; END $$;",
+    );
+    for table in ["head", "entries", "checkpoints", "agents", "tokens", "meta"] {
+        triggers.push_str("CREATE TRIGGER weaken AFTER INSERT OR UPDATE ON ");
+        triggers.push_str(table);
+        triggers.push_str(" FOR EACH STATEMENT EXECUTE FUNCTION weaken();");
+    }
+    database.execute(&triggers).await;
+    let agent = crate::support::agent(1).did();
+    let commit = log.plan(3, Vec::new(), Some("policy"));
+    let published = goodstanding::store::Published {
+        size: head.size,
+        published_ms: 1,
+        note: head.note.clone(),
+    };
+    let token = goodstanding::store::IssuedToken {
+        list: 1,
+        idx: 1,
+        agent,
+        epoch: 1,
+        iat: 1,
+        exp: 2,
+    };
+    let refusals = [
+        ("commit", store.commit(&commit).await),
+        ("confirm", store.confirm(&head).await),
+        ("publish", store.publish(&published).await),
+        ("token", store.add_token(&token).await.map(drop)),
+        ("alias", store.set_aliases(&[("a".to_owned(), agent)]).await),
+        ("setting", store.set_meta("log_end", "x").await),
+        ("changed setting", store.replace_meta("log_end", "x").await),
+    ];
+    for (what, refused) in refusals {
+        let error = refused.expect_err(what);
+        assert!(matches!(error, Error::Unsupported(_)), "{what}: {error}");
+        assert!(
+            error.to_string().contains("synchronous_commit=local"),
+            "{what}: {error}"
+        );
+    }
+    assert_eq!(store.head().await.unwrap(), log.head);
+    assert_eq!(store.published().await.unwrap(), None);
+    assert_eq!(store.newest_status_list().await.unwrap(), None);
+    assert_eq!(store.aliases().await.unwrap(), []);
+    assert_eq!(store.meta("log_end").await.unwrap(), None);
+    database.execute("DROP FUNCTION weaken() CASCADE").await;
+    log.commit(&store, commit).await;
+    store.confirm(log.head.as_ref().unwrap()).await.unwrap();
+    let moved = store.confirm(&head).await.unwrap_err();
+    assert!(matches!(moved, Error::HeadMoved), "{moved}");
+    store.close().await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use goodstanding::store::{
     Error, Store as _,
-    cluster::Cluster as _,
+    cluster::{Cluster as _, MOST_JOB, Ticket},
     postgres::{Options, PostgresStore},
 };
 
@@ -12,6 +12,17 @@ use crate::{fixture::Log, support::postgres::Database};
 
 const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(200);
+
+/// Bytes, more than there are.
+const MANY: usize = 1 << 30;
+
+/// Of a job that begins with this byte again and again.
+fn ticket(id: u64, byte: u8) -> Ticket {
+    Ticket {
+        id,
+        mark: [byte; 16],
+    }
+}
 
 /// Two processes' stores on one database.
 async fn two(database: &Database) -> (PostgresStore, PostgresStore) {
@@ -143,33 +154,96 @@ async fn jobs_are_found_in_their_order_answered_once_and_taken_away() {
     let database = Database::new().await;
     let (leader, sender) = two(&database).await;
     leader.try_lead(LONG).await.unwrap().unwrap();
-    let jobs: Vec<Vec<u8>> = (0..5_u8).map(|n| vec![n; 3]).collect();
+    let jobs: Vec<Vec<u8>> = (0..5_u8).map(|n| vec![n; 20]).collect();
     let ids = sender.send(&jobs).await.unwrap();
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
-    let waiting = leader.waiting(&[], 3).await.unwrap();
+    let tickets: Vec<Ticket> = (0_u8..).zip(&ids).map(|(n, id)| ticket(*id, n)).collect();
+    let waiting = leader.waiting(&[], 3, MANY).await.unwrap();
     let found: Vec<_> = waiting.iter().map(|w| (w.id, w.job.clone())).collect();
-    let sent: Vec<_> = ids.iter().copied().zip(jobs).collect();
+    let sent: Vec<_> = ids
+        .iter()
+        .copied()
+        .zip(jobs.into_iter().map(Some))
+        .collect();
     assert_eq!(found, sent[..3]);
-    let rest = leader.waiting(&ids[..3], 99).await.unwrap();
+    let rest = leader.waiting(&ids[..3], 99, MANY).await.unwrap();
     assert_eq!(rest.iter().map(|w| w.id).collect::<Vec<_>>(), ids[3..]);
-    assert_eq!(sender.collect(&ids).await.unwrap(), []);
+    // As many as have so many bytes together, the last of them over it; none for nothing.
+    for (bytes, count) in [
+        (0, 0),
+        (1, 1),
+        (20, 1),
+        (21, 2),
+        (60, 3),
+        (61, 4),
+        (1000, 5),
+    ] {
+        let some = leader.waiting(&[], 99, bytes).await.unwrap();
+        assert_eq!(some.len(), count, "{bytes} bytes");
+    }
+    assert_eq!(sender.collect(&tickets).await.unwrap(), []);
     leader
         .answer(&[(ids[0], b"yes".to_vec()), (ids[1], b"no".to_vec())])
         .await
         .unwrap();
-    assert_eq!(leader.waiting(&[], 99).await.unwrap().len(), 3);
-    let mut answers = sender.collect(&ids).await.unwrap();
+    assert_eq!(leader.waiting(&[], 99, MANY).await.unwrap().len(), 3);
+    // With the number of another's job nothing is had of it.
+    let strange: Vec<Ticket> = ids.iter().map(|id| ticket(*id, 99)).collect();
+    assert_eq!(sender.collect(&strange).await.unwrap(), []);
+    assert!(sender.present(&strange).await.unwrap().is_empty());
+    sender.withdraw(&strange).await.unwrap();
+    let mut present = sender.present(&tickets).await.unwrap();
+    present.sort_unstable();
+    assert_eq!(present, ids);
+    let mut answers = sender.collect(&tickets).await.unwrap();
     answers.sort_unstable();
     assert_eq!(
         answers,
         [(ids[0], b"yes".to_vec()), (ids[1], b"no".to_vec())]
     );
-    assert_eq!(sender.collect(&ids).await.unwrap(), [], "taken away");
-    sender.withdraw(&ids[2..]).await.unwrap();
-    assert_eq!(leader.waiting(&[], 99).await.unwrap(), []);
+    assert_eq!(sender.collect(&tickets).await.unwrap(), [], "taken away");
+    sender.withdraw(&tickets[2..4]).await.unwrap();
+    assert_eq!(sender.present(&tickets).await.unwrap(), ids[4..]);
+    // What is worked on stays, however old.
+    leader.clean(Duration::ZERO, &ids[4..]).await.unwrap();
+    assert_eq!(sender.present(&tickets).await.unwrap(), ids[4..]);
+    leader.clean(LONG, &[]).await.unwrap();
+    assert_eq!(sender.present(&tickets).await.unwrap(), ids[4..]);
+    leader.clean(Duration::ZERO, &[]).await.unwrap();
+    assert_eq!(leader.waiting(&[], 99, MANY).await.unwrap(), []);
     assert!(sender.send(&[]).await.unwrap().is_empty());
     leader.close().await;
     sender.close().await;
+}
+
+#[tokio::test]
+async fn of_a_job_that_is_too_long_only_that_is_read() {
+    let database = Database::new().await;
+    let (leader, sender) = two(&database).await;
+    let jobs = [vec![1; MOST_JOB], vec![2; MOST_JOB + 1], vec![3; 20]];
+    let ids = sender.send(&jobs).await.unwrap();
+    let waiting = leader.waiting(&[], 99, MANY).await.unwrap();
+    let found = waiting.iter().map(|w| (w.id, w.job.as_ref().map(Vec::len)));
+    let lengths = [Some(MOST_JOB), None, Some(20)];
+    assert!(found.eq(ids.into_iter().zip(lengths)));
+    leader.close().await;
+    sender.close().await;
+}
+
+#[tokio::test]
+async fn whether_somebody_leads_is_known_to_the_others() {
+    let database = Database::new().await;
+    let (leader, other) = two(&database).await;
+    assert!(!other.is_led(LONG).await.unwrap());
+    let turn = leader.try_lead(LONG).await.unwrap().unwrap();
+    assert!(other.is_led(LONG).await.unwrap());
+    let silent = Duration::from_millis(1);
+    tokio::time::sleep(silent * 20).await;
+    assert!(!other.is_led(silent).await.unwrap());
+    assert!(leader.beat(turn.term).await.unwrap());
+    assert!(other.is_led(LONG).await.unwrap());
+    leader.close().await;
+    other.close().await;
 }
 
 #[tokio::test]
@@ -182,7 +256,7 @@ async fn who_waits_is_woken() {
     let waiting = async {
         loop {
             leader.wait(LONG).await;
-            if !leader.waiting(&[], 1).await.unwrap().is_empty() {
+            if !leader.waiting(&[], 1, MANY).await.unwrap().is_empty() {
                 break;
             }
         }
@@ -195,4 +269,40 @@ async fn who_waits_is_woken() {
     assert!(woken.elapsed() < LONG / 2, "woken by the clock only");
     leader.close().await;
     sender.close().await;
+}
+
+#[tokio::test]
+async fn two_logs_in_two_schemas_are_led_apart() {
+    let database = Database::new().await;
+    database
+        .execute("CREATE SCHEMA one; CREATE SCHEMA two")
+        .await;
+    let migrate = Options {
+        migrate: true,
+        ..Options::default()
+    };
+    let mut stores = Vec::new();
+    for schema in ["one", "two"] {
+        let url = format!("{}?options[search_path]={schema}", database.url());
+        stores.push(PostgresStore::connect(&url, migrate).await.unwrap());
+    }
+    for (n, store) in (1..).zip(&stores) {
+        let turn = store.try_lead(LONG).await.unwrap();
+        let turn = turn.expect("the other schema's log has another lead");
+        assert!(store.beat(turn.term).await.unwrap());
+        Log::default().event(store, n, "policy").await;
+        let holder = store.holder().await.unwrap().unwrap();
+        assert!(holder.starts_with("pid "), "{holder}");
+        assert!(store.silence().await.unwrap().unwrap() < LONG);
+    }
+    let holders = [stores[0].holder().await, stores[1].holder().await];
+    assert_ne!(holders[0].as_ref().unwrap(), holders[1].as_ref().unwrap());
+    // In one schema there is one lead, as ever.
+    let url = format!("{}?options[search_path]=two", database.url());
+    let third = PostgresStore::connect(&url, Options::default()).await;
+    let third = third.unwrap();
+    assert_eq!(third.try_lead(LONG).await.unwrap(), None);
+    for store in stores.iter().chain([&third]) {
+        store.close().await;
+    }
 }

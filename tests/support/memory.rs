@@ -285,6 +285,14 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn confirm(&self, head: &Head) -> Result<(), Error> {
+        let same = |held: &Head| (held.size, held.root) == (head.size, head.root);
+        match &self.state()?.head {
+            Some(held) if same(held) => Ok(()),
+            _ => Err(Error::HeadMoved),
+        }
+    }
+
     async fn publish(&self, new: &Published) -> Result<(), Error> {
         fits(&[new.size, new.published_ms])?;
         text(&[&new.note])?;

@@ -351,6 +351,11 @@ fn other_user() -> Option<(u32, u32)> {
     find("postgres").or_else(|| find("nobody"))
 }
 
+/// A client program of the newest installed server.
+pub fn tool(name: &str) -> PathBuf {
+    bin().join(name)
+}
+
 /// Where the newest installed server's programs are.
 fn bin() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql")

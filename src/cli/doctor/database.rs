@@ -12,6 +12,7 @@ use crate::{
     cli::output::{count, utc},
     log::{
         guard::HeadGuard,
+        moved::Mark,
         sequencer::MOST_AHEAD_MS,
         tenure::{Left, Tenure},
     },
@@ -29,7 +30,11 @@ pub(super) fn database(facts: &Facts) -> Vec<Check> {
             return vec![Check::problem(
                 NAME,
                 fault.to_string(),
-                "restore a backup that is not behind head.guard",
+                if facts.on_server() {
+                    "see server, schema and role"
+                } else {
+                    "restore a backup that is not behind head.guard"
+                },
             )];
         }
     };
@@ -37,15 +42,20 @@ pub(super) fn database(facts: &Facts) -> Vec<Check> {
         return vec![Check::problem(
             NAME,
             first.as_str(),
-            "stop the service; restore a backup that is not behind head.guard",
+            if facts.on_server() {
+                "stop the services; docs/OPERATIONS.md, section on backup, standbys, failover"
+            } else {
+                "stop the service; restore a backup that is not behind head.guard"
+            },
         )];
     }
-    if db.copy.is_some() {
-        return vec![Check::problem(
-            NAME,
-            "this is a backup, not a data directory",
-            "use `restore`",
-        )];
+    if let Some(mark) = db.copy.as_deref().map(Mark::of) {
+        let advice = match mark {
+            Mark::Backup => "use `restore`",
+            Mark::Moving(_) => "run the same `migrate` again, and do what it says",
+            Mark::Moved { .. } => "use that database; this one is of the past",
+        };
+        return vec![Check::problem(NAME, mark.to_string(), advice)];
     }
     let engine = &db.engine;
     if let Some(remedy) = engine.remedy {
@@ -75,6 +85,11 @@ pub(super) fn guard(facts: &Facts) -> Vec<Check> {
         Ok(None) if db.published.is_none() => {
             found.push(Check::ok(NAME, "nothing was published yet"));
         }
+        Ok(None) if facts.on_server() => found.push(Check::problem(
+            NAME,
+            "is missing, and the database has published checkpoints: a process would believe whatever it says",
+            "copy it from another process of this log, or `goodstanding restore --newest CHECKPOINT`",
+        )),
         Ok(None) => found.push(Check::problem(
             NAME,
             "is missing, and the database has published checkpoints",
@@ -87,6 +102,10 @@ pub(super) fn guard(facts: &Facts) -> Vec<Check> {
             facts.log_key.as_ref(),
             NEVER,
         )),
+    }
+    if facts.on_server() {
+        // Who wrote last is told by turns.
+        return found;
     }
     let tenure = Tenure::of(&facts.data);
     match tenure.check(db.name.as_deref(), db.copy.as_deref()) {

@@ -54,6 +54,14 @@ pub(super) fn directory(facts: &Facts) -> Vec<Check> {
 pub(super) fn keys(facts: &Facts) -> Vec<Check> {
     const NAME: &str = "keys";
     let Ok(db) = &facts.db else { return Vec::new() };
+    if facts.log_key.is_none() && facts.on_server() {
+        let detail = "keys/log.json is missing or unusable: this process cannot write";
+        return vec![Check::warning(
+            NAME,
+            detail,
+            "right for `serve --role api`; every other role needs it: copy it from another process of the cluster",
+        )];
+    }
     if facts.log_key.is_none() {
         let detail = "keys/log.json is missing or unusable";
         return vec![Check::problem(
@@ -115,6 +123,19 @@ pub(super) fn space(facts: &Facts) -> Vec<Check> {
             "look at it with df",
         )];
     };
+    if facts.on_server() {
+        // The log is elsewhere; here are only small files, which have to be replaced before anything is published.
+        let detail = format!("{} MiB free for head.guard and keys", free / MIB);
+        return vec![if free < 64 * MIB {
+            Check::problem(
+                NAME,
+                detail,
+                "make room: without a guard nothing is published",
+            )
+        } else {
+            Check::ok(NAME, detail)
+        }];
+    }
     let used = fs::metadata(facts.data.join(FILE)).map_or(0, |m| m.len());
     let detail = format!(
         "{} MiB free, the database has {} MiB",
@@ -148,6 +169,12 @@ fn free_bytes(_: &Path) -> Option<u64> {
 pub(super) fn backup(facts: &Facts) -> Vec<Check> {
     const NAME: &str = "backup";
     const MAKE: &str = "run `backup --out DIR`, and keep the copy on another machine";
+    if facts.on_server() {
+        return vec![Check::ok(
+            NAME,
+            "of this directory keep keys/ and witnesses.toml elsewhere too; of the database, see copies",
+        )];
+    }
     vec![match Last::read(&facts.data) {
         None => Check::warning(NAME, "none is known", MAKE),
         Some(last) => {

@@ -10,14 +10,12 @@ use goodstanding_verify::{
 };
 
 use crate::{
-    app::Reader,
-    code::Fault,
+    code::{Code, Fault},
     keys::KeyFile,
     log::{sign::LogSigner, tenure},
     store::{
         self, Place,
         snapshot::{CheckpointRow, Engine, HeadRow, Snapshot},
-        sqlite::FILE,
     },
 };
 
@@ -27,6 +25,8 @@ const PAGE: u32 = 1000;
 /// What was read from the directory, once.
 pub(super) struct Facts {
     pub(super) data: PathBuf,
+    /// Its database.
+    pub(super) place: Place,
     pub(super) now_ms: u64,
     pub(super) db: Result<Db, Fault>,
     pub(super) log_key: Option<VerifierKey>,
@@ -34,6 +34,7 @@ pub(super) struct Facts {
 
 /// What was read from the database.
 pub(super) struct Db {
+    pub(super) origin: Option<String>,
     pub(super) engine: Engine,
     pub(super) damage: Vec<String>,
     pub(super) head: Option<HeadRow>,
@@ -51,26 +52,25 @@ pub(super) struct Db {
 }
 
 impl Facts {
-    pub(super) async fn gather(data: &Path, now_ms: u64) -> Self {
-        let db = Db::read(data).await;
-        let origin = match Reader::open(data, &Place::File(data.join(FILE))).await {
-            Ok(reader) => {
-                let origin = reader.store.meta("origin").await.ok().flatten();
-                reader.store.close().await;
-                origin
-            }
-            Err(_) => None,
-        };
+    pub(super) async fn gather(data: &Path, place: &Place, now_ms: u64) -> Self {
+        let db = Db::read(data, place).await;
+        let origin = db.as_ref().ok().and_then(|db| db.origin.clone());
         let key = KeyFile::read(&data.join("keys").join("log.json")).ok();
         let log_key = origin
             .zip(key)
             .and_then(|(origin, key)| LogSigner::new(&origin, key).verifier().ok());
         Self {
             data: data.to_owned(),
+            place: place.clone(),
             now_ms,
             db,
             log_key,
         }
+    }
+
+    /// Whether the database is on a server.
+    pub(super) fn on_server(&self) -> bool {
+        matches!(self.place, Place::Server(_))
     }
 
     pub(super) fn now_s(&self) -> u64 {
@@ -88,17 +88,16 @@ impl Facts {
 }
 
 impl Db {
-    async fn read(data: &Path) -> Result<Self, Fault> {
-        // Says whether there is a database at all.
-        Reader::open(data, &Place::File(data.join(FILE)))
-            .await?
-            .store
-            .close()
-            .await;
-        let mut snapshot = store::snapshot(data).await?;
+    async fn read(data: &Path, place: &Place) -> Result<Self, Fault> {
+        if !place.exists() {
+            let why = format!("{} has no data", data.display());
+            return Err(Fault::new(Code::DataMissing, why));
+        }
+        let mut snapshot = place.snapshot().await?;
         let policy = snapshot.newest_event("policy").await?;
         let epoch = snapshot.newest_event("epoch").await?;
         let db = Self {
+            origin: snapshot.meta("origin").await?,
             engine: snapshot.engine().await?,
             damage: snapshot.integrity(3, true).await?,
             head: snapshot.head().await?,

@@ -1,13 +1,14 @@
 //! `doctor`: a table of checks, each with what to do about it.
 //!
 //! A check is a function from [`Facts`] to [`Check`]s, listed in [`LOCAL`]; what needs a running service is in `remote`.
-//! `directory` looks at what stands beside the database, `database` at what that says.
+//! `directory` looks at what stands beside the database, `database` at what that says, `server` at where it is if that is a server.
 //! Everything is read only, and works beside a running service.
 
 mod database;
 mod directory;
 mod facts;
 mod remote;
+mod server;
 mod witnessed;
 
 use std::path::PathBuf;
@@ -92,8 +93,10 @@ impl Check {
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let data: PathBuf = ctx.data();
-    let facts = Facts::gather(&data, Clock::System.now_ms()).await;
+    let place = ctx.place()?;
+    let facts = Facts::gather(&data, &place, Clock::System.now_ms()).await;
     let mut checks: Vec<Check> = LOCAL.iter().flat_map(|check| check(&facts)).collect();
+    checks.extend(server::checks(&facts, &Clock::System).await);
     checks.extend(witnessed::checks(&data, &facts).await);
     if let Some(url) = &args.url {
         checks.extend(remote::checks(url, &facts).await);

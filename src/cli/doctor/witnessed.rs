@@ -9,7 +9,7 @@ use crate::{
     app::Reader,
     cli::output::count,
     log::witness::{WhenMissed, Witnesses},
-    store::{Place, Published, sqlite::FILE},
+    store::Published,
 };
 
 const NAME: &str = "published";
@@ -27,7 +27,7 @@ pub(super) async fn checks(data: &Path, facts: &Facts) -> Vec<Check> {
     if !witnesses.policy.wants_quorum() {
         return Vec::new();
     }
-    let Ok(reader) = Reader::open(data, &Place::File(data.join(FILE))).await else {
+    let Ok(reader) = Reader::open(data, &facts.place).await else {
         return Vec::new();
     };
     let newest = reader

@@ -32,39 +32,74 @@ impl Past {
         }
     }
 
+    /// The name that was noted last.
+    ///
+    /// # Errors
+    /// `store.corrupt` when the file cannot be read.
+    pub fn name(&self) -> Result<Option<String>, Fault> {
+        let text = self
+            .file
+            .read()
+            .map_err(|e| Fault::new(Code::StoreCorrupt, format!("{FILE}: {e}")))?;
+        Ok(text.map(|text| text.trim().to_owned()))
+    }
+
     /// That the database had the turn that was noted last.
     ///
     /// # Errors
     /// `data.other_copy` when it had not, `store.corrupt` when the file cannot be read, `store.unavailable`.
     pub async fn check(&mut self, cluster: &dyn Cluster) -> Result<(), Fault> {
-        let text = self
-            .file
-            .read()
-            .map_err(|e| Fault::new(Code::StoreCorrupt, format!("{FILE}: {e}")))?;
-        let Some(text) = text else { return Ok(()) };
-        let name = text.trim();
-        if cluster.had_turn(name).await? {
-            self.noted = Some(name.to_owned());
-            return Ok(());
-        }
-        Err(Fault::new(
-            Code::DataOtherCopy,
-            "this process saw a turn at writing that this database does not know: it is another database, or an older state of it",
-        ))
+        self.noted = self.name()?;
+        self.is_of(cluster).await
     }
 
-    /// Remembers a turn. Before anything is signed in it, or as soon as it is seen.
+    /// Remembers the newest turn of a database that had the one before. Before anything is signed in it, or as soon as it is seen.
     ///
     /// # Errors
-    /// `store.unavailable` when the file cannot be written.
-    pub fn note(&mut self, turn: &Turn) -> Result<(), Fault> {
-        if self.noted.as_deref() == Some(turn.name.as_str()) {
+    /// `data.other_copy` when the database does not know the turn that was noted last; `store.unavailable`, also when the
+    /// file cannot be written.
+    pub async fn follow(
+        &mut self,
+        newest: Option<&Turn>,
+        cluster: &dyn Cluster,
+    ) -> Result<(), Fault> {
+        let newest = newest.map(|turn| turn.name.as_str());
+        if self.noted.as_deref() == newest {
             return Ok(());
         }
+        self.is_of(cluster).await?;
+        match newest {
+            Some(name) => self.write(name.to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    /// That the file can be written.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn rehearse(&mut self) -> Result<(), Fault> {
+        match self.noted.clone() {
+            Some(name) => self.write(name),
+            None => Ok(()),
+        }
+    }
+
+    async fn is_of(&self, cluster: &dyn Cluster) -> Result<(), Fault> {
+        match &self.noted {
+            Some(name) if !cluster.had_turn(name).await? => Err(Fault::new(
+                Code::DataOtherCopy,
+                "this process saw a turn at writing that this database does not know: it is another database, or an older state of it; name the right one, or, after a move with `migrate`, remove log.turn from the data directory",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, name: String) -> Result<(), Fault> {
         self.file
-            .write(&format!("{}\n", turn.name))
+            .write(&format!("{name}\n"))
             .map_err(|e| Fault::new(Code::StoreUnavailable, format!("{FILE}: {e}")))?;
-        self.noted = Some(turn.name.clone());
+        self.noted = Some(name);
         Ok(())
     }
 }

@@ -1,4 +1,6 @@
 //! Jobs and answers as bytes: what one process asks of the one that writes. JSON; both ends are this program.
+//!
+//! Nothing that grows with the log goes this way: an epoch is computed by the process that writes.
 
 use std::sync::Arc;
 
@@ -6,9 +8,9 @@ use goodstanding_verify::{
     b64,
     did::Did,
     entry::{Body, Entry, KeyEntry},
-    merkle::Hash,
     report::{Report, ReportId},
 };
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -18,10 +20,12 @@ use crate::{
         end::Ended,
         plan::Admitted,
         sequencer::{Answer, Event, Job, Receipt, SignedTree, Submission},
-        tree::{TileId, Touched},
     },
-    store::{Head, IssuedToken, NewEpoch},
+    store::{Head, IssuedToken, cluster::MOST_JOB},
 };
+
+/// Room for what is put before a job.
+const OVERHEAD: usize = 64;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -34,11 +38,18 @@ enum Sent {
         /// An entry, JCS; its time is not used.
         entry: String,
         at_ms: Option<u64>,
-        epoch: Option<SentEpoch>,
+        /// Entries that the sender knew of: the same entry at or above is this job's doing.
+        since: u64,
+    },
+    Epoch {
+        as_of: Option<u64>,
+        /// The newest one that the sender knows.
+        after: u64,
     },
     Keys {
         entries: Vec<String>,
         at_ms: Option<u64>,
+        since: u64,
     },
     End {
         ended: Ended,
@@ -64,17 +75,6 @@ struct SentReport {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SentEpoch {
-    number: u64,
-    index: u64,
-    salt_key: String,
-    statements: Vec<(Did, bool, String)>,
-    /// Level, number, hashes.
-    tiles: Vec<(u8, u64, String)>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Answered {
     Reports {
@@ -85,6 +85,7 @@ enum Answered {
     Index(Result<u64, SentFault>),
     Done(Result<(), SentFault>),
     Taken(Result<bool, SentFault>),
+    Epoch(Result<String, SentFault>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -118,6 +119,15 @@ pub(super) enum Waiter {
     Index(oneshot::Sender<Result<u64, Fault>>),
     Done(oneshot::Sender<Result<(), Fault>>),
     Taken(oneshot::Sender<Result<bool, Fault>>),
+    Epoch(oneshot::Sender<Result<String, Fault>>),
+}
+
+/// A job on its way.
+pub(super) struct Parcel {
+    pub(super) bytes: Vec<u8>,
+    pub(super) waiter: Waiter,
+    /// Whether doing it twice is the same as doing it once, for whoever waits too.
+    pub(super) repeatable: bool,
 }
 
 /// Where the answer to a job comes from, in the process that writes.
@@ -126,13 +136,14 @@ pub(super) enum Reply {
     Index(oneshot::Receiver<Result<u64, Fault>>),
     Done(oneshot::Receiver<Result<(), Fault>>),
     Taken(oneshot::Receiver<Result<bool, Fault>>),
+    Epoch(oneshot::Receiver<Result<String, Fault>>),
 }
 
-/// A job as bytes, and who waits for its answer.
-///
-/// # Errors
-/// When it cannot be written; the waiter is told then.
-pub(super) fn sent(job: Job) -> Option<(Vec<u8>, Waiter)> {
+/// A job as bytes, and who waits for its answer. `size`: entries that this process knows of. `None`: it cannot be sent, and the waiter
+/// was told.
+pub(super) fn sent(job: Job, size: u64) -> Option<Parcel> {
+    // What was done is recognised by whoever does it again. A token's place would be taken, by itself.
+    let repeatable = !matches!(job, Job::Token { .. });
     let (sent, waiter) = match job {
         Job::Reports {
             submissions,
@@ -152,15 +163,28 @@ pub(super) fn sent(job: Job) -> Option<(Vec<u8>, Waiter)> {
                 Waiter::Reports(answer, count),
             )
         }
-        Job::Event { event, answer } => (sent_event(*event), Waiter::Index(answer)),
+        Job::Event {
+            event,
+            since,
+            answer,
+        } => {
+            let sent = sent_event(*event, since.unwrap_or(size));
+            (sent, Waiter::Index(answer))
+        }
         Job::Keys {
             events,
             at_ms,
+            since,
             answer,
         } => {
+            let since = since.unwrap_or(size);
             let entries: Result<_, Fault> =
                 events.into_iter().map(|e| text(Body::Key(e))).collect();
-            let sent = entries.map(|entries| Sent::Keys { entries, at_ms });
+            let sent = entries.map(|entries| Sent::Keys {
+                entries,
+                at_ms,
+                since,
+            });
             (sent, Waiter::Index(answer))
         }
         Job::End {
@@ -171,6 +195,11 @@ pub(super) fn sent(job: Job) -> Option<(Vec<u8>, Waiter)> {
             let ended = *ended;
             (Ok(Sent::End { ended, size }), Waiter::Done(answer))
         }
+        Job::Epoch {
+            as_of,
+            after,
+            answer,
+        } => (Ok(Sent::Epoch { as_of, after }), Waiter::Epoch(answer)),
         Job::Publish { answer } => (Ok(Sent::Publish), Waiter::Done(answer)),
         Job::Aliases { aliases, answer } => (Ok(Sent::Aliases(aliases)), Waiter::Done(answer)),
         Job::Token { token, answer } => {
@@ -198,8 +227,13 @@ pub(super) fn sent(job: Job) -> Option<(Vec<u8>, Waiter)> {
             return None;
         }
     };
-    match sent.and_then(|sent| serde_json::to_vec(&sent).map_err(internal)) {
-        Ok(bytes) => Some((bytes, waiter)),
+    let bytes = sent.and_then(|sent| serde_json::to_vec(&sent).map_err(internal));
+    match bytes.and_then(short) {
+        Ok(bytes) => Some(Parcel {
+            bytes,
+            waiter,
+            repeatable,
+        }),
         Err(fault) => {
             waiter.fail(&fault);
             None
@@ -207,20 +241,28 @@ pub(super) fn sent(job: Job) -> Option<(Vec<u8>, Waiter)> {
     }
 }
 
-fn sent_event(event: Event) -> Result<Sent, Fault> {
+/// What the receiver would read.
+fn short(bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    if bytes.len() <= MOST_JOB - OVERHEAD {
+        return Ok(bytes);
+    }
+    let detail = format!(
+        "{} bytes are too much to ask another process for at a time",
+        bytes.len()
+    );
+    Err(Fault::new(Code::BodyTooLarge, detail))
+}
+
+fn sent_event(event: Event, since: u64) -> Result<Sent, Fault> {
+    if event.epoch.is_some() {
+        let detail =
+            "the lead was lost while the epoch was computed; nothing of it was written here";
+        return Err(Fault::new(Code::StoreUnavailable, detail));
+    }
     Ok(Sent::Event {
         entry: text(event.body)?,
         at_ms: event.at_ms,
-        epoch: event.epoch.map(|(epoch, tiles)| SentEpoch {
-            number: epoch.number,
-            index: epoch.index,
-            salt_key: b64::std_encode(epoch.salt_key),
-            statements: epoch.statements,
-            tiles: tiles
-                .into_iter()
-                .map(|(id, tile)| (id.level, id.n, b64::std_encode(tile.concat())))
-                .collect(),
-        }),
+        since,
     })
 }
 
@@ -234,20 +276,20 @@ fn internal(error: impl std::fmt::Display) -> Fault {
     Fault::new(Code::Internal, format!("between processes: {error}"))
 }
 
-/// A job that another process sent, and where its answer will come from.
+/// A job that another process sent, and where its answer will come from. Its reports are verified once more, signatures and
+/// all, whoever sent them: this takes a while, and belongs off the async threads.
 ///
 /// # Errors
-/// `internal` when the bytes are no job: another version of the program wrote them.
+/// `internal` when the bytes are no job: another version of the program wrote them; the report's own code.
 pub(super) fn received(bytes: &[u8]) -> Result<(Job, Reply), Fault> {
     let sent: Sent = serde_json::from_slice(bytes).map_err(internal)?;
     Ok(match sent {
         Sent::Reports { reports, proofs } => {
             let submissions = reports
-                .into_iter()
+                .into_par_iter()
                 .map(|sent| {
                     Ok(Submission {
-                        // The sender has verified it.
-                        report: Report::parse_admitted(&sent.jws)?,
+                        report: Report::verify(&sent.jws)?,
                         jws: sent.jws,
                         historical_ms: sent.historical_ms,
                     })
@@ -261,21 +303,38 @@ pub(super) fn received(bytes: &[u8]) -> Result<(Job, Reply), Fault> {
             };
             (job, Reply::Reports(reply))
         }
+        Sent::Epoch { as_of, after } => {
+            let (answer, reply) = oneshot::channel();
+            let job = Job::Epoch {
+                as_of,
+                after,
+                answer,
+            };
+            (job, Reply::Epoch(reply))
+        }
         Sent::Event {
             entry,
             at_ms,
-            epoch,
+            since,
         } => {
             let event = Event {
                 body: Entry::parse(entry.as_bytes())?.body,
                 at_ms,
-                epoch: epoch.map(received_epoch).transpose()?,
+                epoch: None,
             };
             let (answer, reply) = oneshot::channel();
-            let event = Box::new(event);
-            (Job::Event { event, answer }, Reply::Index(reply))
+            let job = Job::Event {
+                event: Box::new(event),
+                since: Some(since),
+                answer,
+            };
+            (job, Reply::Index(reply))
         }
-        Sent::Keys { entries, at_ms } => {
+        Sent::Keys {
+            entries,
+            at_ms,
+            since,
+        } => {
             let events = entries
                 .iter()
                 .map(|entry| key_entry(entry))
@@ -284,6 +343,7 @@ pub(super) fn received(bytes: &[u8]) -> Result<(Job, Reply), Fault> {
             let job = Job::Keys {
                 events,
                 at_ms,
+                since: Some(since),
                 answer,
             };
             (job, Reply::Index(reply))
@@ -334,26 +394,6 @@ fn key_entry(entry: &str) -> Result<KeyEntry, Fault> {
     }
 }
 
-fn received_epoch(sent: SentEpoch) -> Result<(NewEpoch, Touched), Fault> {
-    let mut tiles = Touched::new();
-    for (level, n, hashes) in sent.tiles {
-        let bytes = b64::std_decode(&hashes).ok_or_else(|| internal("a tile"))?;
-        let tile = bytes.chunks(32).map(hash).collect::<Result<_, Fault>>()?;
-        tiles.insert(TileId { level, n }, tile);
-    }
-    let epoch = NewEpoch {
-        number: sent.number,
-        index: sent.index,
-        salt_key: b64::std_decode_32(&sent.salt_key).ok_or_else(|| internal("a salt key"))?,
-        statements: sent.statements,
-    };
-    Ok((epoch, tiles))
-}
-
-fn hash(bytes: &[u8]) -> Result<Hash, Fault> {
-    bytes.try_into().map_err(|_| internal("not 32 bytes"))
-}
-
 impl Reply {
     /// The answer as bytes; `None`: the writer ended without one, and whoever leads next has to look at the job.
     pub(super) async fn bytes(self) -> Option<Vec<u8>> {
@@ -379,6 +419,7 @@ impl Reply {
             Self::Index(reply) => Answered::Index(reply.await.ok()?.map_err(Into::into)),
             Self::Done(reply) => Answered::Done(reply.await.ok()?.map_err(Into::into)),
             Self::Taken(reply) => Answered::Taken(reply.await.ok()?.map_err(Into::into)),
+            Self::Epoch(reply) => Answered::Epoch(reply.await.ok()?.map_err(Into::into)),
         };
         // Texts and numbers: this does not fail.
         serde_json::to_vec(&answered).ok()
@@ -414,6 +455,9 @@ impl Waiter {
             (Self::Taken(waiter), Ok(Answered::Taken(answer))) => {
                 let _ = waiter.send(answer.map_err(Into::into));
             }
+            (Self::Epoch(waiter), Ok(Answered::Epoch(answer))) => {
+                let _ = waiter.send(answer.map_err(Into::into));
+            }
             // The job could not be read.
             (waiter, Ok(Answered::Done(Err(fault)))) => waiter.fail(&fault.into()),
             (waiter, Ok(_)) => waiter.fail(&internal("the answer to another job")),
@@ -434,6 +478,9 @@ impl Waiter {
                 let _ = waiter.send(Err(fault.clone()));
             }
             Self::Taken(waiter) => {
+                let _ = waiter.send(Err(fault.clone()));
+            }
+            Self::Epoch(waiter) => {
                 let _ = waiter.send(Err(fault.clone()));
             }
         }
@@ -500,5 +547,48 @@ impl From<Fault> for SentFault {
 impl From<SentFault> for Fault {
     fn from(sent: SentFault) -> Self {
         Self::recall(&sent.code, sent.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A report that is signed as it should be, from the golden vectors.
+    fn signed() -> String {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/reports.json");
+        let vectors: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let found = vectors[0]["jws"].as_str();
+        found.expect("a valid report").to_owned()
+    }
+
+    fn job(jws: &str) -> Vec<u8> {
+        let reports = vec![SentReport {
+            jws: jws.to_owned(),
+            historical_ms: None,
+        }];
+        let sent = Sent::Reports {
+            reports,
+            proofs: false,
+        };
+        serde_json::to_vec(&sent).unwrap()
+    }
+
+    #[test]
+    fn what_a_process_sent_is_verified_again() {
+        let jws = signed();
+        assert!(matches!(received(&job(&jws)), Ok((Job::Reports { .. }, _))));
+        // The same claims under another signature.
+        let (head, signature) = jws.rsplit_once('.').unwrap();
+        let mut bytes = b64::url_decode(signature).unwrap();
+        bytes[5] ^= 1;
+        let forged = format!("{head}.{}", b64::url_encode(&bytes));
+        assert!(
+            Report::parse_admitted(&forged).is_ok(),
+            "only the signature is wrong"
+        );
+        let refused = received(&job(&forged)).map(|_| ()).unwrap_err();
+        assert_eq!(refused.code(), "report.signature_invalid");
     }
 }

@@ -15,6 +15,32 @@ use crate::{
 };
 
 impl Sequencer {
+    /// Where these entries are, one after the other, at or above `since`: whoever had the turn before did the job, and could not say so.
+    pub(super) async fn logged(
+        &self,
+        since: Option<u64>,
+        bodies: &[Body],
+    ) -> Result<Option<u64>, Fault> {
+        let size = self.state.edge.size();
+        let (Some(since), Some(first)) = (since.filter(|since| *since < size), bodies.first())
+        else {
+            return Ok(None);
+        };
+        let mut later = Vec::new();
+        for (index, bytes) in self.store.events(first.kind(), size).await? {
+            if index >= since {
+                later.push((index, Entry::parse(&bytes)?.body));
+            }
+        }
+        let found = later.windows(bodies.len()).find(|window| {
+            let follow = (window.iter())
+                .zip(window.iter().skip(1))
+                .all(|(one, next)| one.0 + 1 == next.0);
+            follow && window.iter().map(|(_, body)| body).eq(bodies)
+        });
+        Ok(found.and_then(|window| window.first()).map(|(at, _)| *at))
+    }
+
     /// A clock that was set back far would make log time stand still; a minute of drift is tolerated as in reports.
     pub(super) fn check_clock(&self, now_ms: u64) -> Result<(), Fault> {
         let ahead_ms = self.state.at_ms.saturating_sub(now_ms);

@@ -16,9 +16,10 @@ use crate::{
     log::{
         end::Ended,
         plan::{Admitted, Candidate},
+        prove::verified_path,
         sign::proof_text,
-        tiles::{Tiles, missing},
-        tree::{Touched, inclusion_path, tiles_for_proof},
+        tiles::Tiles,
+        tree::{Touched, tiles_for_proof},
     },
     store::{AdmissionFacts, Head, IssuedToken, NewEpoch, Tree},
 };
@@ -80,16 +81,15 @@ impl SignedTree {
     /// tlog-proof of an entry. Built by the caller and not by the writer, whose time is everybody's.
     ///
     /// # Errors
-    /// `store.corrupt` when a tile is missing.
+    /// `store.corrupt` when a tile is missing or the stored tree is another one.
     pub async fn prove(&self, index: u64, tiles: &Tiles) -> Result<String, Fault> {
         let size = self.head.size;
         let mut others = tiles_for_proof(index, size);
         others.retain(|id| !self.tiles.contains_key(id));
         let held = tiles.get(Tree::Log, others, size).await?;
-        let path = inclusion_path(index, size, |id| {
+        let path = verified_path(index, size, &self.head.root, |id| {
             self.tiles.get(&id).cloned().or_else(|| held.tile(id))
-        })
-        .map_err(|id| missing(Tree::Log, id))?;
+        })?;
         Ok(proof_text(index, path, &self.head.note))
     }
 }
@@ -105,12 +105,22 @@ pub(in crate::log) enum Job {
     },
     Event {
         event: Box<Event>,
+        /// Of a job that somebody else may have done already: the size of the log before that. At or above it, the same entry is its doing.
+        since: Option<u64>,
         answer: oneshot::Sender<Result<u64, Fault>>,
     },
     Keys {
         events: Vec<KeyEntry>,
         at_ms: Option<u64>,
+        /// As of an event.
+        since: Option<u64>,
         answer: oneshot::Sender<Result<u64, Fault>>,
+    },
+    /// Of the process that writes, where there are several; never of the sequencer.
+    Epoch {
+        as_of: Option<u64>,
+        after: u64,
+        answer: oneshot::Sender<Result<String, Fault>>,
     },
     End {
         ended: Box<Ended>,
@@ -206,6 +216,20 @@ impl Handle {
     pub async fn log(&self, event: Event) -> Result<u64, Fault> {
         self.ask(|answer| Job::Event {
             event: Box::new(event),
+            since: None,
+            answer,
+        })
+        .await?
+    }
+
+    /// Asks the process that writes, of several, for the epoch after number `after`; its summary as JSON.
+    ///
+    /// # Errors
+    /// `epoch.running` when there is a later one by now; those of the computation; `store.unavailable`.
+    pub async fn ask_epoch(&self, as_of: Option<u64>, after: u64) -> Result<String, Fault> {
+        self.ask(|answer| Job::Epoch {
+            as_of,
+            after,
             answer,
         })
         .await?
@@ -220,6 +244,7 @@ impl Handle {
         self.ask(|answer| Job::Keys {
             events,
             at_ms,
+            since: None,
             answer,
         })
         .await?

@@ -18,11 +18,28 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Reads the head and the edge back from the store and checks that they belong together and to what was known before.
+    /// Loads again after something of which the outcome is not known. What the store shows now may be what it did not make durable, and anything
+    /// that it shows may be acknowledged from here on: so a commit of this turn comes after it first.
     pub(super) async fn reload(&mut self) -> Result<(), Fault> {
         let head = self.store.head().await?;
-        self.check_forward(head.as_ref()).await?;
-        self.state = match &head {
+        let state = self.check(head.as_ref()).await?;
+        if let Some(head) = &head {
+            self.store.confirm(head).await?;
+        }
+        self.adopt(head, state).await
+    }
+
+    /// Loads at the start, of a turn too, which began with a commit.
+    pub(super) async fn load(&mut self) -> Result<(), Fault> {
+        let head = self.store.head().await?;
+        let state = self.check(head.as_ref()).await?;
+        self.adopt(head, state).await
+    }
+
+    /// Reads the edge of the tree back from the store and checks that it belongs to the head and to what was known before.
+    async fn check(&self, head: Option<&Head>) -> Result<State, Fault> {
+        self.check_forward(head).await?;
+        Ok(match head {
             None => State::default(),
             Some(head) => {
                 let edge = edge(self.store.as_ref(), head.size).await?;
@@ -41,7 +58,11 @@ impl Sequencer {
                     begun: true,
                 }
             }
-        };
+        })
+    }
+
+    async fn adopt(&mut self, head: Option<Head>, state: State) -> Result<(), Fault> {
+        self.state = state;
         let size = head.as_ref().map_or(0, |head| head.size);
         self.shared.tell.head.send_replace(head);
         self.shared.load(self.store.as_ref(), size).await?;

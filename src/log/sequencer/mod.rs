@@ -2,8 +2,8 @@
 //!
 //! Order of one batch, and why: read facts → plan (pure) → commit entries, tiles and the signed checkpoint in one
 //! transaction → answer. Nothing is acknowledged before the commit returned. When the outcome of a commit is unknown the
-//! sequencer forgets what it believes, reloads the head and lets the store say what happened. If that
-//! fails too, nothing is planned before a reload succeeds; the compare-and-swap on the head is the safety behind that.
+//! sequencer forgets what it believes, reloads the head, lets the store say what happened, and has it made durable before it
+//! believes that (`load`). If that fails too, nothing is planned before a reload succeeds; the compare-and-swap on the head is the safety behind that.
 //!
 //! Publishing is a second step (`publish`), at most once a second, and always extends what was published before.
 
@@ -157,7 +157,7 @@ impl Sequencer {
             scrub_due: None,
             shared,
         };
-        sequencer.reload().await?;
+        sequencer.load().await?;
         sequencer.check_guard().await?;
         sequencer.renew_guard()?;
         Ok(sequencer)
@@ -223,16 +223,26 @@ impl Sequencer {
                     None => None,
                 }
             }
-            Job::Event { event, answer } => {
-                let _ = answer.send(self.write_event(*event).await);
+            Job::Event {
+                event,
+                since,
+                answer,
+            } => {
+                let _ = answer.send(self.write_event(*event, since).await);
                 None
             }
             Job::Keys {
                 events,
                 at_ms,
+                since,
                 answer,
             } => {
-                let _ = answer.send(self.write_keys(&events, at_ms).await);
+                let _ = answer.send(self.write_keys(&events, at_ms, since).await);
+                None
+            }
+            Job::Epoch { answer, .. } => {
+                let fault = Fault::new(Code::Internal, "the sequencer computes nothing");
+                let _ = answer.send(Err(fault));
                 None
             }
             Job::End {
@@ -257,6 +267,7 @@ impl Sequencer {
                     Ok(()) => self.store.add_token(&token).await.map_err(Fault::from),
                     Err(fault) => Err(fault),
                 };
+                self.stale |= written.is_err();
                 let _ = answer.send(written);
                 None
             }
@@ -358,9 +369,12 @@ impl Sequencer {
         Some(Arc::new(SignedTree { head, tiles }))
     }
 
-    async fn write_event(&mut self, event: Event) -> Result<u64, Fault> {
+    async fn write_event(&mut self, event: Event, since: Option<u64>) -> Result<u64, Fault> {
         let Event { body, at_ms, epoch } = event;
         self.refresh().await?;
+        if let Some(index) = self.logged(since, std::slice::from_ref(&body)).await? {
+            return Ok(index);
+        }
         // What is logged stays: an entry that could not be read back would keep the log from ever starting again.
         self.check_open()?;
         self.check_clock(self.clock.now_ms())?;
@@ -411,8 +425,17 @@ impl Sequencer {
     }
 
     /// Logs key events that belong together, and returns the index of the first.
-    async fn write_keys(&mut self, events: &[KeyEntry], at_ms: Option<u64>) -> Result<u64, Fault> {
+    async fn write_keys(
+        &mut self,
+        events: &[KeyEntry],
+        at_ms: Option<u64>,
+        since: Option<u64>,
+    ) -> Result<u64, Fault> {
         self.refresh().await?;
+        let bodies: Vec<Body> = events.iter().copied().map(Body::Key).collect();
+        if let Some(index) = self.logged(since, &bodies).await? {
+            return Ok(index);
+        }
         self.check_open()?;
         self.check_clock(self.clock.now_ms())?;
         self.check_keys(events)?;
@@ -427,18 +450,25 @@ impl Sequencer {
     }
 
     /// Names agents. Only here, where one comes after the other, are two names of one agent noticed for certain.
-    async fn write_aliases(&self, wanted: &[(String, Did)]) -> Result<(), Fault> {
+    async fn write_aliases(&mut self, wanted: &[(String, Did)]) -> Result<(), Fault> {
+        self.refresh().await?;
         self.check_open()?;
         let new = new_names(&self.store.aliases().await?, wanted)?;
         if new.is_empty() {
             return Ok(());
         }
-        Ok(self.store.set_aliases(&new).await?)
+        let written = self.store.set_aliases(&new).await;
+        // Found next time, they need not be durable.
+        self.stale |= written.is_err();
+        Ok(written?)
     }
 
-    /// Ends the log at exactly `size` entries. It can be read for ever, and written to never again.
+    /// Ends the log at exactly `size` entries. It can be read for ever, and written to never again. With the same notice again: done.
     async fn write_end(&mut self, ended: &Ended, size: u64) -> Result<(), Fault> {
         self.refresh().await?;
+        if self.shared.ended().is_some_and(|held| *held == *ended) {
+            return Ok(());
+        }
         self.shared.check_open()?;
         let now = self.state.edge.size();
         if now != size {

@@ -197,7 +197,7 @@ impl Sequencer {
         }
     }
 
-    /// Makes a head the published one: database, then guard, then the world.
+    /// Makes a head the published one: database, then guard (before the very first time where processes share it), then the world.
     async fn publish_note(&mut self, head: &Head, note: String, met: bool) -> Result<(), Fault> {
         let before = self.shared.published.borrow().clone();
         let before = before.filter(|p| p.size == head.size);
@@ -216,6 +216,7 @@ impl Sequencer {
             note,
         };
         let published = async {
+            self.guard.announce(&checkpoint)?;
             self.store.publish(&checkpoint).await?;
             self.guard.write(&checkpoint)
         };

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, RwLock},
 };
 
 use goodstanding_score::policy::Policy;
@@ -19,7 +16,11 @@ use tokio::sync::watch;
 use super::WitnessReport;
 use crate::{
     code::{Code, Fault},
-    log::end::{self, Ended},
+    log::{
+        cluster::Errands,
+        end::{self, Ended},
+        standing::Standing,
+    },
     metrics::Metrics,
     store::{Head, Published, Store},
 };
@@ -53,7 +54,8 @@ pub struct Shared {
     pub(super) reached: RwLock<Arc<HashSet<Did>>>,
     pub(super) keys: RwLock<Arc<Vec<(u64, KeyEntry)>>>,
     pub(super) ended: RwLock<Option<Arc<Ended>>>,
-    leading: AtomicBool,
+    standing: Standing,
+    errands: OnceLock<Arc<dyn Errands>>,
     pub(in crate::log) tell: Tell,
 }
 
@@ -88,7 +90,8 @@ impl Shared {
             reached: RwLock::default(),
             keys: RwLock::default(),
             ended: RwLock::default(),
-            leading: AtomicBool::new(true),
+            standing: Standing::default(),
+            errands: OnceLock::new(),
             tell: Tell {
                 head,
                 published,
@@ -107,13 +110,23 @@ impl Shared {
         self.witnesses.read().ok().map(|w| w.clone())
     }
 
-    /// Whether this process writes; always, unless several share a database.
-    pub fn is_leading(&self) -> bool {
-        self.leading.load(Ordering::Acquire)
+    /// How this process stands among those that share the log.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
-    pub(in crate::log) fn set_leading(&self, leading: bool) {
-        self.leading.store(leading, Ordering::Release);
+    /// Whether this process writes; always, unless several share a database.
+    pub fn is_leading(&self) -> bool {
+        self.standing.is_leading()
+    }
+
+    /// Who does for other processes, while this one writes, what the sequencer cannot. Once.
+    pub fn set_errands(&self, errands: Arc<dyn Errands>) {
+        let _ = self.errands.set(errands);
+    }
+
+    pub(in crate::log) fn errands(&self) -> Option<Arc<dyn Errands>> {
+        self.errands.get().cloned()
     }
 
     /// Every key event of the log with its index, in order, published or not.

@@ -26,28 +26,22 @@ use tokio::{
 
 use super::{
     PostgresStore,
-    session::{self, Failure, Held, Purpose, in_time, pool},
+    session::{self, Durability, Failure, Held, Purpose, in_time, pool},
     sql,
 };
 use crate::{
     log::{moved, tenure::COPY},
     store::{
         Error,
-        cluster::{Cluster, Term, Turn, Waiting},
+        cluster::{Cluster, MOST_JOB, Term, Ticket, Turn, Waiting},
         convert::{to_i64, to_u64},
     },
 };
 
-/// Advisory locks are the database's own; this number is this program's.
-const LOCK: i64 = 0x676f_6f64_7374_616e;
 /// Connections for jobs and answers.
 const DESK: u32 = 4;
 /// What a listener waits before it connects again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Jobs that nobody took an answer of go after so many seconds: who sent them is gone.
-const STALE_S: i64 = 600;
-/// So often a process that leads looks for those.
-const CLEAN_EVERY: i64 = 120;
 
 /// A process's part in it.
 #[derive(Debug)]
@@ -61,7 +55,6 @@ pub(super) struct Desk {
     lead: Mutex<Option<PgConnection>>,
     news: Arc<Notify>,
     listening: Mutex<JoinSet<()>>,
-    beats: AtomicI64,
 }
 
 /// A name for this process's connections that no other process has.
@@ -78,13 +71,12 @@ fn random() -> Result<String, Error> {
 impl Desk {
     pub(super) fn new(options: &PgConnectOptions, application: String) -> Self {
         Self {
-            pool: pool(DESK, Purpose::Writing).connect_lazy_with(options.clone()),
+            pool: pool(DESK, Purpose::Passing).connect_lazy_with(options.clone()),
             application,
             term: AtomicI64::new(0),
             lead: Mutex::default(),
             news: Arc::default(),
             listening: Mutex::default(),
-            beats: AtomicI64::new(0),
         }
     }
 
@@ -120,8 +112,9 @@ impl Desk {
             let own = pool(1, Purpose::Reading).connect_lazy_with(options);
             loop {
                 let heard = async {
+                    let channel: String = sqlx::query_scalar(sql::CHANNEL).fetch_one(&own).await?;
                     let mut listener = PgListener::connect_with(&own).await?;
-                    listener.listen(sql::CHANNEL).await?;
+                    listener.listen(&channel).await?;
                     loop {
                         news.notify_one();
                         listener.recv().await?;
@@ -150,7 +143,7 @@ fn turn(row: &PgRow) -> Result<Turn, Error> {
 }
 
 /// Host and process, for people.
-fn holder() -> String {
+fn own_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{} {}", host.trim(), std::process::id())
         .trim()
@@ -188,10 +181,10 @@ impl PostgresStore {
         marked_too: bool,
     ) -> Result<Option<(PgConnection, Turn)>, Failure> {
         let mut connection = session::connect(&self.options).await?;
-        let locked = sqlx::query(sql::TRY_LEAD).bind(LOCK);
+        let locked = sqlx::query(sql::TRY_LEAD);
         let locked: bool = in_time(locked.fetch_one(&mut connection)).await?.get(0);
         if !locked {
-            let ended = sqlx::query(sql::END_SILENT).bind(seconds(lease)).bind(LOCK);
+            let ended = sqlx::query(sql::END_SILENT).bind(seconds(lease));
             let ended = in_time(ended.fetch_all(&mut connection)).await?;
             if !ended.is_empty() {
                 tracing::warn!(
@@ -211,8 +204,11 @@ impl PostgresStore {
         let taken = sqlx::query(sql::TAKE_TURN)
             .bind(&self.desk.application)
             .bind(random()?)
-            .bind(holder());
+            .bind(own_name());
+        // Whatever is visible from here on lies before this commit in the write-ahead log, so it is as durable: also what a server that crashed, or
+        // somebody who ended a wait for a standby, made visible too early.
         let row = in_time(taken.fetch_one(&mut connection)).await?;
+        Durability::of(&row, 4).check()?;
         let turn = turn(&row)?;
         Ok(Some((connection, turn)))
     }
@@ -231,10 +227,6 @@ impl Cluster for PostgresStore {
         };
         let beat = sqlx::query(sql::BEAT).bind(to_i64(term)?);
         let beaten = in_time(beat.execute(&mut *connection)).await?;
-        if self.desk.beats.fetch_add(1, Ordering::Relaxed) % CLEAN_EVERY == 0 {
-            let clean = sqlx::query(sql::CLEAN_INBOX).bind(STALE_S);
-            in_time(clean.execute(&mut *connection)).await?;
-        }
         Ok(beaten.rows_affected() == 1)
     }
 
@@ -246,13 +238,29 @@ impl Cluster for PostgresStore {
     }
 
     async fn turn(&self) -> Result<Option<Turn>, Error> {
-        let row = session::optional(&self.readers, sqlx::query(sql::NEWEST_TURN)).await?;
+        let row = session::optional(&self.desk.pool, sqlx::query(sql::NEWEST_TURN)).await?;
         row.as_ref().map(turn).transpose()
     }
 
     async fn had_turn(&self, name: &str) -> Result<bool, Error> {
         let query = sqlx::query(sql::HAD_TURN).bind(name);
-        Ok(session::optional(&self.readers, query).await?.is_some())
+        Ok(session::optional(&self.desk.pool, query).await?.is_some())
+    }
+
+    async fn is_led(&self, lease: Duration) -> Result<bool, Error> {
+        let query = sqlx::query(sql::IS_LED).bind(seconds(lease));
+        Ok(session::one(&self.desk.pool, query).await?.get(0))
+    }
+
+    async fn silence(&self) -> Result<Option<Duration>, Error> {
+        let row = session::optional(&self.desk.pool, sqlx::query(sql::SILENCE)).await?;
+        let silent = |row: PgRow| Duration::try_from_secs_f64(row.get(0)).unwrap_or(Duration::MAX);
+        Ok(row.map(silent))
+    }
+
+    async fn holder(&self) -> Result<Option<String>, Error> {
+        let row = session::optional(&self.desk.pool, sqlx::query(sql::HOLDER)).await?;
+        Ok(row.map(|row| row.get(0)))
     }
 
     async fn send(&self, jobs: &[Vec<u8>]) -> Result<Vec<u64>, Error> {
@@ -261,10 +269,17 @@ impl Cluster for PostgresStore {
         rows.iter().map(|row| to_u64(row.get(0))).collect()
     }
 
-    async fn waiting(&self, except: &[u64], limit: u32) -> Result<Vec<Waiting>, Error> {
+    async fn waiting(
+        &self,
+        except: &[u64],
+        limit: u32,
+        bytes: usize,
+    ) -> Result<Vec<Waiting>, Error> {
         let query = sqlx::query(sql::WAITING_JOBS)
             .bind(numbers(except)?)
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .bind(i32::try_from(MOST_JOB).unwrap_or(i32::MAX));
         let rows = session::all(&self.desk.pool, query).await?;
         let waiting = |row: &PgRow| {
             Ok(Waiting {
@@ -290,16 +305,29 @@ impl Cluster for PostgresStore {
         if leads { Ok(()) } else { Err(Error::Deposed) }
     }
 
-    async fn collect(&self, ids: &[u64]) -> Result<Vec<(u64, Vec<u8>)>, Error> {
-        let query = sqlx::query(sql::COLLECT_ANSWERS).bind(numbers(ids)?);
+    async fn collect(&self, jobs: &[Ticket]) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        let query = tickets(sql::COLLECT_ANSWERS, jobs)?;
         let rows = session::all(&self.desk.pool, query).await?;
         rows.iter()
             .map(|row| Ok((to_u64(row.get(0))?, row.get(1))))
             .collect()
     }
 
-    async fn withdraw(&self, ids: &[u64]) -> Result<(), Error> {
-        let query = sqlx::query(sql::WITHDRAW_JOBS).bind(numbers(ids)?);
+    async fn present(&self, jobs: &[Ticket]) -> Result<Vec<u64>, Error> {
+        let query = tickets(sql::PRESENT_JOBS, jobs)?;
+        let rows = session::all(&self.desk.pool, query).await?;
+        rows.iter().map(|row| to_u64(row.get(0))).collect()
+    }
+
+    async fn withdraw(&self, jobs: &[Ticket]) -> Result<(), Error> {
+        let query = tickets(sql::WITHDRAW_JOBS, jobs)?;
+        session::all(&self.desk.pool, query).await.map(drop)
+    }
+
+    async fn clean(&self, age: Duration, except: &[u64]) -> Result<(), Error> {
+        let query = sqlx::query(sql::CLEAN_INBOX)
+            .bind(seconds(age))
+            .bind(numbers(except)?);
         session::all(&self.desk.pool, query).await.map(drop)
     }
 
@@ -311,4 +339,10 @@ impl Cluster for PostgresStore {
 
 fn numbers(ids: &[u64]) -> Result<Vec<i64>, Error> {
     ids.iter().map(|id| to_i64(*id)).collect()
+}
+
+fn tickets(sql: &'static str, jobs: &[Ticket]) -> Result<session::PgQuery<'static>, Error> {
+    let ids: Vec<u64> = jobs.iter().map(|job| job.id).collect();
+    let marks: Vec<Vec<u8>> = jobs.iter().map(|job| job.mark.to_vec()).collect();
+    Ok(sqlx::query(sql).bind(numbers(&ids)?).bind(marks))
 }

@@ -31,6 +31,20 @@ const FILLED: &str = "SELECT EXISTS (SELECT 1 FROM head) OR EXISTS (SELECT 1 FRO
     OR EXISTS (SELECT 1 FROM epochs) OR EXISTS (SELECT 1 FROM statements) OR EXISTS (SELECT 1 FROM tokens) \
     OR EXISTS (SELECT 1 FROM checkpoints) OR EXISTS (SELECT 1 FROM meta WHERE key <> $1)";
 
+/// Whether a log ever began in the database. One that is half made has no table for its head, or no row in it.
+async fn has_log(connection: &mut PgConnection) -> Result<bool, Error> {
+    for sql in [
+        "SELECT to_regclass('head') IS NOT NULL",
+        "SELECT EXISTS (SELECT 1 FROM head)",
+    ] {
+        let answer = sqlx::query_scalar(sql).fetch_one(&mut *connection).await;
+        if !answer.map_err(Failure::from)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// A database that is being filled.
 #[derive(Debug)]
 pub struct PostgresLoad {
@@ -38,8 +52,8 @@ pub struct PostgresLoad {
 }
 
 impl PostgresLoad {
-    /// Marks an empty database with a setting and begins to fill it, without that setting. One without any schema gets it first,
-    /// which takes the role that is to own the tables.
+    /// Marks an empty database with a setting and begins to fill it, without that setting. One without a log gets the newest schema
+    /// first, which takes the role that is to own the tables.
     ///
     /// `None`: the database is not empty, and nothing was written.
     ///
@@ -47,7 +61,8 @@ impl PostgresLoad {
     /// [`Error::Unsupported`] when its schema is not this program's; [`Error::Unavailable`].
     pub async fn create(url: &str, mark: (&str, &str)) -> Result<Option<Self>, Error> {
         let mut connection = session::connect(&session::options(url)?).await?;
-        if !schema::is_there(&mut connection).await? {
+        // Also when a process was killed while it made the schema, or is still ended by the server: migrating waits for that.
+        if !has_log(&mut connection).await? {
             schema::migrate(&mut connection).await?;
         }
         schema::check(&mut connection).await?;

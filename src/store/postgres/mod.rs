@@ -1,13 +1,15 @@
 //! The store on PostgreSQL (13 or newer): one writer connection, a pool of readers, native SQL.
 //!
 //! A commit returns only after the server has made it durable: `fsync`, `full_page_writes` and `synchronous_commit` are asserted at
-//! start, for every connection, and again by every commit's own compare-and-swap. READ COMMITTED is enough, and pinned: whoever commits
+//! start, for every connection, and again by every transaction as it commits. READ COMMITTED is enough, and pinned: whoever commits
 //! waits for the head's row and then looks whether it still is what the commit was planned on. Every reading question is one
 //! statement, so nothing but the writer ever opens a transaction.
 
+mod admission;
 mod cluster;
 mod erase;
 pub mod load;
+pub mod look;
 mod read;
 mod schema;
 mod scratch;
@@ -17,7 +19,7 @@ pub mod snapshot;
 mod sql;
 mod write;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use goodstanding_verify::{did::Did, report::ReportId};
@@ -57,10 +59,15 @@ impl Default for Options {
 pub struct PostgresStore {
     writer: PgPool,
     readers: PgPool,
-    desk: Desk,
+    /// For what a process itself has to read, whatever it is asked by others.
+    own: PgPool,
+    desk: Arc<Desk>,
     options: PgConnectOptions,
-    scrubbing: Scrubbing,
+    scrubbing: Arc<Scrubbing>,
 }
+
+/// Connections of a process that follows or writes, for reading what it goes on from.
+const OWN: u32 = 2;
 
 impl PostgresStore {
     /// Connects to `postgres://user:password@host:port/database`; what the URL leaves out comes from `PGHOST` and its like, and a password
@@ -70,9 +77,21 @@ impl PostgresStore {
     /// [`Error::Unsupported`] when the URL cannot be read, the server is too old, not UTF-8 or may lose commits, or the schema
     /// is older or newer than this program; [`Error::Unavailable`] when it cannot be reached.
     pub async fn connect(url: &str, options: Options) -> Result<Self, Error> {
+        Self::open(url, options, Purpose::Writing).await
+    }
+
+    /// Connects for reading only: the server may be a standby. What it would write fails, and it starts nothing by itself.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], but for settings that only matter to who writes.
+    pub async fn connect_reader(url: &str) -> Result<Self, Error> {
+        Self::open(url, Options::default(), Purpose::Reading).await
+    }
+
+    async fn open(url: &str, options: Options, purpose: Purpose) -> Result<Self, Error> {
         let application = cluster::application_name()?;
         let connect = session::options(url)?.application_name(&application);
-        let mut first = session::connect(&connect).await?;
+        let mut first = session::connect_for(&connect, purpose).await?;
         if options.migrate {
             schema::migrate(&mut first).await?;
         }
@@ -80,13 +99,16 @@ impl PostgresStore {
         // A connection that cannot be closed in an orderly way is closed nevertheless.
         let _ = first.close().await;
         let store = Self {
-            writer: pool(1, Purpose::Writing).connect_lazy_with(connect.clone()),
-            desk: Desk::new(&connect, application),
+            writer: pool(1, purpose).connect_lazy_with(connect.clone()),
+            desk: Arc::new(Desk::new(&connect, application)),
+            own: pool(OWN, Purpose::Reading).connect_lazy_with(connect.clone()),
             readers: pool(options.readers, Purpose::Reading).connect_lazy_with(connect.clone()),
             options: connect,
-            scrubbing: Scrubbing::default(),
+            scrubbing: Arc::default(),
         };
-        store.resume_scrubbing().await?;
+        if purpose == Purpose::Writing {
+            store.resume_scrubbing().await?;
+        }
         Ok(store)
     }
 }
@@ -116,6 +138,21 @@ impl Store for PostgresStore {
             self.erasure_committed();
         }
         written
+    }
+
+    async fn confirm(&self, head: &Head) -> Result<(), Error> {
+        self.confirm_head(head).await
+    }
+
+    fn apart(&self) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(Self {
+            writer: self.writer.clone(),
+            readers: self.own.clone(),
+            own: self.own.clone(),
+            desk: self.desk.clone(),
+            options: self.options.clone(),
+            scrubbing: self.scrubbing.clone(),
+        }))
     }
 
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
@@ -291,6 +328,7 @@ impl Store for PostgresStore {
         self.stop_scrubbing().await;
         self.desk.close().await;
         self.readers.close().await;
+        self.own.close().await;
         self.writer.close().await;
     }
 }

@@ -11,9 +11,9 @@ use super::{
 use crate::{
     log::tree::{Tile, TileId, Touched},
     store::{
-        AdmissionFacts, AdmissionQuery, Error, Head, Published, ReportFilter, StoredBody,
-        StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
-        convert::{bytes32, did, report_id, role_number, tile, to_i64, to_u64, tree_number},
+        Error, Head, Published, ReportFilter, StoredBody, StoredEpoch, StoredErasure, StoredReport,
+        StoredStatement, Tree,
+        convert::{bytes32, did, report_id, tile, to_i64, to_u64, tree_number},
     },
 };
 
@@ -22,7 +22,7 @@ pub(super) fn comparable(text: &str) -> Option<&str> {
     (!text.contains('\0')).then_some(text)
 }
 
-fn index(row: &PgRow, column: usize) -> Result<Option<u64>, Error> {
+pub(super) fn index(row: &PgRow, column: usize) -> Result<Option<u64>, Error> {
     row.get::<Option<i64>, _>(column).map(to_u64).transpose()
 }
 
@@ -81,22 +81,6 @@ fn stored_erasure(row: &PgRow) -> Result<StoredErasure, Error> {
     })
 }
 
-fn facts(row: &PgRow) -> Result<AdmissionFacts, Error> {
-    let id = |column: usize| {
-        row.get::<Option<&[u8]>, _>(column)
-            .map(report_id)
-            .transpose()
-    };
-    Ok(AdmissionFacts {
-        same: index(row, 0)?,
-        erased: index(row, 1)?,
-        jti: id(2)?,
-        current: index(row, 3)?.zip(id(4)?),
-        counterparty_reported: row.get(5),
-        alone: to_u64(row.get(6))?,
-    })
-}
-
 fn found_tile(row: &PgRow) -> Result<(TileId, Tile), Error> {
     let level: i16 = row.get(0);
     let level = u8::try_from(level).map_err(|_| Error::Corrupt(format!("tile level {level}")))?;
@@ -130,48 +114,6 @@ impl PostgresStore {
         let query = sqlx::query(sql).bind(to_i64(size)?).bind(i64::from(limit));
         let rows = all(&self.readers, query).await?;
         rows.iter().map(published).collect()
-    }
-
-    /// On the writer's connection.
-    pub(super) async fn read_admission_facts(
-        &self,
-        asked: &[AdmissionQuery<'_>],
-    ) -> Result<Vec<AdmissionFacts>, Error> {
-        if asked.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut since = Vec::with_capacity(asked.len());
-        for query in asked {
-            since.push(query.alone_since_ms.map(to_i64).transpose()?);
-        }
-        let bytes =
-            |of: fn(&AdmissionQuery<'_>) -> Vec<u8>| asked.iter().map(of).collect::<Vec<_>>();
-        let query = sqlx::query(sql::ADMISSION_FACTS)
-            .bind(bytes(|q| q.id.0.to_vec()))
-            .bind(bytes(|q| q.reporter.key_bytes().to_vec()))
-            .bind(bytes(|q| q.subject.key_bytes().to_vec()))
-            .bind(
-                asked
-                    .iter()
-                    .map(|q| comparable(q.market))
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                asked
-                    .iter()
-                    .map(|q| comparable(q.trade_id))
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                asked
-                    .iter()
-                    .map(|q| role_number(q.role))
-                    .collect::<Vec<_>>(),
-            )
-            .bind(asked.iter().map(|q| comparable(q.jti)).collect::<Vec<_>>())
-            .bind(since);
-        let rows = all(&self.writer, query).await?;
-        rows.iter().map(facts).collect()
     }
 
     pub(super) async fn read_tiles(&self, tree: Tree, ids: &[TileId]) -> Result<Touched, Error> {
@@ -314,20 +256,6 @@ impl PostgresStore {
             return Err(Error::Corrupt(why));
         }
         to_u64(low)
-    }
-
-    /// On the writer's connection.
-    pub(super) async fn read_known_documents(
-        &self,
-        digests: &[[u8; 32]],
-    ) -> Result<Vec<[u8; 32]>, Error> {
-        if digests.is_empty() {
-            return Ok(Vec::new());
-        }
-        let digests: Vec<&[u8]> = digests.iter().map(<[u8; 32]>::as_slice).collect();
-        let query = sqlx::query(sql::KNOWN_DOCUMENTS).bind(digests);
-        let rows = all(&self.writer, query).await?;
-        rows.iter().map(|row| bytes32(row.get(0))).collect()
     }
 
     pub(super) async fn read_reports_with_document(

@@ -36,6 +36,16 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), Error> 
 pub(super) async fn check(connection: &mut PgConnection) -> Result<(), Error> {
     let migrated = is_there(connection).await?;
     let mut applied = Vec::new();
+    if !migrated {
+        // Tables in a schema that a role may not use are not there for it.
+        let hidden = sqlx::query_scalar(sql::HIDDEN_SCHEMA).fetch_optional(&mut *connection);
+        let hidden: Option<String> = hidden.await.map_err(Failure::from)?;
+        if let Some(schema) = hidden {
+            return Err(Error::Unsupported(format!(
+                "the role may not use the schema {schema}, which has tables of this program: as the owner, GRANT USAGE ON SCHEMA {schema}, and the rights that docs/OPERATIONS.md lists"
+            )));
+        }
+    }
     if migrated {
         let rows = sqlx::query(sql::APPLIED).fetch_all(&mut *connection).await;
         for row in rows.map_err(Failure::from)? {

@@ -1,7 +1,7 @@
 //! Taking erased rows out of the tables' files, as far as PostgreSQL can.
 //!
 //! A deleted row stays in its page, out of everybody's sight, until `VACUUM` takes it out, and it stays for as long as a
-//! transaction somewhere could still see it. `VACUUM` may read whole indexes, which takes minutes in a large database: it
+//! transaction somewhere could still see it; statistics have values of it until the next `ANALYZE`. `VACUUM` may read whole indexes, which takes minutes in a large database: it
 //! runs on a connection of its own, beside the writer. What it cannot reach (the free space of a page until that is used again, the
 //! write-ahead log and its archive, replicas) is in docs/OPERATIONS.md.
 
@@ -23,16 +23,25 @@ use super::{
 };
 use crate::store::Error;
 
-/// Where an erasure deletes. Bodies come first: nothing but erasures deletes there, so if no dead row is left in them, the
-/// same transaction's rows could go from the tables after them as well.
-const VACUUM: [&str; 5] = [
-    "VACUUM (INDEX_CLEANUP ON) bodies",
-    "VACUUM (INDEX_CLEANUP ON) documents",
-    "VACUUM (INDEX_CLEANUP ON) reports",
-    "VACUUM (INDEX_CLEANUP ON) markets",
-    "VACUUM (INDEX_CLEANUP ON) agents",
+/// Where an erasure deletes, and where reports travel. Bodies come first: nothing but erasures deletes there, so if no dead row is left
+/// in them, the same transaction's rows could go from the tables after them as well. The planner's statistics are collected anew: they
+/// are made of values, and keep those of rows that are gone.
+const VACUUM: [&str; 6] = [
+    "VACUUM (INDEX_CLEANUP ON, ANALYZE) bodies",
+    "VACUUM (INDEX_CLEANUP ON, ANALYZE) documents",
+    "VACUUM (INDEX_CLEANUP ON, ANALYZE) reports",
+    "VACUUM (INDEX_CLEANUP ON, ANALYZE) markets",
+    "VACUUM (INDEX_CLEANUP ON, ANALYZE) agents",
+    "VACUUM (INDEX_CLEANUP ON, ANALYZE) inbox",
 ];
-const TABLES: [&str; 5] = ["bodies", "documents", "reports", "markets", "agents"];
+pub(super) const TABLES: [&str; 6] = [
+    "bodies",
+    "documents",
+    "reports",
+    "markets",
+    "agents",
+    "inbox",
+];
 /// What the writer waits for an answer before it goes on and asks again.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// After a run that could not remove everything, this many times its duration is waited before the next.
@@ -63,7 +72,7 @@ struct State {
 /// What a run found afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Vacuumed {
-    /// Tables vacuumed since the erasure.
+    /// Tables vacuumed, and analyzed, since the erasure.
     tables: i64,
     /// Deleted bodies that somebody may still see.
     dead_bodies: i64,
@@ -128,7 +137,8 @@ impl PostgresStore {
 
     /// Begins where a process left off that ended between an erasure and its scrubbing.
     pub(super) async fn resume_scrubbing(&self) -> Result<(), Error> {
-        let row = session::one(&self.writer, sqlx::query(sql::UNSCRUBBED)).await?;
+        let unscrubbed = sqlx::query(sql::UNSCRUBBED).bind(TABLES.as_slice());
+        let row = session::one(&self.writer, unscrubbed).await?;
         if row.get(0) {
             let row = session::one(&self.writer, sqlx::query(sql::NOW)).await?;
             let mut state = self.scrubbing.state.lock().await;

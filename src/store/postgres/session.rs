@@ -1,6 +1,7 @@
 //! Connections: what each is set to and must find, how long it is waited for, and what its errors mean.
 
 use std::{
+    fmt,
     str::FromStr as _,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -31,6 +32,8 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(40);
 /// What is waited for the answer to nothing, before a connection that lay idle is used.
 const PING: Duration = Duration::from_secs(2);
+/// A connection that answered so short a time ago, as it did when it came back, need not be asked again.
+const ANSWERED: Duration = Duration::from_millis(2);
 /// The oldest that was thought of: 13 had its last release in 2025.
 const OLDEST_SERVER: u32 = 130_000;
 
@@ -99,12 +102,24 @@ impl From<Failure> for Error {
                 Self::Corrupt(error.to_string())
             }
             // data_corrupted, index_corrupted
-            (Some("XX001" | "XX002"), _) => Self::Corrupt(error.to_string()),
+            (Some("XX001" | "XX002"), _) => Self::Corrupt(words(&error)),
             // insufficient_privilege, undefined_table, undefined_column: a role or a schema that is not ours.
-            (Some("42501" | "42P01" | "42703"), _) => Self::Unsupported(error.to_string()),
-            (Some(state), _) => Self::Unavailable(format!("{error} ({state})")),
+            (Some("42501"), _) => Self::Unsupported(format!(
+                "{}; docs/OPERATIONS.md lists the rights, and `doctor --database-url URL` those that are missing",
+                words(&error)
+            )),
+            (Some("42P01" | "42703"), _) => Self::Unsupported(words(&error)),
+            (Some(state), _) => Self::Unavailable(format!("{} ({state})", words(&error))),
             (None, _) => Self::Unavailable(error.to_string()),
         }
+    }
+}
+
+/// What the server said, without the line of its own source that it also names.
+fn words(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(told) => format!("the server says: {}", told.message()),
+        other => other.to_string(),
     }
 }
 
@@ -115,6 +130,8 @@ pub enum Purpose {
     Reading,
     /// What it commits has to be durable.
     Writing,
+    /// It writes what is on its way between processes: nobody relies on it, and it waits for no standby.
+    Passing,
 }
 
 /// What a URL says.
@@ -134,11 +151,52 @@ pub(super) async fn connect_for(
     options: &PgConnectOptions,
     purpose: Purpose,
 ) -> Result<PgConnection, Error> {
+    let at = || format!("{}:{}", options.get_host(), options.get_port());
     let connected = tokio::time::timeout(CONNECT, PgConnection::connect_with(options)).await;
-    let late = |_| Error::Unavailable(format!("no connection in {} s", CONNECT.as_secs()));
-    let mut connection = connected.map_err(late)?.map_err(Failure::from)?;
+    let late = |_| {
+        let why = format!("no connection to {} in {} s", at(), CONNECT.as_secs());
+        Error::Unavailable(why)
+    };
+    let connected = connected.map_err(late)?;
+    let mut connection = connected.map_err(|error| not_let_in(error, &at()))?;
     prepare(&mut connection, purpose).await?;
     Ok(connection)
+}
+
+/// Why there is no connection, and what an operator can do about it.
+fn not_let_in(error: sqlx::Error, at: &str) -> Error {
+    let state: Option<String> = match &error {
+        sqlx::Error::Database(told) => told.code().map(Into::into),
+        sqlx::Error::Io(_) => {
+            return Error::Unavailable(format!("{at} cannot be reached: {error}"));
+        }
+        sqlx::Error::Tls(_) => {
+            return Error::Unsupported(format!(
+                "{at}: {error}; see sslmode and sslrootcert in the URL"
+            ));
+        }
+        _ => None,
+    };
+    let remedy = match state.as_deref() {
+        // invalid_password, invalid_authorization_specification
+        Some("28P01" | "28000") => {
+            "check user and password (URL, PGPASSFILE), and the server's pg_hba.conf"
+        }
+        // invalid_catalog_name
+        Some("3D000") => "correct the URL, or make the database as docs/OPERATIONS.md says",
+        // insufficient_privilege
+        Some("42501") => "the role lacks CONNECT on the database: GRANT it",
+        // too_many_connections
+        Some("53300") => {
+            return Error::Unavailable(format!(
+                "{at}: {} (53300); raise max_connections, or the limit of role or database",
+                words(&error)
+            ));
+        }
+        _ => return Failure::from(error).into(),
+    };
+    let state = state.unwrap_or_default();
+    Error::Unsupported(format!("{at}: {} ({state}); {remedy}", words(&error)))
 }
 
 /// Lets one statement take as long as `statement`, and a transaction wait as long as it likes for the next one: for
@@ -161,44 +219,53 @@ async fn prepare(connection: &mut PgConnection, purpose: Purpose) -> Result<(), 
     let ms = |time: Duration| time.as_millis().to_string();
     let read_only = match purpose {
         Purpose::Reading => "on",
-        Purpose::Writing => "off",
+        Purpose::Writing | Purpose::Passing => "off",
+    };
+    // The writer's plans are those that its statements are written for; see there.
+    let scans = match purpose {
+        Purpose::Reading => "on",
+        Purpose::Writing | Purpose::Passing => "off",
     };
     let session = sqlx::query(sql::SESSION)
         .bind(ms(STATEMENT))
         .bind(ms(LOCK))
         .bind(ms(IDLE_IN_TRANSACTION))
-        .bind(read_only);
+        .bind(read_only)
+        .bind(scans);
     in_time(session.execute(&mut *connection)).await?;
-    look(connection, purpose).await
+    look(connection, purpose).await?;
+    if purpose == Purpose::Passing {
+        in_time(sqlx::query(sql::LOCAL).execute(&mut *connection)).await?;
+    }
+    Ok(())
 }
 
 async fn look(connection: &mut PgConnection, purpose: Purpose) -> Result<(), Failure> {
-    let row = in_time(sqlx::query(sql::SETTINGS).fetch_one(&mut *connection)).await?;
-    let found = Server {
-        version: row.get(0),
-        encoding: row.get(1),
-        durability: Durability {
-            fsync: row.get(2),
-            full_page_writes: row.get(3),
-            synchronous_commit: row.get(4),
-        },
-        standby: row.get(5),
-    };
-    found.check(purpose)?;
+    Server::ask(connection).await?.check(purpose)?;
     Ok(())
 }
 
 /// What a server says of itself.
 #[derive(Clone, Debug)]
-struct Server {
+pub(super) struct Server {
     version: String,
     encoding: String,
-    durability: Durability,
-    standby: bool,
+    pub(super) durability: Durability,
+    pub(super) standby: bool,
 }
 
 impl Server {
-    fn check(&self, purpose: Purpose) -> Result<(), Error> {
+    pub(super) async fn ask(connection: &mut PgConnection) -> Result<Self, Failure> {
+        let row = in_time(sqlx::query(sql::SETTINGS).fetch_one(&mut *connection)).await?;
+        Ok(Self {
+            version: row.get(0),
+            encoding: row.get(1),
+            durability: Durability::of(&row, 2),
+            standby: row.get(5),
+        })
+    }
+
+    pub(super) fn check(&self, purpose: Purpose) -> Result<(), Error> {
         if !self
             .version
             .parse::<u32>()
@@ -220,7 +287,8 @@ impl Server {
         }
         if self.standby {
             // It may become the primary.
-            return Err(Error::Unavailable("the server is a standby".to_owned()));
+            let why = "the server is a standby, or in recovery: name the primary in the URL, or wait until this one is";
+            return Err(Error::Unavailable(why.to_owned()));
         }
         self.durability.check()
     }
@@ -234,7 +302,19 @@ pub(super) struct Durability {
     pub(super) synchronous_commit: String,
 }
 
+/// What [`Durability::check`] and [`Held::commit`] ask for.
+const NEEDED: &str = "on, on, and on or remote_apply are needed";
+
 impl Durability {
+    /// From three columns of a row, beginning at this one.
+    pub(super) fn of(row: &PgRow, first: usize) -> Self {
+        Self {
+            fsync: row.get(first),
+            full_page_writes: row.get(first + 1),
+            synchronous_commit: row.get(first + 2),
+        }
+    }
+
     /// Refuses whatever lets a commit return before it is durable. `on` and `remote_apply` only: with a synchronous standby `local` and
     /// `remote_write` return before the standby has synced, and a failover could then lose what was acknowledged, which is a
     /// fork. Without such a standby they are no faster than `on`.
@@ -245,10 +325,17 @@ impl Durability {
         if durable {
             return Ok(());
         }
-        Err(Error::Unsupported(format!(
-            "fsync={}, full_page_writes={}, synchronous_commit={}; on, on, and on or remote_apply are needed",
+        Err(Error::Unsupported(format!("{self}; {NEEDED}")))
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "fsync={}, full_page_writes={}, synchronous_commit={}",
             self.fsync, self.full_page_writes, self.synchronous_commit
-        )))
+        )
     }
 }
 
@@ -275,6 +362,9 @@ pub fn pool(connections: u32, purpose: Purpose) -> PgPoolOptions {
         .before_acquire(move |connection, known| {
             let silent_at = silent_at.clone();
             Box::pin(async move {
+                if known.idle_for < ANSWERED {
+                    return Ok(true);
+                }
                 let used = Instant::now().checked_sub(known.idle_for);
                 let last = *silent_at.lock().unwrap_or_else(PoisonError::into_inner);
                 if used < last {
@@ -353,6 +443,23 @@ impl Held {
 
     pub(super) async fn execute(&mut self, query: PgQuery<'_>) -> Result<PgQueryResult, Failure> {
         in_time(query.execute(&mut *self.connection)).await
+    }
+
+    /// Commits if that is durable. One message, within which a session's settings do not change from outside.
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+        let committed = in_time(sqlx::raw_sql(sql::COMMIT).execute(&mut *self.connection)).await;
+        let Err(failure) = committed else {
+            return Ok(());
+        };
+        // invalid_text_representation: of the cast that COMMIT comes after.
+        let is_weak = failure.sqlstate().as_deref() == Some("22P02");
+        match failure {
+            Failure::Sql(error) if is_weak => {
+                let why = format!("{}; {NEEDED}", words(&error));
+                Err(Error::Unsupported(why).into())
+            }
+            failure => Err(failure),
+        }
     }
 
     pub(super) async fn all(&mut self, query: PgQuery<'_>) -> Result<Vec<PgRow>, Failure> {

@@ -14,6 +14,7 @@ use sqlx::{
     postgres::{PgConnection, PgRow},
 };
 
+pub(super) use self::check::tables;
 use self::row::{Columns as _, lowest, most, signed, tile_place};
 use super::session::{self, CONNECT, Failure, PgQuery, Purpose};
 use crate::store::{

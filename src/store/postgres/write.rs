@@ -6,19 +6,18 @@ use std::{
 };
 
 use goodstanding_verify::did::Did;
-use sqlx::Row as _;
 
 use super::{
     PostgresStore,
     cluster::Desk,
     erase::erase,
-    session::{Durability, Failure, Held},
+    session::{Failure, Held},
     sql,
 };
 use crate::{
     log::tree::{Tile, TileId},
     store::{
-        Commit, Error, IssuedToken, NewEntry, NewEpoch, NewReport, Published, Tree,
+        Commit, Error, Head, IssuedToken, NewEntry, NewEpoch, NewReport, Published, Tree,
         convert::{role_number, storable, storable_commit, to_i64, tree_number},
     },
 };
@@ -34,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy)]
 enum Work<'a> {
     Commit(&'a Commit),
+    Confirm(&'a Head),
     Publish(&'a Published),
     Aliases(&'a [(String, Did)]),
     Token(&'a IssuedToken),
@@ -75,6 +75,13 @@ impl PostgresStore {
         self.transaction(Work::Commit(commit)).await.map(drop)
     }
 
+    pub(super) async fn confirm_head(&self, head: &Head) -> Result<(), Error> {
+        match self.transaction(Work::Confirm(head)).await? {
+            1 => Ok(()),
+            _ => Err(Error::HeadMoved),
+        }
+    }
+
     pub(super) async fn write_published(&self, checkpoint: &Published) -> Result<(), Error> {
         storable(&checkpoint.note)?;
         self.transaction(Work::Publish(checkpoint)).await.map(drop)
@@ -104,14 +111,12 @@ impl PostgresStore {
 }
 
 async fn attempt(tx: &mut Held, desk: &Desk, work: Work<'_>) -> Result<u64, Failure> {
-    // Not `Connection::begin`: it is the one that can leak.
-    tx.execute(sqlx::query(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-    ))
-    .await?;
+    // Not `Connection::begin`: it is the one that can leak. Whether it may write, the session says.
+    tx.execute(sqlx::query("BEGIN ISOLATION LEVEL READ COMMITTED"))
+        .await?;
     desk.fence(tx).await?;
     let rows = run(tx, work).await?;
-    tx.execute(sqlx::query("COMMIT")).await?;
+    tx.commit().await?;
     Ok(rows)
 }
 
@@ -125,6 +130,9 @@ async fn run(tx: &mut Held, work: Work<'_>) -> Result<u64, Failure> {
             set_aliases(tx, aliases).await?;
             return Ok(1);
         }
+        Work::Confirm(head) => sqlx::query(sql::CONFIRM_HEAD)
+            .bind(to_i64(head.size)?)
+            .bind(head.root.as_slice()),
         Work::Publish(checkpoint) => sqlx::query(sql::PUBLISH)
             .bind(to_i64(checkpoint.size)?)
             .bind(to_i64(checkpoint.published_ms)?)
@@ -142,7 +150,8 @@ async fn run(tx: &mut Held, work: Work<'_>) -> Result<u64, Failure> {
 }
 
 async fn set_aliases(tx: &mut Held, aliases: &[(String, Did)]) -> Result<(), Failure> {
-    intern_agents(tx, &aliases.iter().map(|(_, did)| *did).collect()).await?;
+    let agents = aliases.iter().map(|(_, did)| *did).collect();
+    intern(tx, &agents, &BTreeSet::new()).await?;
     // One by one, in the order given: a name may move from one agent to another within one call.
     for (alias, did) in aliases {
         let query = sqlx::query(sql::SET_ALIAS)
@@ -153,19 +162,15 @@ async fn set_aliases(tx: &mut Held, aliases: &[(String, Did)]) -> Result<(), Fai
     Ok(())
 }
 
-/// Everything that a commit changes.
+/// Everything that a commit changes. Most commits are two statements after the head's: names, and rows.
 async fn apply(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     swap_head(tx, commit).await?;
-    for chunk in commit.entries.chunks(ROWS) {
-        insert_entries(tx, chunk).await?;
-    }
     let agents = commit.reports.iter().flat_map(|r| [r.reporter, r.subject]);
     let statements = commit.epoch.iter().flat_map(|e| &e.statements);
-    intern_agents(tx, &agents.chain(statements.map(|s| s.0)).collect()).await?;
-    if !commit.reports.is_empty() {
-        insert_reports(tx, &commit.reports).await?;
-    }
-    write_tiles(tx, &commit.tiles).await?;
+    let agents = agents.chain(statements.map(|s| s.0)).collect();
+    let markets = commit.reports.iter().map(|r| r.market.as_str()).collect();
+    intern(tx, &agents, &markets).await?;
+    insert_rows(tx, commit).await?;
     if let Some(epoch) = &commit.epoch {
         insert_epoch(tx, epoch).await?;
     }
@@ -175,8 +180,7 @@ async fn apply(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Moves the head, and with the same statement looks whether the commit will be durable: all that decides on it may have
-/// changed since the connection was made.
+/// Moves the head from where the commit was planned on.
 async fn swap_head(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     let head = &commit.head;
     let sql = match &commit.expected {
@@ -191,49 +195,62 @@ async fn swap_head(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     if let Some((size, root)) = &commit.expected {
         query = query.bind(to_i64(*size)?).bind(root.as_slice());
     }
-    let row = tx.optional(query).await?.ok_or(Error::HeadMoved)?;
-    let durability = Durability {
-        fsync: row.get(0),
-        full_page_writes: row.get(1),
-        synchronous_commit: row.get(2),
-    };
-    Ok(durability.check()?)
+    match tx.execute(query).await?.rows_affected() {
+        1 => Ok(()),
+        _ => Err(Error::HeadMoved.into()),
+    }
 }
 
-async fn insert_entries(tx: &mut Held, entries: &[NewEntry]) -> Result<(), Failure> {
-    let query = sqlx::query(sql::INSERT_ENTRIES)
-        .bind(numbers(entries.iter().map(|e| e.index))?)
-        .bind(numbers(entries.iter().map(|e| e.at_ms))?)
-        .bind(column(entries, |e| e.kind))
-        .bind(column(entries, |e| e.bytes.as_slice()));
-    tx.execute(query).await.map(drop)
-}
-
-async fn intern_agents(tx: &mut Held, agents: &BTreeSet<Did>) -> Result<(), Failure> {
+/// Gives agents and markets the numbers that rows know them by.
+async fn intern(
+    tx: &mut Held,
+    agents: &BTreeSet<Did>,
+    markets: &BTreeSet<&str>,
+) -> Result<(), Failure> {
     let keys: Vec<_> = agents
         .iter()
         .map(|did| did.key_bytes().as_slice())
         .collect();
-    for chunk in keys.chunks(ROWS) {
-        tx.execute(sqlx::query(sql::INTERN_AGENTS).bind(chunk))
+    let names: Vec<&str> = markets.iter().copied().collect();
+    for (keys, names) in chunks(&keys, &names) {
+        tx.execute(sqlx::query(sql::INTERN).bind(keys).bind(names))
             .await?;
     }
     Ok(())
 }
 
-async fn insert_reports(tx: &mut Held, reports: &[NewReport]) -> Result<(), Failure> {
-    let markets: BTreeSet<&str> = reports.iter().map(|r| r.market.as_str()).collect();
-    let markets: Vec<&str> = markets.into_iter().collect();
-    tx.execute(sqlx::query(sql::INTERN_MARKETS).bind(markets))
-        .await?;
-    let superseded = Superseded::by(reports)?;
+/// Two lists in pieces of bounded size, side by side; the shorter one ends in empty pieces.
+fn chunks<'a, A, B>(one: &'a [A], other: &'a [B]) -> impl Iterator<Item = (&'a [A], &'a [B])> {
+    let count = one.len().max(other.len()).div_ceil(ROWS);
+    (0..count).map(|n| (piece(one, n), piece(other, n)))
+}
+
+fn piece<T>(of: &[T], n: usize) -> &[T] {
+    of.chunks(ROWS).nth(n).unwrap_or_default()
+}
+
+/// Entries, reports with what comes with them, and tiles.
+async fn insert_rows(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
+    let superseded = Superseded::by(&commit.reports)?;
     if !superseded.before.is_empty() {
         let (old, by): (Vec<i64>, Vec<i64>) = superseded.before.iter().unzip();
         let query = sqlx::query(sql::SUPERSEDE).bind(old).bind(by);
         tx.execute(query).await?;
     }
-    for (chunk, superseded_by) in reports.chunks(ROWS).zip(superseded.within.chunks(ROWS)) {
-        insert_chunk(tx, chunk, superseded_by).await?;
+    let tiles = tile_rows(&commit.tiles)?;
+    let most = commit
+        .entries
+        .len()
+        .max(commit.reports.len())
+        .max(tiles.len());
+    for n in 0..most.div_ceil(ROWS) {
+        let rows = Rows {
+            entries: piece(&commit.entries, n),
+            reports: piece(&commit.reports, n),
+            superseded_by: piece(&superseded.within, n),
+            tiles: piece(&tiles, n),
+        };
+        rows.insert(tx).await?;
     }
     Ok(())
 }
@@ -269,41 +286,51 @@ impl Superseded {
     }
 }
 
-async fn insert_chunk(
-    tx: &mut Held,
-    reports: &[NewReport],
-    superseded_by: &[Option<i64>],
-) -> Result<(), Failure> {
-    let indices = numbers(reports.iter().map(|r| r.index))?;
-    let query = sqlx::query(sql::INSERT_REPORTS)
-        .bind(&indices)
-        .bind(column(reports, |r| r.id.0.as_slice()))
-        .bind(numbers(reports.iter().map(|r| r.at_ms))?)
-        .bind(column(reports, |r| r.reporter.key_bytes().as_slice()))
-        .bind(column(reports, |r| r.subject.key_bytes().as_slice()))
-        .bind(column(reports, |r| r.market.as_str()))
-        .bind(column(reports, |r| r.trade_id.as_str()))
-        .bind(column(reports, |r| role_number(r.role)))
-        .bind(column(reports, |r| r.jti.as_str()))
-        .bind(column(reports, |r| r.historical))
-        .bind(column(reports, |r| r.alone))
-        .bind(superseded_by);
-    let done = tx.execute(query).await?;
-    all_named(done.rows_affected(), reports.len())?;
-    let bodies = sqlx::query(sql::INSERT_BODIES)
-        .bind(&indices)
-        .bind(column(reports, |r| r.jws.as_str()));
-    tx.execute(bodies).await?;
-    let documents = reports.iter().zip(&indices).flat_map(|(report, index)| {
-        let of = |sha256: &'_ [u8; 32]| (sha256.to_vec(), *index);
-        report.documents.iter().map(of).collect::<Vec<_>>()
-    });
-    let (digests, of): (Vec<Vec<u8>>, Vec<i64>) = documents.unzip();
-    if !digests.is_empty() {
-        let query = sqlx::query(sql::INSERT_DOCUMENTS).bind(digests).bind(of);
-        tx.execute(query).await?;
+/// What one statement inserts.
+struct Rows<'a> {
+    entries: &'a [NewEntry],
+    reports: &'a [NewReport],
+    /// Of the reports.
+    superseded_by: &'a [Option<i64>],
+    tiles: &'a [TileRow],
+}
+
+impl Rows<'_> {
+    async fn insert(&self, tx: &mut Held) -> Result<(), Failure> {
+        let (entries, reports, tiles) = (self.entries, self.reports, self.tiles);
+        let indices = numbers(reports.iter().map(|r| r.index))?;
+        let documents = reports.iter().zip(&indices).flat_map(|(report, index)| {
+            let of = |sha256: &'_ [u8; 32]| (sha256.to_vec(), *index);
+            report.documents.iter().map(of).collect::<Vec<_>>()
+        });
+        let (digests, of): (Vec<Vec<u8>>, Vec<i64>) = documents.unzip();
+        let query = sqlx::query(sql::INSERT_ROWS)
+            .bind(&indices)
+            .bind(column(reports, |r| r.id.0.as_slice()))
+            .bind(numbers(reports.iter().map(|r| r.at_ms))?)
+            .bind(column(reports, |r| r.reporter.key_bytes().as_slice()))
+            .bind(column(reports, |r| r.subject.key_bytes().as_slice()))
+            .bind(column(reports, |r| r.market.as_str()))
+            .bind(column(reports, |r| r.trade_id.as_str()))
+            .bind(column(reports, |r| role_number(r.role)))
+            .bind(column(reports, |r| r.jti.as_str()))
+            .bind(column(reports, |r| r.historical))
+            .bind(column(reports, |r| r.alone))
+            .bind(self.superseded_by)
+            .bind(numbers(entries.iter().map(|e| e.index))?)
+            .bind(numbers(entries.iter().map(|e| e.at_ms))?)
+            .bind(column(entries, |e| e.kind))
+            .bind(column(entries, |e| e.bytes.as_slice()))
+            .bind(column(reports, |r| r.jws.as_str()))
+            .bind(digests)
+            .bind(of)
+            .bind(column(tiles, |t| t.tree))
+            .bind(column(tiles, |t| t.level))
+            .bind(column(tiles, |t| t.n))
+            .bind(column(tiles, |t| t.hashes.as_slice()));
+        let done = tx.execute(query).await?;
+        Ok(all_named(done.rows_affected(), reports.len())?)
     }
-    Ok(())
 }
 
 /// Rows are joined to the agents and markets that they name; one without them would be left out silently.
@@ -316,23 +343,27 @@ fn all_named(inserted: u64, wanted: usize) -> Result<(), Error> {
     )))
 }
 
-async fn write_tiles(tx: &mut Held, tiles: &[(Tree, TileId, Tile)]) -> Result<(), Failure> {
-    // One statement cannot write a row twice: the last one counts.
+/// A tile as it is stored.
+struct TileRow {
+    tree: i64,
+    level: i16,
+    n: i64,
+    hashes: Vec<u8>,
+}
+
+/// One statement cannot write a row twice: the last one counts.
+fn tile_rows(tiles: &[(Tree, TileId, Tile)]) -> Result<Vec<TileRow>, Error> {
     let mut rows = BTreeMap::new();
     for (tree, id, tile) in tiles {
-        let key = (tree_number(*tree)?, i16::from(id.level), to_i64(id.n)?);
-        rows.insert(key, tile.concat());
+        let row = TileRow {
+            tree: tree_number(*tree)?,
+            level: i16::from(id.level),
+            n: to_i64(id.n)?,
+            hashes: tile.concat(),
+        };
+        rows.insert((row.tree, row.level, row.n), row);
     }
-    let rows: Vec<_> = rows.into_iter().collect();
-    for chunk in rows.chunks(ROWS) {
-        let query = sqlx::query(sql::WRITE_TILES)
-            .bind(column(chunk, |(key, _)| key.0))
-            .bind(column(chunk, |(key, _)| key.1))
-            .bind(column(chunk, |(key, _)| key.2))
-            .bind(column(chunk, |(_, hashes)| hashes.as_slice()));
-        tx.execute(query).await?;
-    }
-    Ok(())
+    Ok(rows.into_values().collect())
 }
 
 async fn insert_epoch(tx: &mut Held, epoch: &NewEpoch) -> Result<(), Failure> {
@@ -359,6 +390,6 @@ fn numbers(of: impl Iterator<Item = u64>) -> Result<Vec<i64>, Error> {
     of.map(to_i64).collect()
 }
 
-fn column<'a, R, T>(rows: &'a [R], of: impl FnMut(&'a R) -> T) -> Vec<T> {
+pub(super) fn column<'a, R, T>(rows: &'a [R], of: impl FnMut(&'a R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }

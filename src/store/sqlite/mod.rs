@@ -208,6 +208,10 @@ impl Store for SqliteStore {
         written
     }
 
+    async fn confirm(&self, head: &Head) -> Result<(), Error> {
+        self.confirm_head(head).await
+    }
+
     async fn publish(&self, checkpoint: &Published) -> Result<(), Error> {
         // Again after an interruption, or with more cosignatures: the time of the first publishing stays.
         sqlx::query("INSERT INTO checkpoints (size, published_ms, note) VALUES (?, ?, ?) ON CONFLICT (size) DO UPDATE SET note = excluded.note")

@@ -6,7 +6,9 @@ use goodstanding_verify::did::Did;
 use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::{SqliteStore, erase::erase, storable, to_i64, tree_number, unavailable};
-use crate::store::{Commit, Error, IssuedToken, NewEpoch, NewReport, convert::storable_commit};
+use crate::store::{
+    Commit, Error, Head, IssuedToken, NewEpoch, NewReport, convert::storable_commit,
+};
 
 /// Rows of one multi-row statement; with at most ten bindings a row this stays far below SQLite's 32,766.
 const ROWS: usize = 1000;
@@ -40,6 +42,25 @@ impl SqliteStore {
     pub(super) async fn write_commit(&self, commit: &Commit) -> Result<(), Error> {
         storable_commit(commit)?;
         self.transaction(async |tx| apply(tx, commit).await).await
+    }
+
+    pub(super) async fn confirm_head(&self, head: &Head) -> Result<(), Error> {
+        let size = to_i64(head.size)?;
+        self.transaction(async |tx| {
+            let done =
+                sqlx::query("UPDATE head SET size = ? WHERE one = 1 AND size = ? AND root = ?")
+                    .bind(size)
+                    .bind(size)
+                    .bind(head.root.as_slice())
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(unavailable)?;
+            match done.rows_affected() {
+                1 => Ok(()),
+                _ => Err(Error::HeadMoved),
+            }
+        })
+        .await
     }
 
     pub(super) async fn write_aliases(&self, aliases: &[(String, Did)]) -> Result<(), Error> {

@@ -6,16 +6,24 @@ use super::filled::agents;
 pub(super) const SMALL: &[&str] = &[
     "SESSION",
     "SETTINGS",
+    "UNHURRIED",
     "LEFT_OPEN",
+    "LOCAL",
     "HAS_MIGRATIONS",
+    "HIDDEN_SCHEMA",
     "APPLIED",
     "HEAD",
     "FIRST_HEAD",
+    "CONFIRM_HEAD",
     "NOW",
     "VACUUMED",
     "SCHEMA_BYTES",
     "TRY_LEAD",
     "END_SILENT",
+    "HOLDER",
+    "CHANNEL",
+    "SILENCE",
+    "LAST_TURN",
     "TAKE_TURN",
     "BEAT",
     "SHARE_TURN",
@@ -25,9 +33,39 @@ pub(super) const SMALL: &[&str] = &[
     "WAITING_JOBS",
     "ANSWER_JOBS",
     "COLLECT_ANSWERS",
+    "PRESENT_JOBS",
     "WITHDRAW_JOBS",
     "CLEAN_INBOX",
+    "IS_LED",
     "INSERT_EPOCH",
+];
+
+/// Statements of the writer's connection, whose settings are its own.
+pub(super) const WRITERS: &[&str] = &[
+    "SWAP_HEAD",
+    "PUBLISH",
+    "INSERT_ROWS",
+    "INSERT_ENTRIES",
+    "INTERN",
+    "INTERN_MARKETS",
+    "SUPERSEDE",
+    "INSERT_REPORTS",
+    "INSERT_BODIES",
+    "INSERT_DOCUMENTS",
+    "ADMISSION_FACTS",
+    "KNOWN_DOCUMENTS",
+    "ERASE_REPORT",
+    "ERASE_BODY",
+    "ERASE_DOCUMENTS",
+    "CLOSE_CHAIN",
+    "DROP_MARKET",
+    "DROP_AGENTS",
+    "INSERT_ERASED",
+    "INSERT_STATEMENTS",
+    "SET_ALIAS",
+    "ADD_TOKEN",
+    "SET_META",
+    "REPLACE_META",
 ];
 
 /// A statement with arguments.
@@ -40,7 +78,26 @@ pub(super) struct Asked {
 }
 
 /// Rows of a batch, as the writer makes them.
-const BATCH: u64 = 256;
+pub(super) const BATCH: u64 = 256;
+
+/// Statements that are asked for a batch, and the most pages that each of its rows may cost: a few for every index that is read or
+/// written, however large the tables are.
+pub(super) const BATCHES: &[(&str, u64)] = &[
+    // Two agents, a market, five indexes and the reporter's count.
+    ("ADMISSION_FACTS", 50),
+    ("KNOWN_DOCUMENTS", 8),
+    ("INSERT_ENTRIES", 10),
+    ("INTERN", 16),
+    ("INTERN_MARKETS", 8),
+    ("SUPERSEDE", 60),
+    // Two agents, a market and nine indexes.
+    ("INSERT_REPORTS", 60),
+    ("INSERT_BODIES", 10),
+    ("INSERT_DOCUMENTS", 20),
+    // With entry, body and document.
+    ("INSERT_ROWS", 100),
+    ("INSERT_STATEMENTS", 30),
+];
 
 fn array(kind: &str, of: impl Fn(u64) -> String) -> String {
     let all: Vec<_> = (0..BATCH).map(of).collect();
@@ -80,38 +137,16 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
     ask("NEWEST_CHECKPOINTS", format!("{reports}, 10"));
     ask("PUBLISHED", "NULL".to_owned());
     ask("PUBLISHED", format!("{middle}"));
-    ask(
-        "INSERT_ENTRIES",
-        format!(
-            "{}, {}, {}, {}",
-            array("int8", |i| number(new(i))),
-            array("int8", |_| "1".to_owned()),
-            array("text", |_| "'report'".to_owned()),
-            bytes(&report)
-        ),
-    );
     ask("ENTRIES", format!("{middle}, {middle} + 256"));
     ask("EVENTS", format!("'policy', {reports}"));
     ask("INDEX_AT", format!("1700000000000 + {middle} * 10"));
     ask(
-        "WRITE_TILES",
-        format!(
-            "{}, {}, {}, {}",
-            array("int8", |_| "0".to_owned()),
-            array("int2", |_| "0".to_owned()),
-            array("int8", |i| number(i + reports / 256)),
-            bytes(&report)
-        ),
-    );
-    ask(
         "TILES",
         format!("0, '{{0,0,0}}', '{{1,2,{}}}'", reports / 256),
     );
-    ask("INTERN_AGENTS", bytes(&any));
-    ask(
-        "INTERN_MARKETS",
-        array("text", |i| format!("'market-{}'", i % 60)),
-    );
+    let markets = array("text", |i| format!("'market-{}'", i % 60));
+    ask("INTERN", format!("{}, {markets}", bytes(&any)));
+    ask("INTERN_MARKETS", markets);
     ask(
         "SUPERSEDE",
         format!(
@@ -120,54 +155,61 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
             array("int8", |i| number(new(i)))
         ),
     );
-    ask(
-        "INSERT_REPORTS",
-        format!(
-            "{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}",
-            array("int8", |i| number(new(i))),
-            bytes(&|i| report(new(i))),
-            array("int8", |_| "1".to_owned()),
-            bytes(&any),
-            bytes(&|i| any(i + 1)),
-            array("text", |i| format!("'market-{}'", 1 + i % 50)),
-            array("text", |i| format!("'new-{i}'")),
-            array("int2", |_| "0".to_owned()),
-            array("text", |i| format!("'new-{i}'")),
-            array("bool", yes),
-            array("bool", yes),
-            array("int8", |_| "NULL".to_owned())
-        ),
+    let indices = array("int8", |i| number(new(i)));
+    let entries = format!(
+        "{indices}, {}, {}, {}",
+        array("int8", |_| "1".to_owned()),
+        array("text", |_| "'report'".to_owned()),
+        bytes(&report)
+    );
+    let rows = format!(
+        "{indices}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}",
+        bytes(&|i| report(new(i))),
+        array("int8", |_| "1".to_owned()),
+        bytes(&any),
+        bytes(&|i| any(i + 1)),
+        array("text", |i| format!("'market-{}'", 1 + i % 50)),
+        array("text", |i| format!("'new-{i}'")),
+        array("int2", |_| "0".to_owned()),
+        array("text", |i| format!("'new-{i}'")),
+        array("bool", yes),
+        array("bool", yes),
+        array("int8", |_| "NULL".to_owned())
+    );
+    let bodies = array("text", |_| "'body'".to_owned());
+    let digests = bytes(&|i| report(new(i)));
+    // A batch changes a tile of every level; more of them would be half of all the pages.
+    let tiles = format!(
+        "'{{0,0}}', '{{0,1}}', '{{{},0}}', ARRAY[sha256('0'), sha256('1')]",
+        reports / 256
     );
     ask(
-        "INSERT_BODIES",
-        format!(
-            "{}, {}",
-            array("int8", |i| number(new(i))),
-            array("text", |_| "'body'".to_owned())
-        ),
+        "INSERT_ROWS",
+        format!("{rows}, {entries}, {bodies}, {digests}, {indices}, {tiles}"),
     );
-    ask(
-        "INSERT_DOCUMENTS",
-        format!(
-            "{}, {}",
-            bytes(&|i| report(new(i))),
-            array("int8", |i| number(new(i)))
-        ),
-    );
+    ask("INSERT_ENTRIES", entries);
+    ask("INSERT_REPORTS", rows);
+    ask("INSERT_BODIES", format!("{indices}, {bodies}"));
+    ask("INSERT_DOCUMENTS", format!("{digests}, {indices}"));
+    // Every report of another reporter, each of them counted.
     ask(
         "ADMISSION_FACTS",
         format!(
-            "{}, {}, {}, {}, {}, {}, {}, {}",
-            bytes(&|i| report(if i % 8 == 0 { old(i) } else { new(i) })),
-            bytes(&any),
-            bytes(&|i| any(i + 1)),
+            "{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}",
+            bytes(&|i| any(i)),
             array("text", |i| format!("'market-{}'", 1 + i % 3)),
+            array("int4", |i| number(i + 1)),
+            array("int8", |_| format!(
+                "1700000000000 + {reports} * 10 - 100000"
+            )),
+            bytes(&|i| report(if i % 8 == 0 { old(i) } else { new(i) })),
+            array("int4", |i| number(i + 1)),
+            array("int4", |i| number((i + 1) % BATCH + 1)),
+            array("int4", |i| number(i + 1)),
             array("text", |i| format!("'order-{}'", old(i) / 2)),
             array("int2", |i| number(i % 2)),
             array("text", |i| format!("'jti-{}'", old(i))),
-            array("int8", |_| format!(
-                "1700000000000 + {reports} * 10 - 100000"
-            ))
+            array("int4", |i| number(i + 1)),
         ),
     );
     ask("BODIES", format!("{middle}, {reports}, 1000"));
@@ -194,7 +236,6 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
     );
     ask("LOG_BODIES", format!("{middle}, {reports}, 1000"));
     ask("ERASED", format!("sha256('report{}')", middle - 1));
-    ask("ERASED_SINCE", format!("{middle}"));
     ask("ERASED_SINCE", format!("{}", reports - 100));
     let at = middle + 10;
     ask("ERASE_REPORT", format!("{at}, sha256('report{at}')"));
@@ -212,7 +253,8 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
         "INSERT_ERASED",
         format!("{at}, sha256('report{at}'), {reports}"),
     );
-    ask("UNSCRUBBED", String::new());
+    let tables = "ARRAY['bodies', 'documents', 'reports', 'markets', 'agents', 'inbox']";
+    ask("UNSCRUBBED", tables.to_owned());
     ask(
         "INSERT_STATEMENTS",
         format!(
@@ -239,6 +281,18 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
     for (name, more) in filters(&one, trade) {
         ask(name, format!("{}, 100{more}", reports / 4));
     }
+    // A page of the largest reporter costs no more than another's.
+    ask(
+        "REPORTS [false, true, false, false]",
+        format!("{}, 100, {}", reports / 4, agent(1)),
+    );
+    // Every later erasure is looked at: one in a thousand entries here.
+    all.push(Asked {
+        name: "ERASED_SINCE",
+        arguments: format!("{middle}"),
+        reads_all: false,
+        may_leave_out: reports / 1000,
+    });
     // Agent 1 has a hundredth of all trades. With a market that few of them are of, all of its reports are looked at.
     let large = agent(1);
     for (name, more) in filters(&large, trade) {
