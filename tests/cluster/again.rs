@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 
 use super::{
-    fleet::{Fleet, PATIENCE},
+    fleet::{Fleet, PATIENCE, copy_keys},
     ledger::{Ledger, hold},
 };
 use crate::support::{agent, postgres::execute};
@@ -70,9 +70,18 @@ async fn unheard<T>(
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     fleet.kill(leader);
+    // A batch is logged as a whole: nothing of the job is to come.
+    let done = counted(&mut database, count).await;
     execute(&fleet.database_url(), SPEAK).await;
     let answer = answer.await.unwrap();
-    assert_eq!(counted(&mut database, count).await, before + 1, "{count}");
+    assert_eq!(counted(&mut database, count).await, done, "{count}");
+    // The process that was asked has the file of a key that was made.
+    let asked = if fleet.processes.len() > 2 {
+        2
+    } else {
+        1 - leader
+    };
+    copy_keys(&fleet.data(asked), &fleet.data(leader), false);
     fleet.restart(leader);
     fleet.ready(leader).await;
     answer

@@ -291,9 +291,9 @@ impl Fleet {
     }
 }
 
-/// As an operator does it who adds a process. One that never writes needs no key of the log.
-fn copy_keys(from: &Path, to: &Path, with_log: bool) {
-    fs::create_dir(to.join("keys")).unwrap();
+/// As an operator does it who adds a process, or rotated a key. One that never writes needs no key of the log.
+pub(crate) fn copy_keys(from: &Path, to: &Path, with_log: bool) {
+    fs::create_dir_all(to.join("keys")).unwrap();
     for file in fs::read_dir(from.join("keys")).unwrap() {
         let file = file.unwrap();
         if with_log || file.file_name() != "log.json" {
