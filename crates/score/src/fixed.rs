@@ -6,6 +6,9 @@
 /// One, with 32 fractional bits.
 pub const ONE_Q32: u64 = 1 << 32;
 
+/// One, with 16 fractional bits.
+pub const ONE: u64 = 1 << 16;
+
 /// Steps of the decay table in one half-life.
 pub const DECAY_STEPS: u64 = 64;
 
@@ -59,6 +62,51 @@ pub fn log2_one_plus_q16(mass_q32: u128) -> u64 {
 /// policy's ranges allow.
 pub fn mul_div(a: u128, b: u128, c: u128) -> u64 {
     a.saturating_mul(b).checked_div(c).map_or(0, saturate)
+}
+
+/// `num / den` with 16 fractional bits, rounded down.
+pub const fn q16(num: u64, den: u64) -> u64 {
+    (num << 16) / den
+}
+
+/// `num / den` with 32 fractional bits, rounded down.
+pub const fn q32(num: u64, den: u64) -> u64 {
+    (num << 32) / den
+}
+
+/// Thousandths with 16 fractional bits.
+pub fn milli_q16(milli: u64) -> u64 {
+    mul_div(u128::from(milli), 1 << 16, 1000)
+}
+
+/// Basis points with 16 fractional bits.
+pub fn bp_q16(bp: u64) -> u64 {
+    mul_div(u128::from(bp), 1 << 16, 10_000)
+}
+
+/// Thousandths with 32 fractional bits.
+pub fn milli_q32(milli: u64) -> u128 {
+    u128::from(mul_div(u128::from(milli), 1 << 32, 1000))
+}
+
+/// `a · b` of which one has 16 fractional bits, rounded down.
+pub fn mul_q16(a: u64, b: u64) -> u64 {
+    saturate((u128::from(a) * u128::from(b)) >> 16)
+}
+
+/// `x` as u32; the callers' ranges keep it below 2^32, saturation keeps the function total.
+pub fn small(x: u64) -> u32 {
+    u32::try_from(x).unwrap_or(u32::MAX)
+}
+
+/// `x` as i64, saturated.
+pub fn signed(x: u64) -> i64 {
+    i64::try_from(x).unwrap_or(i64::MAX)
+}
+
+/// `x` as u64, 0 below 0, saturated.
+pub fn positive(x: i128) -> u64 {
+    u64::try_from(x.max(0)).unwrap_or(u64::MAX)
 }
 
 /// `x` as u64; the callers' ranges keep it below 2^64, saturation keeps the function total.

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::{
     evidence::wide,
-    fixed::{mul_div, saturate},
+    fixed::{ONE, mul_div, saturate},
     ranges::balanced,
 };
 
@@ -27,30 +27,34 @@ const TASK: usize = 1 << 14;
 pub(crate) struct Edge {
     pub(crate) to: u32,
     pub(crate) from: u32,
-    /// What it carries, relative to the capacities of all edges of its source; at most `capacity`.
-    pub(crate) weight: u32,
-    /// What it could carry. What it does not returns to the seeds.
+    /// What it can carry, relative to the capacities of all edges of its source. What dampening takes from it returns to the seeds.
     pub(crate) capacity: u32,
+    /// The pair whose dampening is the edge's; nobody's if it is beyond the pairs.
+    pub(crate) pair: u32,
 }
 
-/// The edges by the agent that they lead to, as compressed sparse rows: 12 bytes an edge that carries something, 4 an agent.
+/// The edges by the agent that they lead to, as compressed sparse rows: 20 bytes an edge that can carry something, 12 an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
     into: Vec<u32>,
     from: Vec<u32>,
     /// The share of its source that an edge carries, Q48, rounded down: the shares of one source never exceed one.
     share_q48: Vec<u64>,
+    capacity: Vec<u32>,
+    pair: Vec<u32>,
+    /// By agent: the capacities of all edges from it.
+    out: Vec<u64>,
 }
 
 impl Graph {
-    /// The graph of these edges between `agents` agents. The edges are gone through twice.
+    /// The graph of these edges between `agents` agents, nothing of it dampened. The edges are gone through twice.
     pub(crate) fn new<I: Iterator<Item = Edge>>(agents: usize, edges: impl Fn() -> I) -> Self {
-        // A capacity is at most 2^21, so 2^33 of them stay below 2^54.
-        let mut capacity = vec![0_u64; agents];
+        // A capacity is at most 2^20, so 2^33 of them stay below 2^54.
+        let mut out = vec![0_u64; agents];
         let mut into = vec![0; agents + 1];
         for edge in edges() {
-            capacity[wide(edge.from)] += u64::from(edge.capacity);
-            into[wide(edge.to) + 1] += u32::from(edge.weight > 0);
+            out[wide(edge.from)] += u64::from(edge.capacity);
+            into[wide(edge.to) + 1] += u32::from(edge.capacity > 0);
         }
         let mut sum = 0;
         for start in &mut into {
@@ -58,24 +62,39 @@ impl Graph {
             *start = sum;
         }
         let mut next = into.clone();
-        let (mut from, mut share_q48) = (vec![0; wide(sum)], vec![0; wide(sum)]);
-        for edge in edges().filter(|edge| edge.weight > 0) {
+        let count = wide(sum);
+        let (mut from, mut capacity) = (vec![0; count], vec![0; count]);
+        let mut pair = vec![0; count];
+        for edge in edges().filter(|edge| edge.capacity > 0) {
             let slot = &mut next[wide(edge.to)];
             from[wide(*slot)] = edge.from;
-            share_q48[wide(*slot)] = u64::from(edge.weight);
+            capacity[wide(*slot)] = edge.capacity;
+            pair[wide(*slot)] = edge.pair;
             *slot += 1;
         }
-        drop(next);
-        let shares = share_q48.par_iter_mut().zip(&from);
-        shares.for_each(|(share, from)| {
-            let whole = u128::from(capacity[wide(*from)]);
-            *share = mul_div(u128::from(*share), u128::from(TOTAL_Q48), whole);
-        });
-        Self {
+        let mut graph = Self {
             into,
             from,
-            share_q48,
-        }
+            share_q48: vec![0; count],
+            capacity,
+            pair,
+            out,
+        };
+        graph.dampen(&[]);
+        graph
+    }
+
+    /// Sets what each edge carries by the dampening of its pair (Q16), undampened for pairs beyond the list.
+    pub(crate) fn dampen(&mut self, dampening: &[u32]) {
+        let (pairs, out) = (&self.pair, &self.out);
+        let edges = self.capacity.par_iter().zip(pairs).zip(&self.from);
+        let shares = self.share_q48.par_iter_mut().zip(edges);
+        shares.for_each(|(share, ((capacity, pair), from))| {
+            let kept = dampening.get(wide(*pair)).copied().map_or(ONE, u64::from);
+            let carries = (u64::from(*capacity) * kept) >> 16;
+            let whole = u128::from(out[wide(*from)]);
+            *share = mul_div(u128::from(carries), u128::from(TOTAL_Q48), whole);
+        });
     }
 
     /// Number of agents.

@@ -1,8 +1,8 @@
-//! Pairs: all that one rater says of one subject, as one concave mass. A pair's voice grows with the logarithm of its
+//! Pairs: all that one rater says of one subject in one role, as one concave mass. A pair's voice grows with the logarithm of its
 //! trades, so a flood of reports between two agents adds little.
 //!
 //! Pairs are compressed sparse rows over the evidence, which is in their order: an agent has a range of pairs, a pair has a range
-//! of reports. Each report has its weights, each pair nothing but its rater; what else is said of a pair is a sum over its range.
+//! of reports. Section 2 and 3 of `docs/SCORING.md`.
 
 use std::ops::Range;
 
@@ -11,43 +11,73 @@ use rayon::prelude::*;
 
 use crate::{
     evidence::{Evidence, Level, Row, narrow, wide},
-    fixed::{decay_q32, log2_one_plus_q16, log2_q16, mul_div, saturate},
+    fixed::{
+        ONE, bp_q16, decay_q32, log2_one_plus_q16, log2_q16, milli_q16, milli_q32, mul_div,
+        saturate, small,
+    },
     policy::Scoring,
-    posterior,
     ranges::{balanced, split},
 };
 
 /// Reports that one task weighs.
 const TASK: usize = 1 << 14;
 
-/// One report inside its pair.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Item {
-    /// Weight by level and age, Q32: what flow counts.
-    raw_q32: u64,
-    /// Value of the trade, thousandths.
-    value_milli: u32,
-}
-
-/// What the flow knows of a pair.
+/// What the flow knows of a pair, Q16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Edges {
-    /// The edge from rater to subject.
-    pub(crate) forward: Weight,
-    /// The edge from subject to rater, because the subject consented to the rater's reports.
-    pub(crate) back: Weight,
+    /// Capacity of the edge from rater to subject.
+    pub(crate) forward: u32,
+    /// Capacity of the edge from subject to rater, because the subject consented to the rater's reports.
+    pub(crate) back: u32,
 }
 
-/// Weight of an edge of the flow, Q16.
+/// What does not change while suspicion does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Weight {
-    /// What the edge carries, relative to the capacities of all edges of its source.
-    pub(crate) carries: u32,
-    /// What it would carry from a buyer to a seller. The difference returns to the seeds.
-    pub(crate) capacity: u32,
+pub(crate) struct Fact {
+    /// Σ standing weight, Q32.
+    pub(crate) standing_q32: u64,
+    /// min(log2(1 + Σ fresh weight), cap), Q16.
+    pub(crate) size_q16: u32,
+    /// Mean badness by fresh weight and value, Q16.
+    pub(crate) badness_q16: u32,
+    /// The buyer's pair of subject and rater, [`NOBODY`] if there is none.
+    pub(crate) reverse: u32,
+    /// Wash links, to 255.
+    pub(crate) links: u8,
+    facts: u8,
 }
 
-/// All pairs, ascending by subject, then rater: 12 bytes a report, 8 a pair, 4 an agent.
+/// Stands for a pair that is not there.
+pub(crate) const NOBODY: u32 = u32::MAX;
+
+const SELLER: u8 = 1;
+const RATING: u8 = 2;
+const CONCENTRATED: u8 = 4;
+const MUTUAL: u8 = 8;
+
+impl Fact {
+    /// Whether it is a seller's on its buyer.
+    pub(crate) fn is_sellers(&self) -> bool {
+        self.facts & SELLER != 0
+    }
+
+    /// Whether it is a buyer's with any fresh weight.
+    pub(crate) fn is_rating(&self) -> bool {
+        self.facts & RATING != 0
+    }
+
+    /// Whether nobody else's view can be held against this rater's.
+    pub(crate) fn is_concentrated(&self) -> bool {
+        self.facts & CONCENTRATED != 0
+    }
+
+    /// Whether both have rated each other at least twice.
+    pub(crate) fn is_mutual(&self) -> bool {
+        self.facts & MUTUAL != 0
+    }
+}
+
+/// All pairs, ascending by subject, rater and role: 12 bytes a report, 32 a pair, 20 an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pairs {
     /// By agent, and one more: its first pair.
@@ -56,10 +86,14 @@ pub(crate) struct Pairs {
     pub(crate) starts: Vec<u32>,
     /// By pair: index into [`Evidence::agents`].
     pub(crate) raters: Vec<u32>,
-    /// By report: decay × level × status × role, Q32: what the score counts. At most 10 · 2^32.
-    pub(crate) unit_q32: Vec<u64>,
+    /// By pair.
+    pub(crate) facts: Vec<Fact>,
+    /// By report: decay × level × status, Q32. At most 10 · 2^32.
+    pub(crate) fresh_q32: Vec<u64>,
     /// By report: value of the trade, thousandths. At most 10^6.
     pub(crate) value_milli: Vec<u32>,
+    /// By agent: Σ standing weight of its ratings, Q32.
+    pub(crate) given_q32: Vec<u128>,
 }
 
 impl Pairs {
@@ -76,25 +110,31 @@ impl Pairs {
         let parts = tasks
             .iter()
             .zip(split(&mut edges, tasks.iter().map(Range::len)))
-            .zip(split(&mut pairs.unit_q32, lengths()))
+            .zip(split(&mut pairs.facts, tasks.iter().map(Range::len)))
+            .zip(split(&mut pairs.fresh_q32, lengths()))
             .zip(split(&mut pairs.value_milli, lengths()));
         let parts: Vec<_> = parts.collect();
         parts
             .into_par_iter()
-            .for_each(|(((task, edges), units), values)| {
-                let mut items = Vec::new();
+            .for_each(|((((task, edges), facts), fresh), values)| {
+                let mut standing = Vec::new();
                 let first = wide(starts[task.start]);
-                for (pair, edge) in task.clone().zip(edges) {
+                for ((pair, edge), fact) in task.clone().zip(edges).zip(facts) {
                     let range = wide(starts[pair])..wide(starts[pair + 1]);
-                    let rows = &evidence.rows[range.clone()];
-                    *edge = weigh(rows, evidence, s, as_of, &mut items);
-                    for (place, (row, item)) in (range.start - first..).zip(rows.iter().zip(&items))
-                    {
-                        units[place] = unit(item.raw_q32, row.role(), s);
-                        values[place] = item.value_milli;
+                    let here = range.start - first..range.end - first;
+                    let rows = &evidence.rows[range];
+                    let (fresh, values) = (&mut fresh[here.clone()], &mut values[here]);
+                    for ((row, fresh), value) in rows.iter().zip(&mut *fresh).zip(&mut *values) {
+                        *fresh = fresh_weight(*row, as_of.saturating_sub(row.closed_at), s);
+                        *value = value_of(*row, evidence, s);
                     }
+                    cap_unilateral(rows, fresh, s);
+                    self::standing(rows, s, &mut standing);
+                    *fact = fact_of(rows, &standing, fresh, values, s);
+                    *edge = edges_of(rows, &standing, values, s);
                 }
             });
+        pairs.relate(s);
         (pairs, edges)
     }
 
@@ -105,25 +145,91 @@ impl Pairs {
             about: Vec::with_capacity(evidence.agents.len() + 1),
             starts: Vec::new(),
             raters: Vec::new(),
-            unit_q32: vec![0; counting.len()],
+            facts: Vec::new(),
+            fresh_q32: vec![0; counting.len()],
             value_milli: vec![0; counting.len()],
+            given_q32: vec![0; evidence.agents.len()],
         };
         let mut last = None;
         for (place, row) in counting.iter().enumerate() {
-            if last != Some((row.subject, row.rater)) {
+            let key = Some((row.subject, row.rater, row.role()));
+            if last != key {
                 let pair = narrow(pairs.starts.len());
                 while pairs.about.len() <= wide(row.subject) {
                     pairs.about.push(pair);
                 }
                 pairs.starts.push(narrow(place));
                 pairs.raters.push(row.rater);
-                last = Some((row.subject, row.rater));
+                last = key;
             }
         }
         let count = narrow(pairs.starts.len());
         pairs.about.resize(evidence.agents.len() + 1, count);
         pairs.starts.push(narrow(counting.len()));
+        pairs.facts = vec![Fact::default(); pairs.raters.len()];
         pairs
+    }
+
+    /// What pairs are to each other: reverse, mutual, concentrated.
+    fn relate(&mut self, s: &Scoring) {
+        for (fact, rater) in self.facts.iter().zip(&self.raters) {
+            if fact.is_rating() {
+                self.given_q32[wide(*rater)] += u128::from(fact.standing_q32);
+            }
+        }
+        let reverse: Vec<u32> = (0..self.about.len().saturating_sub(1))
+            .into_par_iter()
+            .flat_map_iter(|subject| {
+                self.about(subject)
+                    .map(move |pair| self.find(narrow(subject), wide(self.raters[pair])))
+            })
+            .collect();
+        let twice = 2 << 32;
+        let standing: Vec<u64> = reverse
+            .par_iter()
+            .map(|reverse| match *reverse {
+                NOBODY => 0,
+                reverse => self.facts[wide(reverse)].standing_q32,
+            })
+            .collect();
+        let (share, mass) = (bp_q16(s.concentrated_share_bp), milli_q32(s.concentrated_mass_milli));
+        let bulk = milli_q32(s.bulk_mass_milli);
+        let given = &self.given_q32;
+        let related = reverse.into_par_iter().zip(standing).zip(&self.raters);
+        let facts = self.facts.par_iter_mut().zip(related);
+        facts.for_each(|(fact, ((reverse, back), rater))| {
+            fact.reverse = reverse;
+            if !fact.is_rating() {
+                return;
+            }
+            if fact.standing_q32 >= twice && back >= twice {
+                fact.facts |= MUTUAL;
+            }
+            let all = given[wide(*rater)];
+            let much = concentration(fact.standing_q32, all) > share && all >= mass;
+            if much || u128::from(fact.standing_q32) >= bulk {
+                fact.facts |= CONCENTRATED;
+            }
+        });
+    }
+
+    /// The buyer's pair of this rater and subject, [`NOBODY`] if there is none.
+    pub(crate) fn find(&self, rater: u32, subject: usize) -> u32 {
+        let about = self.about(subject);
+        let raters = &self.raters[about.clone()];
+        let place = about.start + raters.partition_point(|other| *other < rater);
+        // Of one rater the buyer's pair is first.
+        if place < about.end && self.raters[place] == rater && !self.facts[place].is_sellers() {
+            narrow(place)
+        } else {
+            NOBODY
+        }
+    }
+
+    /// Share of its rater's ratings that a pair is, Q16.
+    pub(crate) fn concentration_q16(&self, pair: usize) -> u64 {
+        let all = self.given_q32[wide(self.raters[pair])];
+        concentration(self.facts[pair].standing_q32, all)
     }
 
     /// Number of pairs.
@@ -141,71 +247,55 @@ impl Pairs {
         wide(self.starts[pair])..wide(self.starts[pair + 1])
     }
 
-    /// Sum of the units of a pair's reports, Q32.
-    pub(crate) fn mass_q32(&self, pair: usize) -> u128 {
-        let units = &self.unit_q32[self.reports(pair)];
-        units.iter().map(|unit| u128::from(*unit)).sum()
+    /// Sum of the fresh weights of a pair's reports, Q32, and that of weight × value.
+    pub(crate) fn masses(&self, pair: usize) -> (u128, u128) {
+        let range = self.reports(pair);
+        masses(&self.fresh_q32[range.clone()], &self.value_milli[range])
     }
 }
 
-/// min(log2(1 + mass), cap), Q16.
-pub(crate) fn size_q16(mass_q32: u128, s: &Scoring) -> u64 {
-    log2_one_plus_q16(mass_q32).min(milli_q16(s.pair_cap_milli))
-}
-
-/// The weights of one pair's reports, and its edges.
-fn weigh(
-    rows: &[Row],
-    evidence: &Evidence,
-    s: &Scoring,
-    as_of: u64,
-    items: &mut Vec<Item>,
-) -> Edges {
-    items.clear();
-    let mut unilateral = 0_u128;
-    for row in rows {
-        let raw_q32 = raw_weight(*row, as_of.saturating_sub(row.closed_at), s);
-        if row.level() == Level::Unilateral {
-            unilateral += u128::from(raw_q32);
-        }
-        items.push(Item {
-            raw_q32,
-            value_milli: value(*row, evidence, s),
-        });
+/// Σ fresh weight (Q32) and Σ fresh weight · value.
+fn masses(fresh: &[u64], values: &[u32]) -> (u128, u128) {
+    let (mut mass, mut valued) = (0_u128, 0_u128);
+    for (fresh, value) in fresh.iter().zip(values) {
+        mass += u128::from(*fresh);
+        valued += u128::from(*fresh) * u128::from(*value);
     }
-    // All unilateral reports of the pair together weigh at most the cap, which is at most one countersigned report.
-    let cap = posterior::milli_q32(s.unilateral_cap_milli);
-    if unilateral > cap {
-        for (row, item) in rows.iter().zip(&mut *items) {
-            if row.level() == Level::Unilateral {
-                item.raw_q32 = mul_div(u128::from(item.raw_q32), cap, unilateral);
-            }
-        }
-    }
-    edges(rows, items, s)
+    (mass, valued)
 }
 
-/// A report's weight in the score: its raw weight times its role's.
-fn unit(raw_q32: u64, role: Role, s: &Scoring) -> u64 {
-    match role {
-        Role::Buyer => raw_q32,
-        // Below 2^36 · 2^10.
-        Role::Seller => raw_q32 * s.seller_weight_milli / 1000,
-    }
+fn concentration(standing_q32: u64, all_q32: u128) -> u64 {
+    mul_div(u128::from(standing_q32), u128::from(ONE), all_q32)
 }
 
-/// Thousandths as Q16.
-fn milli_q16(milli: u64) -> u64 {
-    mul_div(u128::from(milli), 1 << 16, 1000)
+/// Badness of a quality, Q16.
+pub(crate) fn badness_q16(quality_bp: u16) -> u64 {
+    bp_q16(10_000_u64.saturating_sub(u64::from(quality_bp)))
 }
 
-/// Weight of one report before its role: decay × level × status, Q32. At most 10 · 2^32.
-fn raw_weight(row: Row, age_s: u64, s: &Scoring) -> u64 {
+/// Whether something was delivered.
+pub(crate) fn delivered(row: &Row) -> bool {
+    !matches!(row.status(), Status::Failed | Status::Disputed)
+}
+
+/// The standing weights of one pair's reports: level × status, Q32, of unilateral ones no more than the cap together.
+pub(crate) fn standing(rows: &[Row], s: &Scoring, out: &mut Vec<u64>) {
+    out.clear();
+    out.extend(rows.iter().map(|row| weight(*row, 1 << 32, s)));
+    cap_unilateral(rows, out, s);
+}
+
+/// Decay × level × status, Q32. At most 10 · 2^32.
+fn fresh_weight(row: Row, age_s: u64, s: &Scoring) -> u64 {
     let half_life = if u64::from(row.quality_bp) < s.negative_below_bp {
         s.half_life_negative_s
     } else {
         s.half_life_s
     };
+    weight(row, decay_q32(age_s, half_life), s)
+}
+
+fn weight(row: Row, decay_q32: u64, s: &Scoring) -> u64 {
     let level = match row.level() {
         Level::Unilateral => s.unilateral_weight_milli,
         Level::Matched | Level::Countersigned => 1000,
@@ -217,89 +307,97 @@ fn raw_weight(row: Row, age_s: u64, s: &Scoring) -> u64 {
         1000
     };
     // Below 2^33 · 10^4 · 10^3.
-    saturate(
-        u128::from(decay_q32(age_s, half_life)) * u128::from(level) * u128::from(status)
-            / 1_000_000,
-    )
+    saturate(u128::from(decay_q32) * u128::from(level) * u128::from(status) / 1_000_000)
+}
+
+/// All unilateral reports of the pair together weigh at most the cap, which is at most one countersigned report.
+fn cap_unilateral(rows: &[Row], weights: &mut [u64], s: &Scoring) {
+    let unilateral = |row: &Row| row.level() == Level::Unilateral;
+    let of_unilateral = rows.iter().zip(&*weights).filter(|(row, _)| unilateral(row));
+    let sum: u128 = of_unilateral.map(|(_, weight)| u128::from(*weight)).sum();
+    let cap = milli_q32(s.unilateral_cap_milli);
+    if sum > cap {
+        for (row, weight) in rows.iter().zip(weights) {
+            if unilateral(row) {
+                *weight = mul_div(u128::from(*weight), cap, sum);
+            }
+        }
+    }
 }
 
 /// Value of a trade: base + slope · log2(1 + amount/unit), capped; thousandths. One party's word about an amount is
 /// not believed, so a unilateral report has the base value.
-fn value(row: Row, evidence: &Evidence, s: &Scoring) -> u32 {
-    let capped = |milli: u64| u32::try_from(milli.min(s.value_cap_milli)).unwrap_or(u32::MAX);
+fn value_of(row: Row, evidence: &Evidence, s: &Scoring) -> u32 {
     if row.level() == Level::Unilateral {
-        return u32::try_from(s.value_base_milli).unwrap_or(u32::MAX);
+        return small(s.value_base_milli);
     }
     let reference_nano = evidence.reference_nano(row);
     let unit = u128::from(s.value_unit_nano);
     // log2(1 + a/u) = log2(u + a) − log2(u), both within 2^-15.
     let doublings = log2_q16(unit.saturating_add(reference_nano)) - log2_q16(unit);
     let grown = (u128::from(s.value_slope_milli) * u128::from(doublings)) >> 16;
-    capped(s.value_base_milli.saturating_add(saturate(grown)))
+    let value = s.value_base_milli.saturating_add(saturate(grown));
+    small(value.min(s.value_cap_milli))
 }
 
-/// Flow weights of a pair: forward (rater to subject) and back (subject to rater), Q16.
-fn edges(rows: &[Row], items: &[Item], s: &Scoring) -> Edges {
-    let mut buyer = Side::default();
-    let mut seller = Side::default();
-    let mut consent = Side::default();
-    for (row, item) in rows.iter().zip(items) {
-        if row.role() == Role::Buyer {
-            buyer.add(item, row.quality_bp);
-            // A seller that signed terms or was paid before a witness, but did not report, vouches for its buyer too.
-            if row.level() >= Level::Countersigned && !row.matched() {
-                consent.add(item, 10_000);
-            }
-        } else {
-            seller.add(item, row.quality_bp);
+/// What is said of a pair, but for what it is to others.
+fn fact_of(rows: &[Row], standing: &[u64], fresh: &[u64], values: &[u32], s: &Scoring) -> Fact {
+    let (mass, valued) = masses(fresh, values);
+    let weighted = rows.iter().zip(fresh).zip(values);
+    let bad: u128 = weighted
+        .map(|((row, fresh), value)| {
+            u128::from(*fresh) * u128::from(*value) * u128::from(badness_q16(row.quality_bp))
+        })
+        .sum();
+    let sellers = rows.first().is_some_and(|row| row.role() == Role::Seller);
+    let size = log2_one_plus_q16(mass).min(milli_q16(s.pair_cap_milli));
+    Fact {
+        standing_q32: saturate(standing.iter().map(|s| u128::from(*s)).sum()),
+        size_q16: small(size),
+        badness_q16: small(mul_div(bad, 1, valued)),
+        reverse: NOBODY,
+        links: 0,
+        facts: match (sellers, valued > 0) {
+            (true, _) => SELLER,
+            (false, true) => RATING,
+            (false, false) => 0,
+        },
+    }
+}
+
+/// Capacities of a pair's edges, Q16 (section 4).
+fn edges_of(rows: &[Row], standing: &[u64], values: &[u32], s: &Scoring) -> Edges {
+    let (mut mass, mut consented) = (0_u128, 0_u128);
+    let (mut valued, mut bad) = (0_u128, 0_u128);
+    for ((row, standing), value) in rows.iter().zip(standing).zip(values) {
+        let standing = u128::from(*standing);
+        mass += standing;
+        // A seller that signed terms or was paid before a witness, but did not report, vouches for its buyer too.
+        if row.level() >= Level::Countersigned && !row.matched() && row.role() == Role::Buyer {
+            consented += standing;
         }
+        valued += standing * u128::from(*value);
+        bad += standing * u128::from(*value) * u128::from(badness_q16(row.quality_bp));
     }
-    let (bought, sold, let_be_rated) = (buyer.weight(s), seller.weight(s), consent.weight(s));
-    // At most 2^20 · 10^4 over 10^4.
-    let share = |size: u64| size * s.flow_seller_bp / 10_000;
-    Edges {
-        forward: Weight {
-            carries: small(bought + share(sold)),
-            capacity: small(bought + sold),
-        },
-        back: Weight {
-            carries: small(share(let_be_rated)),
-            capacity: small(let_be_rated),
-        },
-    }
-}
-
-/// Mass and mean quality of a pair's reports in one role.
-#[derive(Default)]
-struct Side {
-    mass_q32: u128,
-    valued: u128,
-    quality: u128,
-}
-
-impl Side {
-    fn add(&mut self, item: &Item, quality_bp: u16) {
-        self.mass_q32 += u128::from(item.raw_q32);
-        // Below 2^37 · 2^20 · 2^14 each, and at most 2^32 of them.
-        let valued = u128::from(item.raw_q32) * u128::from(item.value_milli);
-        self.valued += valued;
-        self.quality += valued * u128::from(quality_bp);
-    }
-
-    /// min(log2(1 + mass), cap) × share of the mean quality above the floor, Q16.
-    fn weight(&self, s: &Scoring) -> u64 {
-        let Some(mean_q8) = (self.quality << 8).checked_div(self.valued) else {
-            return 0;
+    let size = |mass| log2_one_plus_q16(mass).min(milli_q16(s.flow_edge_cap_milli));
+    let to_buyer = |size: u64| small(size * s.flow_seller_bp / 10_000);
+    let floor = bp_q16(s.flow_quality_floor_bp);
+    let above = ONE
+        .saturating_sub(mul_div(bad, 1, valued))
+        .saturating_sub(floor);
+    let whole = if valued == 0 {
+        0
+    } else {
+        size(mass) * above / (ONE - floor).max(1)
+    };
+    if rows.first().is_some_and(|row| row.role() == Role::Seller) {
+        return Edges {
+            forward: to_buyer(whole),
+            back: 0,
         };
-        let size = log2_one_plus_q16(self.mass_q32).min(milli_q16(s.flow_edge_cap_milli));
-        let above = mean_q8.saturating_sub(u128::from(s.flow_quality_floor_bp) << 8);
-        let whole = u128::from(10_000 - s.flow_quality_floor_bp) << 8;
-        // A size is at most 16 in Q16, and the mean quality at most 10,000.
-        mul_div(u128::from(size), above, whole)
     }
-}
-
-/// A weight of an edge: at most 2^21.
-fn small(weight: u64) -> u32 {
-    u32::try_from(weight).unwrap_or(u32::MAX)
+    Edges {
+        forward: small(whole),
+        back: to_buyer(size(consented)),
+    }
 }

@@ -366,8 +366,8 @@ fn contradict(a: Row, b: Row, policy: &Policy) -> bool {
     (good(buyer) && bad(seller)) || (bad(buyer) && good(seller))
 }
 
-/// The places of current reports in the order of evidence, and how many of them count: first those that do by subject, rater and
-/// log, then cancelled trades that the policy leaves out, by log.
+/// The places of current reports in the order of evidence, and how many of them count: first those that do by subject, rater,
+/// role (buyers' first) and log, then cancelled trades that the policy leaves out, by log.
 fn in_pair_order(
     rows: &[Row],
     current: &[u32],
@@ -388,10 +388,12 @@ fn in_pair_order(
             .map(|(_, r)| r.rater)
     });
     let mut by_rater = vec![(0, 0); counting];
-    for (place, row) in of_current().filter(|(_, row)| counts(row)) {
-        let slot = &mut next[wide(row.rater)];
-        by_rater[*slot] = (row.subject, place);
-        *slot += 1;
+    for role in [Role::Buyer, Role::Seller] {
+        for (place, row) in of_current().filter(|(_, r)| counts(r) && r.role() == role) {
+            let slot = &mut next[wide(row.rater)];
+            by_rater[*slot] = (row.subject, place);
+            *slot += 1;
+        }
     }
     let mut next = starts(agents, || by_rater.iter().map(|(subject, _)| *subject));
     let mut order = vec![0; counting];

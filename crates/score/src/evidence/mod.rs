@@ -130,7 +130,7 @@ pub struct Evidence {
     pub markets: Vec<String>,
     /// Number of trades.
     pub trades: usize,
-    /// Current reports: those that count by subject, rater, log index and id; then cancelled trades that the policy leaves out.
+    /// Current reports: those that count by subject, rater, role (buyers' first), log index and id; then cancelled trades that the policy leaves out.
     pub(crate) rows: Vec<Row>,
     /// Parallel to `rows`.
     ids: Vec<ReportId>,
@@ -168,7 +168,7 @@ impl Evidence {
         self.agents.binary_search(did).ok()
     }
 
-    /// All current reports: ascending by subject, then rater, then log index; at the end cancelled trades that do not count.
+    /// All current reports: ascending by subject, rater, role, log index; at the end cancelled trades that do not count.
     pub fn opinions(&self) -> impl Iterator<Item = Opinion> {
         (0..self.len()).map(|place| self.at(place))
     }
@@ -196,6 +196,11 @@ impl Evidence {
             *out.entry(row.level()).or_insert(0) += 1;
         }
         out
+    }
+
+    /// Indices of the log entries, in the order of the reports.
+    pub(crate) fn indices(&self) -> &[u64] {
+        &self.indices
     }
 
     /// The current report at a place of [`Evidence::rows`].
