@@ -88,9 +88,8 @@ impl Pairs {
                     let range = wide(starts[pair])..wide(starts[pair + 1]);
                     let rows = &evidence.rows[range.clone()];
                     *edge = weigh(rows, evidence, s, as_of, &mut items);
-                    for (place, (row, item)) in (range.start - first..).zip(rows.iter().zip(&items))
-                    {
-                        units[place] = unit(item.raw_q32, row.role(), s);
+                    for (place, item) in (range.start - first..).zip(&items) {
+                        units[place] = item.raw_q32;
                         values[place] = item.value_milli;
                     }
                 }
@@ -183,15 +182,6 @@ fn weigh(
         }
     }
     edges(rows, items, s)
-}
-
-/// A report's weight in the score: its raw weight times its role's.
-fn unit(raw_q32: u64, role: Role, s: &Scoring) -> u64 {
-    match role {
-        Role::Buyer => raw_q32,
-        // Below 2^36 · 2^10.
-        Role::Seller => raw_q32 * s.seller_weight_milli / 1000,
-    }
 }
 
 /// Thousandths as Q16.
