@@ -26,13 +26,15 @@ mod pairs;
 pub mod policy;
 mod posterior;
 mod ranges;
+mod rating;
 mod score;
 mod tally;
 
 pub use explain::{Explanation, explain};
 pub use score::{
-    AgentScore, Contribution, ScoreError, Scores, Stage, Weighted, score, score_watched,
+    AgentScore, ChangePoint, Contribution, Dampened, Findings, ScoreError, Scores, Stage, Weighted,
+    score, score_watched,
 };
 
 /// Version of the scoring function. Every epoch entry names the one that it was computed with.
-pub const CODE: &str = "goodstanding-score/1";
+pub const CODE: &str = "goodstanding-score/2";

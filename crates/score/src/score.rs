@@ -10,12 +10,15 @@ use rayon::prelude::*;
 
 use crate::{
     evidence::{Evidence, narrow, wide},
-    fixed::{mul_div, saturate},
+    fixed::{ONE, saturate, small},
     flow::{self, Edge, Graph},
-    pairs::{Edges, Pairs, Weight, size_q16},
+    pairs::{Edges, Pairs, badness_q16},
     policy::{Policy, PolicyCode},
-    posterior::Sums,
-    tally::Tally,
+    rating::{
+        self, Changes, Excess, Outside, Reader, Reason, Suspect, ValueSplit, Voice, plain_voice_q32,
+        report_weight_q32,
+    },
+    tally::{Tally, Verdict},
 };
 
 /// Why nothing could be scored.
@@ -42,7 +45,7 @@ impl ScoreError {
 
 /// All scores of one epoch. Of use only with the evidence and the policy that they are of.
 ///
-/// Takes 12 bytes a report, 8 a pair and 20 an agent.
+/// Takes 12 bytes a report, 65 a pair and 52 an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scores {
     /// The time that the scores are of, Unix seconds.
@@ -54,6 +57,22 @@ pub struct Scores {
     flow_q48: Vec<u64>,
     /// Credibility of what each agent says, Q32; parallel to [`Evidence::agents`].
     credibility_q32: Vec<u64>,
+    /// By pair.
+    voices: Vec<Voice>,
+    /// By pair: what is left of it, Q16.
+    dampening: Vec<u32>,
+    /// What the dampening is from.
+    suspicion: Option<Suspicion>,
+}
+
+/// What the last round of looking for suspicious pairs saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Suspicion {
+    outside: Outside,
+    /// Of that round, by agent, Q32.
+    credibility_q32: Vec<u64>,
+    /// By pair: whether it boosts inside a core.
+    core: Vec<bool>,
 }
 
 /// The score of one agent.
@@ -71,23 +90,52 @@ pub struct AgentScore {
     pub credibility_q32: u64,
 }
 
-/// What one counterparty's reports add to an agent's score.
+/// What one pair's reports add to an agent's score: one counterparty's, in one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contribution {
     /// The counterparty, as index into [`Evidence::agents`].
     pub rater: usize,
-    /// Decayed mass of its reports, Q32.
+    /// Whether it sold to the agent and rates it as a buyer.
+    pub as_buyer: bool,
+    /// Σ fresh weight of its reports, Q32.
     pub mass_q32: u128,
+    /// Σ standing weight of its reports, Q32.
+    pub standing_q32: u64,
     /// min(log2(1 + mass), cap), Q16.
     pub size_q16: u64,
-    /// Its weight in the score, Q32.
-    pub weight_q32: u64,
-    /// Σ weight · quality over its reports.
-    pub weighted_quality: u128,
-    /// Sum of the trades' amounts, milli-units of the reference currency.
-    pub amount_milli: u64,
+    /// Credibility of the counterparty, Q32.
+    pub credibility_q32: u64,
+    /// e0, Q32: what the pair would weigh if nothing spoke against it.
+    pub plain_voice_q32: u64,
+    /// e, Q32.
+    pub voice_q32: u64,
+    /// β, Q16.
+    pub leniency_q16: u64,
+    /// What is left of it, and why.
+    pub dampened: Dampened,
     /// Its reports, in log order.
     pub reports: Vec<Weighted>,
+}
+
+/// What is left of a pair, and the statistics that it is from; Q16. Without rounds of suspicion nothing is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dampened {
+    /// D: what is left.
+    pub left_q16: u64,
+    /// How far it praises more (positive) or less than others do.
+    pub excess_q16: i64,
+    /// How much others have said.
+    pub known_q16: u64,
+    /// R: mutual praise beyond what others say.
+    pub reciprocal_q16: u64,
+    /// L: blame beyond what others say.
+    pub slander_q16: u64,
+    /// Y: one of several boosts by agents that are little known.
+    pub boost_q16: u64,
+    /// K: amounts passed on in a cycle.
+    pub wash_q16: u64,
+    /// Whether both are in a core of agents that boost each other.
+    pub core: bool,
 }
 
 /// One report's part of a contribution.
@@ -95,12 +143,43 @@ pub struct Contribution {
 pub struct Weighted {
     /// The report, by its place in [`Evidence::opinions`].
     pub opinion: usize,
-    /// Decay × level × role, Q32.
-    pub unit_q32: u64,
+    /// Decay × level × status, Q32.
+    pub fresh_q32: u64,
     /// Value of the trade, thousandths.
     pub value_milli: u64,
-    /// Weight in the score, Q32.
+    /// v, Q32: before a change point makes it count less.
+    pub plain_q32: u64,
+    /// Weight in its record, Q32: as a seller, or as a buyer.
     pub weight_q32: u64,
+    /// 1 − badness as read, Q16.
+    pub quality_q16: u64,
+    /// Number of the segment between change points, from 0.
+    pub segment: usize,
+}
+
+/// A change of quality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangePoint {
+    /// Unix seconds: reports of earlier trades are before it.
+    pub at: u64,
+    /// Square of its z statistic, Q16.
+    pub z2_q16: u64,
+    /// Mean quality before and after, within the range that it divides, Q16.
+    pub quality_q16: (u64, u64),
+    /// Bits by which what is before it is forgotten: 2 is a quarter.
+    pub bits: u32,
+}
+
+/// What was found about one agent as a seller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Its change points, in order of time.
+    pub changes: Vec<ChangePoint>,
+    /// Whether it goes back and forth, so that nothing is forgotten.
+    pub oscillates: bool,
+    /// The amount (1e-9 of the reference currency) from which on it is worse, the z of that (Q16), how much worse (Q16) and what that takes
+    /// from the mean (Q16).
+    pub value_split: Option<(u128, u64, u64, u64)>,
 }
 
 /// What [`score_watched`] has just finished.
@@ -113,8 +192,12 @@ pub enum Stage<'a> {
     },
     /// The graph of the flow stands.
     Graph(&'a Graph),
-    /// Every agent has its flow.
+    /// A round of looking for suspicious pairs is over.
+    Round(u64),
+    /// Every agent has its flow, the last time.
     Flowed,
+    /// Every pair has its voice, the last time.
+    Heard,
 }
 
 /// Scores every agent of the evidence at `as_of` (Unix seconds). The policy is the one that the evidence was built under; only its
@@ -159,44 +242,87 @@ pub fn score_watched(
         return Err(ScoreError::NoSeeds(policy.seeds.len()));
     }
     let s = &policy.scoring;
-    let (pairs, edges) = Pairs::build(evidence, s, as_of);
+    let (mut pairs, edges) = Pairs::build(evidence, s, as_of);
+    if s.dampening_rounds > 0 {
+        rating::link(&mut pairs, evidence, s);
+    }
     watch(Stage::Weighed { pairs: pairs.len() });
-    let graph = Graph::new(evidence.agents.len(), || flow_edges(&pairs, &edges));
+    let agents = evidence.agents.len();
+    let mut graph = Graph::new(agents, || flow_edges(&pairs, &edges));
     drop(edges);
     watch(Stage::Graph(&graph));
-    let flow_q48 = graph.flow(&seeds, s.flow_iterations, s.flow_return_bp);
-    drop(graph);
-    let credibility_q32 = flow_q48
-        .iter()
-        .map(|x| flow::credibility_q32(*x, s.credibility_half_ppm, seeds.len()))
-        .collect();
+    let flow = |graph: &Graph| {
+        let flow_q48 = graph.flow(&seeds, s.flow_iterations, s.flow_return_bp);
+        let credibility = |x: &u64| flow::credibility_q32(*x, s.credibility_half_ppm, seeds.len());
+        let credibility_q32: Vec<u64> = flow_q48.iter().map(credibility).collect();
+        (flow_q48, credibility_q32)
+    };
+    let mut dampening = vec![small(ONE); pairs.len()];
+    let mut suspicion = None;
+    for round in 0..s.dampening_rounds {
+        let (_, credibility_q32) = flow(&graph);
+        let voices = rating::voices(&pairs, evidence, s, &credibility_q32, &dampening);
+        let outside = Outside::of(&pairs, evidence, s, &credibility_q32, &voices);
+        drop(voices);
+        let suspect = Suspect {
+            pairs: &pairs,
+            s,
+            outside: &outside,
+            credibility_q32: &credibility_q32,
+        };
+        let core = rating::core(&suspect, agents);
+        dampening = rating::dampening(&suspect, &core);
+        graph.dampen(&dampening);
+        watch(Stage::Round(round));
+        suspicion = Some(Suspicion {
+            outside,
+            credibility_q32,
+            core,
+        });
+    }
+    let (flow_q48, credibility_q32) = flow(&graph);
     watch(Stage::Flowed);
+    drop(graph);
+    let voices = rating::voices(&pairs, evidence, s, &credibility_q32, &dampening);
+    watch(Stage::Heard);
     Ok(Scores {
         as_of,
         seeds,
         pairs,
         flow_q48,
         credibility_q32,
+        voices,
+        dampening,
+        suspicion,
     })
 }
 
-/// Both edges of every pair.
+/// The edges of every pair.
 fn flow_edges(pairs: &Pairs, edges: &[Edges]) -> impl Iterator<Item = Edge> {
     let subjects = (0..pairs.about.len().saturating_sub(1))
         .flat_map(|agent| std::iter::repeat_n(narrow(agent), pairs.about(agent).len()));
-    let pairs = subjects.zip(&pairs.raters).zip(edges);
-    pairs.flat_map(|((subject, rater), edges)| {
-        let edge = |from, to, w: Weight| Edge {
+    let items = subjects.zip(&pairs.raters).zip(edges).zip(&pairs.facts);
+    (0..).zip(items).flat_map(|(pair, (((subject, rater), edges), fact))| {
+        // What a seller says of a buyer is dampened as what that buyer says of it.
+        let pair = if fact.is_sellers() { fact.reverse } else { pair };
+        let edge = |from, to, capacity| Edge {
             to,
             from,
-            weight: w.carries,
-            capacity: w.capacity,
+            capacity,
+            pair,
         };
         [
             edge(*rater, subject, edges.forward),
             edge(subject, *rater, edges.back),
         ]
     })
+}
+
+/// What is used again from one agent to the next.
+#[derive(Default)]
+struct Desk {
+    tally: Tally,
+    reader: Reader,
 }
 
 impl Scores {
@@ -223,7 +349,7 @@ impl Scores {
     /// The score of one agent.
     pub fn get(&self, evidence: &Evidence, policy: &Policy, agent: &Did) -> Option<AgentScore> {
         let agent = evidence.agent(agent)?;
-        Some(self.agent(evidence, policy, agent, &mut Tally::default()))
+        Some(self.agent(evidence, policy, agent, &mut Desk::default()))
     }
 
     /// The scores of a range of [`Evidence::agents`], in parallel.
@@ -235,8 +361,8 @@ impl Scores {
     ) -> Vec<AgentScore> {
         agents
             .into_par_iter()
-            .map_init(Tally::default, |tally, agent| {
-                self.agent(evidence, policy, agent, tally)
+            .map_init(Desk::default, |desk, agent| {
+                self.agent(evidence, policy, agent, desk)
             })
             .collect()
     }
@@ -252,90 +378,199 @@ impl Scores {
         evidence: &Evidence,
         policy: &Policy,
         agent: usize,
-        tally: &mut Tally,
+        desk: &mut Desk,
     ) -> AgentScore {
+        let s = &policy.scoring;
+        let Desk { tally, reader } = desk;
+        reader.read(&self.pairs, evidence, s, &self.voices, agent);
+        let reading = &reader.reading;
         tally.start(policy.amount_bands_milli.len());
-        let recent_from = self.as_of.saturating_sub(policy.scoring.recent_window_s);
+        let recent_from = self.as_of.saturating_sub(s.recent_window_s);
+        let (mut heard, mut undampened) = (0_u128, 0_u128);
+        let mut reports = reading.reports.iter().peekable();
+        let mut last = None;
         for pair in self.pairs.about(agent) {
-            tally.start_rater();
-            self.weights(policy, pair, |place, weight_q32| {
-                tally.add(evidence, &evidence.rows[place], weight_q32, recent_from);
+            let rater = self.pairs.raters[pair];
+            if last.replace(rater) != Some(rater) {
+                if pair != self.pairs.about(agent).start {
+                    tally.end_rater();
+                }
+                tally.start_rater();
+            }
+            let fact = &self.pairs.facts[pair];
+            if fact.is_rating() {
+                while let Some(read) = reports.next_if(|read| read.pair == pair) {
+                    let row = &evidence.rows[read.place];
+                    let quality = ONE - u64::from(read.bad_q16);
+                    tally.add(evidence, row, read.kept_q32, quality, recent_from);
+                    heard += u128::from(read.weight_q32);
+                    undampened += self.undampened(pair, read.weight_q32);
+                }
+                continue;
+            }
+            let as_buyer = fact.is_sellers();
+            self.others(pair, |place, weight| {
+                let row = &evidence.rows[place];
+                let quality = ONE - badness_q16(row.quality_bp);
+                if as_buyer {
+                    tally.add_as_buyer(evidence, row, weight, quality, recent_from);
+                } else {
+                    tally.add(evidence, row, weight, quality, recent_from);
+                }
             });
+        }
+        if last.is_some() {
             tally.end_rater();
         }
+        let split = self.value_split(evidence, policy, reader);
+        let verdict = Verdict {
+            deduction_q16: split.map_or(0, |split| split.deduction_q16),
+            dampening_bp: dampening_bp(heard, undampened),
+        };
         AgentScore {
             agent: evidence.agents[agent],
-            claims: tally.claims(agent, evidence, policy),
+            claims: tally.claims(agent, evidence, policy, &verdict),
             seed: self.is_seed(agent),
             flow_q48: self.flow_q48[agent],
             credibility_q32: self.credibility_q32[agent],
         }
     }
 
-    /// Weight of each report of a pair, Q32: size × credibility × unit / mass × value, rounded down. Returns mass and size.
-    fn weights(
+    fn value_split(
         &self,
+        evidence: &Evidence,
         policy: &Policy,
-        pair: usize,
-        mut each: impl FnMut(usize, u64),
-    ) -> (u128, u64) {
-        let rater = wide(self.pairs.raters[pair]);
-        let mass_q32 = self.pairs.mass_q32(pair);
-        let size_q16 = size_q16(mass_q32, &policy.scoring);
-        // Below 2^20 · 2^32.
-        let voice = u128::from(size_q16) * u128::from(self.credibility_q32[rater]);
-        let divisor = mass_q32.saturating_mul(1000 << 16);
-        for place in self.pairs.reports(pair) {
-            // Below 2^52 · 2^36 · 2^20, over 2^16 · 1000 · mass. Most raters of a market under attack have no voice.
-            let weight = if voice == 0 {
-                0
-            } else {
-                let unit = u128::from(self.pairs.unit_q32[place]);
-                let valued = unit * u128::from(self.pairs.value_milli[place]);
-                mul_div(voice, valued, divisor)
-            };
-            each(place, weight);
-        }
-        (mass_q32, size_q16)
+        reader: &Reader,
+    ) -> Option<ValueSplit> {
+        rating::value_split(
+            &reader.reading,
+            &self.pairs,
+            evidence,
+            &policy.scoring,
+            &self.credibility_q32,
+            &self.dampening,
+        )
     }
 
-    /// What each counterparty contributed to the score of an agent (an index into [`Evidence::agents`]), ascending by rater.
+    /// A weight as it would be if its pair were not dampened, Q32.
+    fn undampened(&self, pair: usize, weight_q32: u64) -> u128 {
+        let left = u128::from(self.dampening[pair]).max(1);
+        (u128::from(weight_q32) << 16) / left
+    }
+
+    /// The reports of a pair that is no rating pair, with their weights: a seller's, or a buyer's that has no fresh weight any more.
+    fn others(&self, pair: usize, mut each: impl FnMut(usize, u64)) {
+        let valued = self.pairs.masses(pair).1;
+        for place in self.pairs.reports(pair) {
+            let voice = self.voices[pair].voice_q32;
+            each(place, report_weight_q32(&self.pairs, place, voice, valued));
+        }
+    }
+
+    /// What was found about an agent (an index into [`Evidence::agents`]) as a seller.
+    pub fn findings(&self, evidence: &Evidence, policy: &Policy, agent: usize) -> Findings {
+        let mut reader = Reader::default();
+        reader.read(&self.pairs, evidence, &policy.scoring, &self.voices, agent);
+        let Changes { splits, oscillates } = &reader.reading.changes;
+        let bin_s = policy.scoring.change_bin_s;
+        let changes = splits.iter().map(|change| ChangePoint {
+            at: change.bin.saturating_mul(bin_s),
+            z2_q16: change.z2_q16,
+            quality_q16: (ONE - change.means_q16.0.min(ONE), ONE - change.means_q16.1.min(ONE)),
+            bits: change.bits,
+        });
+        let split = self.value_split(evidence, policy, &reader);
+        Findings {
+            changes: changes.collect(),
+            oscillates: *oscillates,
+            value_split: split.map(|s| (s.from_nano, s.z_q16, s.gap_q16, s.deduction_q16)),
+        }
+    }
+
+    /// What each counterparty contributed to the score of an agent (an index into [`Evidence::agents`]), ascending by rater; one that
+    /// both bought from it and sold to it twice.
     pub fn contributions(
         &self,
         evidence: &Evidence,
         policy: &Policy,
         agent: usize,
     ) -> Vec<Contribution> {
-        let pairs = self.pairs.about(agent);
-        pairs
-            .map(|pair| self.contribution(evidence, policy, pair))
-            .collect()
+        let mut reader = Reader::default();
+        reader.read(&self.pairs, evidence, &policy.scoring, &self.voices, agent);
+        let mut reads = reader.reading.reports.iter().peekable();
+        let reasons = self.suspicion.as_ref().map(|suspicion| {
+            let suspect = Suspect {
+                pairs: &self.pairs,
+                s: &policy.scoring,
+                outside: &suspicion.outside,
+                credibility_q32: &suspicion.credibility_q32,
+            };
+            rating::reasons(&suspect, agent, &suspicion.core)
+        });
+        let about = self.pairs.about(agent);
+        let mut out = Vec::with_capacity(about.len());
+        for (n, pair) in about.enumerate() {
+            let mut reports = Vec::with_capacity(self.pairs.reports(pair).len());
+            let weighted = |place: usize, plain_q32, weight_q32, bad_q16: u64, segment| Weighted {
+                opinion: place,
+                fresh_q32: self.pairs.fresh_q32[place],
+                value_milli: u64::from(self.pairs.value_milli[place]),
+                plain_q32,
+                weight_q32,
+                quality_q16: ONE - bad_q16,
+                segment,
+            };
+            while let Some(read) = reads.next_if(|read| read.pair == pair) {
+                let (plain, kept) = (read.weight_q32, read.kept_q32);
+                let bad = u64::from(read.bad_q16);
+                reports.push(weighted(read.place, plain, kept, bad, read.segment));
+            }
+            if reports.is_empty() {
+                self.others(pair, |place, weight| {
+                    let bad = badness_q16(evidence.rows[place].quality_bp);
+                    reports.push(weighted(place, weight, weight, bad, 0));
+                });
+            }
+            let fact = &self.pairs.facts[pair];
+            let rater = wide(self.pairs.raters[pair]);
+            let reason = reasons.as_ref().map(|reasons| reasons[n]);
+            let reason = reason.filter(|_| fact.is_rating());
+            out.push(Contribution {
+                rater,
+                as_buyer: fact.is_sellers(),
+                mass_q32: self.pairs.masses(pair).0,
+                standing_q32: fact.standing_q32,
+                size_q16: u64::from(fact.size_q16),
+                credibility_q32: self.credibility_q32[rater],
+                plain_voice_q32: plain_voice_q32(&self.pairs, pair, &self.credibility_q32),
+                voice_q32: self.voices[pair].voice_q32,
+                leniency_q16: u64::from(self.voices[pair].leniency_q16),
+                dampened: self.dampened(pair, reason),
+                reports,
+            });
+        }
+        out
     }
 
-    fn contribution(&self, evidence: &Evidence, policy: &Policy, pair: usize) -> Contribution {
-        let mut sums = Sums::default();
-        let mut amount = 0_u128;
-        let mut reports = Vec::with_capacity(self.pairs.reports(pair).len());
-        let (mass_q32, size_q16) = self.weights(policy, pair, |place, weight_q32| {
-            let row = evidence.rows[place];
-            sums.add(weight_q32, row.quality_bp);
-            amount = amount.saturating_add(evidence.reference_nano(row) / 1_000_000);
-            reports.push(Weighted {
-                opinion: place,
-                unit_q32: self.pairs.unit_q32[place],
-                value_milli: u64::from(self.pairs.value_milli[place]),
-                weight_q32,
-            });
-        });
-        Contribution {
-            rater: wide(self.pairs.raters[pair]),
-            mass_q32,
-            size_q16,
-            weight_q32: saturate(sums.weight_q32),
-            weighted_quality: sums.quality,
-            amount_milli: saturate(amount).min(MAX_INTEGER),
-            reports,
+    fn dampened(&self, pair: usize, reason: Option<Reason>) -> Dampened {
+        let outside = self.suspicion.as_ref().map(|s| &s.outside);
+        let excess = outside.map_or(Excess::default(), |o| o.excesses[pair]);
+        let reason = reason.unwrap_or_default();
+        Dampened {
+            left_q16: u64::from(self.dampening[pair]),
+            excess_q16: i64::from(excess.excess_q16),
+            known_q16: u64::from(excess.known_q16),
+            reciprocal_q16: reason.reciprocal_q16,
+            slander_q16: reason.slander_q16,
+            boost_q16: reason.boost_q16,
+            wash_q16: reason.wash_q16,
+            core: reason.core_q16 > 0 && reason.core_q16 < ONE,
         }
+    }
+
+    /// The scale of excesses of this market, Q16; `None` without rounds of suspicion.
+    pub fn scale_q16(&self) -> Option<u64> {
+        self.suspicion.as_ref().map(|s| s.outside.scale_q16)
     }
 
     /// Credibility of what an agent says, Q32.
@@ -347,4 +582,13 @@ impl Scores {
     pub fn is_seed(&self, agent: usize) -> bool {
         self.seeds.binary_search(&agent).is_ok()
     }
+}
+
+/// Share of the weight of ratings that dampening left, basis points.
+fn dampening_bp(heard: u128, undampened: u128) -> u16 {
+    if undampened == 0 {
+        return 10_000;
+    }
+    let share = saturate(heard.saturating_mul(10_000) / undampened);
+    u16::try_from(share).unwrap_or(10_000).min(10_000)
 }

@@ -78,6 +78,18 @@ fn consistent(s: &Scoring) -> Result<(), PolicyError> {
     if !slower {
         return refuse("half_life_negative_s", "shorter than half_life_s");
     }
+    if s.excess_max_bp < s.excess_min_bp {
+        return refuse("excess_max_bp", "less than excess_min_bp");
+    }
+    // Between the two a ramp falls from all to nothing; it divides by their difference.
+    for low in Scoring::PARAMETERS {
+        if let Some(what) = low.name.strip_suffix("_low_milli") {
+            let high = format!("{what}_high_milli");
+            if s.get(low.name) >= s.get(&high) {
+                return refuse(&high, &format!("not above {}", low.name));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -23,14 +23,14 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 pub(crate) use self::{
-    changes::{Change, Changes},
+    changes::Changes,
     outside::{Excess, Outside},
-    reading::{Reader, Reading},
-    suspicion::{Reason, Suspect, reasons},
-    values::ValueSplit,
-    voice::{Voice, voices},
+    reading::{Reader, Reading, report_weight_q32},
+    suspicion::{Reason, Suspect, core, dampening, reasons},
+    values::{ValueSplit, value_split},
+    voice::{Voice, plain_voice_q32, voices},
+    wash::link,
 };
-pub(crate) use self::{suspicion::dampening, wash::link};
 use crate::{
     fixed::mul_div,
     pairs::Pairs,

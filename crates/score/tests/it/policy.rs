@@ -176,23 +176,125 @@ fn the_schema_says_what_the_code_checks() {
     }
 }
 
-#[test]
-fn the_documentation_names_every_constant() {
+/// A row of the table of section 12: name, the value in each preset, range, meaning.
+type Documented = (String, Vec<u64>, (u64, u64), String);
+
+fn documented() -> Vec<Documented> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/SCORING.md");
     let text = std::fs::read_to_string(path).unwrap();
-    let presets: Vec<Policy> = PRESETS
+    let (_, section) = text.split_once("\n## 12. Policy\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let head = format!("| constant | {} | range | meaning |", PRESETS.join(" | "));
+    let (_, table) = section.split_once(&head).unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let row = row
+            .strip_prefix("| ")
+            .and_then(|row| row.strip_suffix(" |"));
+        let cells: Vec<&str> = row.unwrap().split(" | ").collect();
+        let [name, values @ .., range, meaning] = cells.as_slice() else {
+            panic!("{cells:?}")
+        };
+        let (min, max) = range.split_once("..").unwrap();
+        (
+            name.trim_matches('`').to_owned(),
+            values.iter().map(|value| value.parse().unwrap()).collect(),
+            (min.parse().unwrap(), max.parse().unwrap()),
+            (*meaning).to_owned(),
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn the_table_of_the_documentation_is_the_table_of_the_code() {
+    let presets = PRESETS.iter().map(|name| Policy::preset(name).unwrap());
+    let presets: Vec<Policy> = presets.collect();
+    let of_code: Vec<Documented> = Scoring::PARAMETERS
         .iter()
-        .map(|name| Policy::preset(name).unwrap())
+        .map(|p| {
+            let values = presets.iter().map(|policy| policy.scoring.get(p.name));
+            (
+                p.name.to_owned(),
+                values.map(Option::unwrap).collect(),
+                (p.min, p.max),
+                p.meaning.to_owned(),
+            )
+        })
         .collect();
-    for p in Scoring::PARAMETERS {
-        let values: Vec<String> = presets
-            .iter()
-            .map(|policy| policy.scoring.get(p.name).unwrap().to_string())
-            .collect();
-        let row = format!(
-            "| `{}` | {} | {} | {}..{} | {} |",
-            p.name, values[0], values[1], p.min, p.max, p.meaning
-        );
-        assert!(text.contains(&row), "docs/SCORING.md lacks the row\n{row}");
+    let of_page = documented();
+    for (page, code) in of_page.iter().zip(&of_code) {
+        assert_eq!(page, code, "docs/SCORING.md, section 12");
     }
+    assert_eq!(of_page.len(), of_code.len());
+}
+
+/// A preset file is what a reader sees first: its members are in the order of the page.
+#[test]
+fn the_presets_are_in_the_order_of_the_documentation() {
+    for name in PRESETS {
+        let path = format!("{}/presets/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let places: Vec<usize> = Scoring::PARAMETERS
+            .iter()
+            .map(|p| text.find(&format!("\"{}\":", p.name)).unwrap())
+            .collect();
+        assert!(places.is_sorted(), "{name}");
+    }
+}
+
+#[test]
+fn relations_between_members_are_checked() {
+    let refused = |changes: &[(&str, u64)], member: &str, why: &str| {
+        let mut value = preset();
+        for (name, to) in changes {
+            value["scoring"][*name] = json!(to);
+        }
+        let error = Policy::parse(&value).unwrap_err();
+        assert_eq!(error.code(), PolicyCode::MemberInvalid, "{changes:?}");
+        assert_eq!(error.pointer(), format!("/scoring/{member}"));
+        assert_eq!(error.detail(), why);
+    };
+    let ramps = ["reciprocal", "slander", "boost", "wash", "value_z"];
+    for what in ramps {
+        let (low, high) = (format!("{what}_low_milli"), format!("{what}_high_milli"));
+        let why = format!("not above {low}");
+        refused(&[(&low, 500), (&high, 500)], &high, &why);
+        refused(&[(&low, 501), (&high, 500)], &high, &why);
+        let mut value = preset();
+        value["scoring"][&low] = json!(499);
+        value["scoring"][&high] = json!(500);
+        assert!(Policy::parse(&value).is_ok(), "{what}");
+    }
+    // No ramp escapes: every member of this name has a partner above.
+    let lows = Scoring::PARAMETERS.iter();
+    let lows = lows.filter_map(|p| p.name.strip_suffix("_low_milli"));
+    assert_eq!(lows.collect::<Vec<_>>(), ramps);
+
+    let range = [("excess_min_bp", 600), ("excess_max_bp", 599)];
+    refused(&range, "excess_max_bp", "less than excess_min_bp");
+    let value = [("value_base_milli", 300), ("value_cap_milli", 299)];
+    refused(&value, "value_cap_milli", "less than value_base_milli");
+    for (positive, negative) in [(100, 99), (0, 99)] {
+        let lives = [
+            ("half_life_s", positive),
+            ("half_life_negative_s", negative),
+        ];
+        refused(&lives, "half_life_negative_s", "shorter than half_life_s");
+    }
+    let mut equal = preset();
+    for (name, to) in [
+        ("excess_min_bp", 600),
+        ("excess_max_bp", 600),
+        ("value_base_milli", 300),
+        ("value_cap_milli", 300),
+        ("half_life_s", 100),
+        ("half_life_negative_s", 0),
+    ] {
+        equal["scoring"][name] = json!(to);
+    }
+    assert!(Policy::parse(&equal).is_ok());
 }
