@@ -247,12 +247,12 @@ mod tests {
     use crate::evidence::narrow;
     use proptest::prelude::*;
 
-    fn edge(from: usize, to: usize, weight: u32) -> Edge {
+    fn edge(from: usize, to: usize, capacity: u32) -> Edge {
         Edge {
             to: narrow(to),
             from: narrow(from),
-            weight,
-            capacity: weight,
+            capacity,
+            pair: u32::MAX,
         }
     }
 
@@ -266,10 +266,17 @@ mod tests {
         Graph::new(agents, || edges.iter().copied()).flow(seeds, iterations, return_bp)
     }
 
+    /// What an edge carries.
+    fn carries(edge: &Edge, dampening: &[u32]) -> u128 {
+        let kept = dampening.get(wide(edge.pair)).copied().unwrap_or(1 << 16);
+        (u128::from(edge.capacity) * u128::from(kept)) >> 16
+    }
+
     /// The definition, edge by edge (`docs/SCORING.md`, 4).
     fn by_definition(
         agents: usize,
         edges: &[Edge],
+        dampening: &[u32],
         seeds: &[usize],
         iterations: u64,
         return_bp: u64,
@@ -292,7 +299,7 @@ mod tests {
             for edge in edges.iter().filter(|e| e.capacity > 0) {
                 let passed =
                     u128::from(x[wide(edge.from)]) * u128::from(10_000 - return_bp) / 10_000;
-                let share = (u128::from(edge.weight) << 48) / capacity(edge.from);
+                let share = (carries(edge, dampening) << 48) / capacity(edge.from);
                 reached[wide(edge.to)] += u64::try_from((passed * share) >> 48).unwrap();
             }
             to_seeds(&mut reached);
@@ -301,23 +308,28 @@ mod tests {
         x
     }
 
-    fn graph() -> impl Strategy<Value = (usize, Vec<Edge>, Vec<usize>)> {
+    /// A graph with a pair, and its dampening, for each edge; a few have none.
+    fn dampened() -> impl Strategy<Value = (usize, Vec<Edge>, Vec<u32>, Vec<usize>)> {
         (2..40_usize).prop_flat_map(|n| {
-            let edge = (0..n, 0..n, 0..1_u32 << 20, 0..1_u32 << 20).prop_map(
-                |(from, to, weight, rest)| Edge {
-                    to: narrow(to),
-                    from: narrow(from),
-                    weight,
-                    capacity: weight + rest,
-                },
-            );
+            let edge = (0..n, 0..n, 0..1_u32 << 20).prop_map(|(f, t, c)| edge(f, t, c));
             (
                 Just(n),
-                proptest::collection::vec(edge, 0..200),
+                proptest::collection::vec((edge, 0..=1_u32 << 16), 0..200),
                 proptest::collection::btree_set(0..n, 1..n),
             )
-                .prop_map(|(n, edges, seeds)| (n, edges, seeds.into_iter().collect()))
+                .prop_map(|(n, edges, seeds)| {
+                    let (mut edges, mut dampening): (Vec<Edge>, Vec<u32>) = edges.into_iter().unzip();
+                    for (pair, edge) in (0..).zip(&mut edges) {
+                        edge.pair = pair;
+                    }
+                    dampening.truncate(dampening.len() * 9 / 10);
+                    (n, edges, dampening, seeds.into_iter().collect())
+                })
         })
+    }
+
+    fn graph() -> impl Strategy<Value = (usize, Vec<Edge>, Vec<usize>)> {
+        dampened().prop_map(|(n, edges, _, seeds)| (n, edges, seeds))
     }
 
     #[test]
@@ -350,7 +362,7 @@ mod tests {
             let (from, to) = (n % agents, if n % 3 == 0 { 7 } else { n * 31 % agents });
             edges.push(edge(wide(from), wide(to), n % 97));
         }
-        let few = by_definition(3000, &edges[..4000], &[0, 5], 3, 1500);
+        let few = by_definition(3000, &edges[..4000], &[], &[0, 5], 3, 1500);
         assert_eq!(flow(3000, &edges[..4000], &[0, 5], 3, 1500), few);
         let graph = Graph::new(3000, || edges.iter().copied());
         assert!(graph.offsets()[8] - graph.offsets()[7] > 2 * narrow(TASK));
@@ -372,13 +384,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn flow_is_as_defined((n, edges, seeds) in graph(), k in 0..6_u64, return_bp in 100..9000_u64) {
-            prop_assert_eq!(flow(n, &edges, &seeds, k, return_bp), by_definition(n, &edges, &seeds, k, return_bp));
+        fn flow_is_as_defined((n, edges, dampening, seeds) in dampened(), k in 0..6_u64, return_bp in 100..9000_u64) {
+            let mut graph = Graph::new(n, || edges.iter().copied());
+            prop_assert_eq!(graph.flow(&seeds, k, return_bp), by_definition(n, &edges, &[], &seeds, k, return_bp));
+            graph.dampen(&dampening);
+            prop_assert_eq!(graph.flow(&seeds, k, return_bp), by_definition(n, &edges, &dampening, &seeds, k, return_bp));
         }
 
         #[test]
-        fn flow_is_conserved_exactly((n, edges, seeds) in graph(), k in 1..20_u64, return_bp in 100..9000_u64) {
-            let x = flow(n, &edges, &seeds, k, return_bp);
+        fn flow_is_conserved_exactly((n, edges, dampening, seeds) in dampened(), k in 1..20_u64, return_bp in 100..9000_u64) {
+            let mut graph = Graph::new(n, || edges.iter().copied());
+            graph.dampen(&dampening);
+            let x = graph.flow(&seeds, k, return_bp);
             prop_assert_eq!(x.iter().map(|x| u128::from(*x)).sum::<u128>(), u128::from(TOTAL_Q48));
         }
 
@@ -396,7 +413,7 @@ mod tests {
                 let x = flow(n + 20, &edges, &seeds, k, 1500);
                 let entering = edges.iter().filter(|e| wide(e.from) < n && wide(e.to) >= n);
                 let captured: u128 = entering
-                    .map(|e| u128::from(x[wide(e.from)]) * 8500 * u128::from(e.weight) / (10_000 * capacity[wide(e.from)].max(1)) + 1)
+                    .map(|e| u128::from(x[wide(e.from)]) * 8500 * u128::from(e.capacity) / (10_000 * capacity[wide(e.from)].max(1)) + 1)
                     .sum();
                 most = most.max(captured);
                 let held: u128 = flow(n + 20, &edges, &seeds, k + 1, 1500)[n..].iter().map(|x| u128::from(*x)).sum();

@@ -177,11 +177,12 @@ impl Pairs {
                 self.given_q32[wide(*rater)] += u128::from(fact.standing_q32);
             }
         }
-        let reverse: Vec<u32> = (0..self.about.len().saturating_sub(1))
+        let this = &*self;
+        let reverse: Vec<u32> = (0..this.about.len().saturating_sub(1))
             .into_par_iter()
             .flat_map_iter(|subject| {
-                self.about(subject)
-                    .map(move |pair| self.find(narrow(subject), wide(self.raters[pair])))
+                let pairs = this.about(subject);
+                pairs.map(move |pair| this.find(narrow(subject), wide(this.raters[pair])))
             })
             .collect();
         let twice = 2 << 32;
