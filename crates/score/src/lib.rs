@@ -33,6 +33,7 @@ pub use explain::{Explanation, explain};
 pub use score::{
     AgentScore, Contribution, ScoreError, Scores, Stage, Weighted, score, score_watched,
 };
+pub use tally::Headline;
 
 /// Version of the scoring function. Every epoch entry names the one that it was computed with.
 pub const CODE: &str = "goodstanding-score/1";

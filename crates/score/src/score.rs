@@ -5,17 +5,17 @@
 
 use std::ops::Range;
 
-use goodstanding_verify::{MAX_INTEGER, claims::Claims, did::Did};
+use goodstanding_verify::{MAX_INTEGER, claims::Claims, did::Did, report::Role};
 use rayon::prelude::*;
 
 use crate::{
-    evidence::{Evidence, narrow, wide},
+    evidence::{Evidence, Row, narrow, wide},
     fixed::{mul_div, saturate},
     flow::{self, Edge, Graph},
     pairs::{Edges, Pairs, Weight, size_q16},
     policy::{Policy, PolicyCode},
-    posterior::Sums,
-    tally::Tally,
+    posterior::{BuyerScale, Sums},
+    tally::{Headline, Tally, Verdict},
 };
 
 /// Why nothing could be scored.
@@ -63,6 +63,8 @@ pub struct AgentScore {
     pub agent: Did,
     /// What its statement says. `rotations`, `last_rotated`, `erased_reports` and `flags` are the caller's to fill in.
     pub claims: Claims,
+    /// Which of the bounds is `lower_bp`.
+    pub headline: Headline,
     /// Whether it is a seed.
     pub seed: bool,
     /// Flow that reaches it, in 2^-48 of all flow.
@@ -82,7 +84,7 @@ pub struct Contribution {
     pub size_q16: u64,
     /// Its weight in the score, Q32.
     pub weight_q32: u64,
-    /// Σ weight · quality over its reports.
+    /// Σ weight · quality over its reports, Q48.
     pub weighted_quality: u128,
     /// Sum of the trades' amounts, milli-units of the reference currency.
     pub amount_milli: u64,
@@ -95,10 +97,12 @@ pub struct Contribution {
 pub struct Weighted {
     /// The report, by its place in [`Evidence::opinions`].
     pub opinion: usize,
-    /// Decay × level × role, Q32.
+    /// Decay × level × status, Q32.
     pub unit_q32: u64,
     /// Value of the trade, thousandths.
     pub value_milli: u64,
+    /// Weight before the record as a buyer is scaled, Q32.
+    pub own_weight_q32: u64,
     /// Weight in the score, Q32.
     pub weight_q32: u64,
 }
@@ -259,13 +263,26 @@ impl Scores {
         for pair in self.pairs.about(agent) {
             tally.start_rater();
             self.weights(policy, pair, |place, weight_q32| {
-                tally.add(evidence, &evidence.rows[place], weight_q32, recent_from);
+                let row = &evidence.rows[place];
+                let quality_q16 = quality_q16(*row);
+                match row.role() {
+                    Role::Buyer => tally.add(evidence, row, weight_q32, quality_q16, recent_from),
+                    Role::Seller => {
+                        tally.add_as_buyer(evidence, row, weight_q32, quality_q16, recent_from);
+                    }
+                }
             });
             tally.end_rater();
         }
+        let verdict = Verdict {
+            deduction_q16: 0,
+            dampening_bp: 10_000,
+        };
+        let (claims, headline) = tally.claims(agent, evidence, policy, &verdict);
         AgentScore {
             agent: evidence.agents[agent],
-            claims: tally.claims(agent, evidence, policy),
+            claims,
+            headline,
             seed: self.is_seed(agent),
             flow_q48: self.flow_q48[agent],
             credibility_q32: self.credibility_q32[agent],
@@ -306,24 +323,55 @@ impl Scores {
         policy: &Policy,
         agent: usize,
     ) -> Vec<Contribution> {
+        let scale = self.buyer_scale(evidence, policy, agent);
         let pairs = self.pairs.about(agent);
         pairs
-            .map(|pair| self.contribution(evidence, policy, pair))
+            .map(|pair| self.contribution(evidence, policy, pair, &scale))
             .collect()
     }
 
-    fn contribution(&self, evidence: &Evidence, policy: &Policy, pair: usize) -> Contribution {
+    /// What a report about an agent as a buyer weighs in its score.
+    pub(crate) fn buyer_scale(
+        &self,
+        evidence: &Evidence,
+        policy: &Policy,
+        agent: usize,
+    ) -> BuyerScale {
+        let (mut sold, mut bought) = (0, 0);
+        for pair in self.pairs.about(agent) {
+            self.weights(policy, pair, |place, weight_q32| {
+                *match evidence.rows[place].role() {
+                    Role::Buyer => &mut sold,
+                    Role::Seller => &mut bought,
+                } += u128::from(weight_q32);
+            });
+        }
+        BuyerScale::new(sold, bought, &policy.scoring)
+    }
+
+    fn contribution(
+        &self,
+        evidence: &Evidence,
+        policy: &Policy,
+        pair: usize,
+        scale: &BuyerScale,
+    ) -> Contribution {
         let mut sums = Sums::default();
         let mut amount = 0_u128;
         let mut reports = Vec::with_capacity(self.pairs.reports(pair).len());
-        let (mass_q32, size_q16) = self.weights(policy, pair, |place, weight_q32| {
+        let (mass_q32, size_q16) = self.weights(policy, pair, |place, own_weight_q32| {
             let row = evidence.rows[place];
-            sums.add(weight_q32, row.quality_bp);
+            let weight_q32 = match row.role() {
+                Role::Buyer => own_weight_q32,
+                Role::Seller => scale.of(own_weight_q32),
+            };
+            sums.add(weight_q32, quality_q16(row));
             amount = amount.saturating_add(evidence.reference_nano(row) / 1_000_000);
             reports.push(Weighted {
                 opinion: place,
                 unit_q32: self.pairs.unit_q32[place],
                 value_milli: u64::from(self.pairs.value_milli[place]),
+                own_weight_q32,
                 weight_q32,
             });
         });
@@ -332,7 +380,7 @@ impl Scores {
             mass_q32,
             size_q16,
             weight_q32: saturate(sums.weight_q32),
-            weighted_quality: sums.quality,
+            weighted_quality: sums.quality_q48,
             amount_milli: saturate(amount).min(MAX_INTEGER),
             reports,
         }
@@ -347,4 +395,11 @@ impl Scores {
     pub fn is_seed(&self, agent: usize) -> bool {
         self.seeds.binary_search(&agent).is_ok()
     }
+}
+
+/// The quality of a report as it was given, Q16: one less its badness.
+fn quality_q16(row: Row) -> u32 {
+    // At most 10^4 · 2^16 over 10^4.
+    let badness = u32::from(10_000_u16.saturating_sub(row.quality_bp)) * (1 << 16) / 10_000;
+    (1 << 16) - badness
 }
