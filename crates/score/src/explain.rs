@@ -4,11 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use goodstanding_verify::{
-    claims::{Claims, State},
-    did::Did,
-    report::ReportId,
-};
+use goodstanding_verify::{claims::State, did::Did, report::ReportId};
 use serde::Serialize;
 
 use crate::{
@@ -22,12 +18,13 @@ use crate::{
 
 /// The steps, as a reader with pencil and paper takes them.
 const STEPS: &[&str] = &[
-    "report weight_q32 = floor(pair size_q16 * rater credibility_q32 * unit_q32 * value_milli / (65536 * 1000 * pair mass_q32)); a contribution's weight_q32 is the sum over its reports",
-    "weighted_quality = sum of report weight_q32 * quality_bp",
-    "score_bp = floor((totals.weighted_quality + prior.weight_q32 * prior.quality_bp) / (totals.weight_q32 + prior.weight_q32))",
-    "lifetime_lower_bp = mean - z_milli / 1000 * spread_bp / sqrt((totals.weight_q32 + prior.weight_q32) / 2^32), not below 0",
-    "a segment (reports with closed_at >= as_of - recent_window_s, or of one amount band) has sums of its own; its mean is (its weighted_quality + p * mean) / (its weight_q32 + p), p = segment_prior_weight_milli, and its bound divides by sqrt((its weight_q32 + min(p, rest of totals.weight_q32) + prior.weight_q32) / 2^32)",
-    "lower_bp = min(lifetime_lower_bp, recent_lower_bp, lower_bp of every amount band with enough evidence)",
+    "own_weight_q32 of a report = floor(pair size_q16 * rater credibility_q32 * unit_q32 * value_milli / (65536 * 1000 * pair mass_q32))",
+    "a buyer's report (role buyer) is about the agent as a seller and has weight_q32 = own_weight_q32; a seller's report is about the agent as a buyer and has weight_q32 = floor(own_weight_q32 * as_buyer.counts_q32 / as_buyer.weight_q32), as_buyer.weight_q32 being the sum of own_weight_q32 over all of those; a contribution's weight_q32 is the sum over its reports",
+    "quality_q16 = 65536 - floor((10000 - quality_bp) * 65536 / 10000); weighted_quality = sum of report weight_q32 * quality_q16",
+    "mean_q16 = floor((totals.weighted_quality + prior.weight_q32 * prior.quality_q16) / (totals.weight_q32 + prior.weight_q32)); score_bp = floor(mean_q16 * 10000 / 65536)",
+    "lifetime_lower_bp = mean - z_milli / 1000 * spread_bp / sqrt((totals.weight_q32 + prior.weight_q32) / 2^32) - model_error_bp, not below 0",
+    "a segment (reports with closed_at >= as_of - recent_window_s, of one amount band, or about the agent as a buyer with their own_weight_q32) has sums of its own; its mean is (its weighted_quality + p * mean) / (its weight_q32 + p), p = segment_prior_weight_milli, and its bound divides by sqrt((its weight_q32 + min(p, rest of totals.weight_q32) + prior.weight_q32) / 2^32)",
+    "lower_bp = min(lifetime_lower_bp, recent_lower_bp, the bound of every amount band and of the record as a buyer with enough evidence)",
 ];
 
 /// What made one agent's score.
@@ -45,7 +42,7 @@ pub struct Explanation {
     pub score_bp: u16,
     /// Headline.
     pub lower_bp: u16,
-    /// Which of the bounds is the headline: `lifetime`, `recent` or `amount_band`.
+    /// Which of the bounds is the headline: `lifetime`, `recent`, `value_split`, `amount_band` or `as_buyer`.
     pub headline_from: &'static str,
     /// Lifetime bound.
     pub lifetime_lower_bp: u16,
@@ -65,6 +62,8 @@ pub struct Explanation {
     pub credibility_q32: u64,
     /// The prior.
     pub prior: Prior,
+    /// What the record as a buyer weighs.
+    pub as_buyer: AsBuyer,
     /// Sums over all contributions.
     pub totals: Totals,
     /// Constants of the policy's `scoring`, by name.
@@ -80,8 +79,19 @@ pub struct Explanation {
 pub struct Prior {
     /// Its quality.
     pub quality_bp: u64,
+    /// The same in Q16.
+    pub quality_q16: u64,
     /// Its weight, Q32.
     pub weight_q32: u64,
+}
+
+/// The record as a buyer: what it weighs by itself and in the score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AsBuyer {
+    /// By itself, Q32, decimal.
+    pub weight_q32: String,
+    /// In the score, before the reports' weights are rounded down, Q32, decimal.
+    pub counts_q32: String,
 }
 
 /// Sums over all contributions.
@@ -89,7 +99,7 @@ pub struct Prior {
 pub struct Totals {
     /// Σ weight, Q32, decimal.
     pub weight_q32: String,
-    /// Σ weight · quality, decimal.
+    /// Σ weight · quality, Q48, decimal.
     pub weighted_quality: String,
 }
 
@@ -104,7 +114,7 @@ pub struct ExplainedContribution {
     pub share_bp: u16,
     /// Weighted mean of its ratings.
     pub mean_quality_bp: u16,
-    /// Σ weight · quality, decimal.
+    /// Σ weight · quality, Q48, decimal.
     pub weighted_quality: String,
     /// Flow that reaches the counterparty, 2^-48 of all flow.
     pub flow_q48: u64,
@@ -131,6 +141,8 @@ pub struct ExplainedReport {
     pub id: ReportId,
     /// Index of its log entry.
     pub index: u64,
+    /// The reporter's role: a seller's report is about the agent as a buyer.
+    pub role: &'static str,
     /// The rating that counts.
     pub quality_bp: u16,
     /// Evidence level.
@@ -145,6 +157,8 @@ pub struct ExplainedReport {
     pub unit_q32: u64,
     /// Value of the trade, thousandths.
     pub value_milli: u64,
+    /// Its weight before the record as a buyer is scaled, Q32.
+    pub own_weight_q32: u64,
     /// Its weight in the score, Q32.
     pub weight_q32: u64,
 }
@@ -159,13 +173,15 @@ pub fn explain(
     agent: &Did,
 ) -> Option<Explanation> {
     let score = scores.get(evidence, policy, agent)?;
-    let of_agent = scores.contributions(evidence, policy, evidence.agent(agent)?);
+    let place = evidence.agent(agent)?;
+    let of_agent = scores.contributions(evidence, policy, place);
+    let as_buyer = scores.buyer_scale(evidence, policy, place);
     let s = &policy.scoring;
     let mut totals = Sums::default();
     for c in &of_agent {
         totals.merge(&Sums {
             weight_q32: u128::from(c.weight_q32),
-            quality: c.weighted_quality,
+            quality_q48: c.weighted_quality,
         });
     }
     let mut contributions: Vec<ExplainedContribution> = of_agent
@@ -181,7 +197,7 @@ pub fn explain(
         steps: STEPS,
         score_bp: claims.score_bp,
         lower_bp: claims.lower_bp,
-        headline_from: headline_from(claims),
+        headline_from: score.headline.as_str(),
         lifetime_lower_bp: claims.lifetime_lower_bp,
         recent_lower_bp: claims.recent_lower_bp,
         uncertainty_bp: claims.uncertainty_bp,
@@ -192,11 +208,16 @@ pub fn explain(
         credibility_q32: score.credibility_q32,
         prior: Prior {
             quality_bp: s.prior_quality_bp,
+            quality_q16: posterior::bp_q16(s.prior_quality_bp),
             weight_q32: saturate(posterior::milli_q32(s.prior_weight_milli)),
+        },
+        as_buyer: AsBuyer {
+            weight_q32: as_buyer.weight_q32.to_string(),
+            counts_q32: as_buyer.counts_q32.to_string(),
         },
         totals: Totals {
             weight_q32: totals.weight_q32.to_string(),
-            weighted_quality: totals.quality.to_string(),
+            weighted_quality: totals.quality_q48.to_string(),
         },
         scoring: Scoring::PARAMETERS
             .iter()
@@ -225,6 +246,7 @@ fn contribution(
             ExplainedReport {
                 id: opinion.report,
                 index: opinion.index,
+                role: opinion.role.as_str(),
                 quality_bp: opinion.quality_bp,
                 level: opinion.level.as_str(),
                 closed_at: trade.closed_at,
@@ -236,17 +258,18 @@ fn contribution(
                 in_dispute: opinion.in_dispute,
                 unit_q32: r.unit_q32,
                 value_milli: r.value_milli,
+                own_weight_q32: r.own_weight_q32,
                 weight_q32: r.weight_q32,
             }
         })
         .collect();
-    let mean = mul_div(c.weighted_quality, 1, u128::from(c.weight_q32));
+    let mean_q16 = mul_div(c.weighted_quality, 1, u128::from(c.weight_q32));
     let credibility_q32 = scores.credibility_q32(c.rater);
     ExplainedContribution {
         rater: evidence.agents[c.rater],
         weight_q32: c.weight_q32,
         share_bp: posterior::share_bp(u128::from(c.weight_q32), total_q32),
-        mean_quality_bp: u16::try_from(mean).unwrap_or(10_000),
+        mean_quality_bp: posterior::q16_bp(mean_q16),
         weighted_quality: c.weighted_quality.to_string(),
         flow_q48: scores.flow_q48(c.rater),
         credibility_q32,
@@ -256,17 +279,6 @@ fn contribution(
         levels,
         amount_milli: c.amount_milli,
         reports,
-    }
-}
-
-/// The bound that is the minimum; on ties the first of lifetime, recent, band.
-fn headline_from(claims: &Claims) -> &'static str {
-    if claims.lower_bp == claims.lifetime_lower_bp {
-        "lifetime"
-    } else if claims.lower_bp == claims.recent_lower_bp {
-        "recent"
-    } else {
-        "amount_band"
     }
 }
 

@@ -35,6 +35,7 @@ pub use score::{
     AgentScore, ChangePoint, Contribution, Dampened, Findings, ScoreError, Scores, Stage, Weighted,
     score, score_watched,
 };
+pub use tally::Headline;
 
 /// Version of the scoring function. Every epoch entry names the one that it was computed with.
 pub const CODE: &str = "goodstanding-score/2";

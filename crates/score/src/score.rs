@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use goodstanding_verify::{MAX_INTEGER, claims::Claims, did::Did};
+use goodstanding_verify::{claims::Claims, did::Did};
 use rayon::prelude::*;
 
 use crate::{
@@ -18,7 +18,8 @@ use crate::{
         self, Changes, Excess, Outside, Reader, Reason, Suspect, ValueSplit, Voice, plain_voice_q32,
         report_weight_q32,
     },
-    tally::{Tally, Verdict},
+    posterior::BuyerScale,
+    tally::{Headline, Tally, Verdict},
 };
 
 /// Why nothing could be scored.
@@ -82,6 +83,8 @@ pub struct AgentScore {
     pub agent: Did,
     /// What its statement says. `rotations`, `last_rotated`, `erased_reports` and `flags` are the caller's to fill in.
     pub claims: Claims,
+    /// Which of the bounds is `lower_bp`.
+    pub headline: Headline,
     /// Whether it is a seed.
     pub seed: bool,
     /// Flow that reaches it, in 2^-48 of all flow.
@@ -401,7 +404,7 @@ impl Scores {
             if fact.is_rating() {
                 while let Some(read) = reports.next_if(|read| read.pair == pair) {
                     let row = &evidence.rows[read.place];
-                    let quality = ONE - u64::from(read.bad_q16);
+                    let quality = small(ONE) - read.bad_q16;
                     tally.add(evidence, row, read.kept_q32, quality, recent_from);
                     heard += u128::from(read.weight_q32);
                     undampened += self.undampened(pair, read.weight_q32);
@@ -411,7 +414,7 @@ impl Scores {
             let as_buyer = fact.is_sellers();
             self.others(pair, |place, weight| {
                 let row = &evidence.rows[place];
-                let quality = ONE - badness_q16(row.quality_bp);
+                let quality = small(ONE - badness_q16(row.quality_bp));
                 if as_buyer {
                     tally.add_as_buyer(evidence, row, weight, quality, recent_from);
                 } else {
@@ -427,9 +430,11 @@ impl Scores {
             deduction_q16: split.map_or(0, |split| split.deduction_q16),
             dampening_bp: dampening_bp(heard, undampened),
         };
+        let (claims, headline) = tally.claims(agent, evidence, policy, &verdict);
         AgentScore {
             agent: evidence.agents[agent],
-            claims: tally.claims(agent, evidence, policy, &verdict),
+            claims,
+            headline,
             seed: self.is_seed(agent),
             flow_q48: self.flow_q48[agent],
             credibility_q32: self.credibility_q32[agent],
@@ -465,6 +470,16 @@ impl Scores {
             let voice = self.voices[pair].voice_q32;
             each(place, report_weight_q32(&self.pairs, place, voice, valued));
         }
+    }
+
+    /// What the record as a buyer weighs in an agent's score.
+    pub(crate) fn buyer_scale(&self, policy: &Policy, contributions: &[Contribution]) -> BuyerScale {
+        let weight = |as_buyer: bool| -> u128 {
+            let in_role = contributions.iter().filter(|c| c.as_buyer == as_buyer);
+            let reports = in_role.flat_map(|c| &c.reports);
+            reports.map(|r| u128::from(r.weight_q32)).sum()
+        };
+        BuyerScale::new(weight(false), weight(true), &policy.scoring)
     }
 
     /// What was found about an agent (an index into [`Evidence::agents`]) as a seller.

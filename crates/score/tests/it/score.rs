@@ -146,25 +146,33 @@ proptest! {
             let e = explain(&scored.evidence, &policy, &scored.scores, &s.agent).unwrap();
             prop_assert!(e.contributions.is_sorted_by(|a, b| a.weight_q32 >= b.weight_q32));
             // By hand, from the numbers of the explanation alone.
-            let (mut weight, mut quality) = (0_u128, 0_u128);
+            let (mut weight, mut quality, mut as_buyer) = (0_u128, 0_u128, 0_u128);
+            let number = |text: &str| text.parse::<u128>().unwrap();
+            let (counts, whole) = (number(&e.as_buyer.counts_q32), number(&e.as_buyer.weight_q32));
             for c in &e.contributions {
                 let mass: u128 = c.mass_q32.parse().unwrap();
                 let mut own = 0;
                 for r in &c.reports {
                     let numerator = u128::from(c.size_q16) * u128::from(c.credibility_q32) * u128::from(r.unit_q32) * u128::from(r.value_milli);
-                    let by_hand = numerator.checked_div(mass * 65_536_000).unwrap_or(0);
+                    let mut by_hand = numerator.checked_div(mass * 65_536_000).unwrap_or(0);
+                    prop_assert_eq!(by_hand, u128::from(r.own_weight_q32));
+                    if r.role == "seller" {
+                        as_buyer += by_hand;
+                        by_hand = (by_hand * counts).checked_div(whole).unwrap_or(0);
+                    }
                     prop_assert_eq!(by_hand, u128::from(r.weight_q32));
                     own += by_hand;
-                    quality += by_hand * u128::from(r.quality_bp);
+                    quality += by_hand * (65_536 - (10_000 - u128::from(r.quality_bp)) * 65_536 / 10_000);
                 }
                 prop_assert_eq!(own, u128::from(c.weight_q32));
                 weight += own;
             }
+            prop_assert_eq!(as_buyer, whole);
             prop_assert_eq!(weight.to_string(), e.totals.weight_q32);
             prop_assert_eq!(quality.to_string(), e.totals.weighted_quality);
             let prior = u128::from(e.prior.weight_q32);
-            let mean = (quality + prior * u128::from(e.prior.quality_bp)) / (weight + prior);
-            prop_assert_eq!(mean, u128::from(e.score_bp));
+            let mean = (quality + prior * u128::from(e.prior.quality_q16)) / (weight + prior);
+            prop_assert_eq!(mean * 10_000 / 65_536, u128::from(e.score_bp));
         }
     }
 
