@@ -318,7 +318,8 @@ mod tests {
                 proptest::collection::btree_set(0..n, 1..n),
             )
                 .prop_map(|(n, edges, seeds)| {
-                    let (mut edges, mut dampening): (Vec<Edge>, Vec<u32>) = edges.into_iter().unzip();
+                    let (mut edges, mut dampening): (Vec<Edge>, Vec<u32>) =
+                        edges.into_iter().unzip();
                     for (pair, edge) in (0..).zip(&mut edges) {
                         edge.pair = pair;
                     }

@@ -193,7 +193,10 @@ impl Pairs {
                 reverse => self.facts[wide(reverse)].standing_q32,
             })
             .collect();
-        let (share, mass) = (bp_q16(s.concentrated_share_bp), milli_q32(s.concentrated_mass_milli));
+        let (share, mass) = (
+            bp_q16(s.concentrated_share_bp),
+            milli_q32(s.concentrated_mass_milli),
+        );
         let bulk = milli_q32(s.bulk_mass_milli);
         let given = &self.given_q32;
         let related = reverse.into_par_iter().zip(standing).zip(&self.raters);
@@ -314,7 +317,10 @@ fn weight(row: Row, decay_q32: u64, s: &Scoring) -> u64 {
 /// All unilateral reports of the pair together weigh at most the cap, which is at most one countersigned report.
 fn cap_unilateral(rows: &[Row], weights: &mut [u64], s: &Scoring) {
     let unilateral = |row: &Row| row.level() == Level::Unilateral;
-    let of_unilateral = rows.iter().zip(&*weights).filter(|(row, _)| unilateral(row));
+    let of_unilateral = rows
+        .iter()
+        .zip(&*weights)
+        .filter(|(row, _)| unilateral(row));
     let sum: u128 = of_unilateral.map(|(_, weight)| u128::from(*weight)).sum();
     let cap = milli_q32(s.unilateral_cap_milli);
     if sum > cap {

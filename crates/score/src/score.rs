@@ -15,10 +15,9 @@ use crate::{
     pairs::{Edges, Pairs, badness_q16},
     policy::{Policy, PolicyCode},
     rating::{
-        self, Changes, Excess, Outside, Reader, Reason, Suspect, ValueSplit, Voice, plain_voice_q32,
-        report_weight_q32,
+        self, Changes, Excess, Outside, Reader, Reason, Suspect, ValueSplit, Voice,
+        plain_voice_q32, report_weight_q32,
     },
-    posterior::BuyerScale,
     tally::{Headline, Tally, Verdict},
 };
 
@@ -305,20 +304,26 @@ fn flow_edges(pairs: &Pairs, edges: &[Edges]) -> impl Iterator<Item = Edge> {
     let subjects = (0..pairs.about.len().saturating_sub(1))
         .flat_map(|agent| std::iter::repeat_n(narrow(agent), pairs.about(agent).len()));
     let items = subjects.zip(&pairs.raters).zip(edges).zip(&pairs.facts);
-    (0..).zip(items).flat_map(|(pair, (((subject, rater), edges), fact))| {
-        // What a seller says of a buyer is dampened as what that buyer says of it.
-        let pair = if fact.is_sellers() { fact.reverse } else { pair };
-        let edge = |from, to, capacity| Edge {
-            to,
-            from,
-            capacity,
-            pair,
-        };
-        [
-            edge(*rater, subject, edges.forward),
-            edge(subject, *rater, edges.back),
-        ]
-    })
+    (0..)
+        .zip(items)
+        .flat_map(|(pair, (((subject, rater), edges), fact))| {
+            // What a seller says of a buyer is dampened as what that buyer says of it.
+            let pair = if fact.is_sellers() {
+                fact.reverse
+            } else {
+                pair
+            };
+            let edge = |from, to, capacity| Edge {
+                to,
+                from,
+                capacity,
+                pair,
+            };
+            [
+                edge(*rater, subject, edges.forward),
+                edge(subject, *rater, edges.back),
+            ]
+        })
 }
 
 /// What is used again from one agent to the next.
@@ -472,16 +477,6 @@ impl Scores {
         }
     }
 
-    /// What the record as a buyer weighs in an agent's score.
-    pub(crate) fn buyer_scale(&self, policy: &Policy, contributions: &[Contribution]) -> BuyerScale {
-        let weight = |as_buyer: bool| -> u128 {
-            let in_role = contributions.iter().filter(|c| c.as_buyer == as_buyer);
-            let reports = in_role.flat_map(|c| &c.reports);
-            reports.map(|r| u128::from(r.weight_q32)).sum()
-        };
-        BuyerScale::new(weight(false), weight(true), &policy.scoring)
-    }
-
     /// What was found about an agent (an index into [`Evidence::agents`]) as a seller.
     pub fn findings(&self, evidence: &Evidence, policy: &Policy, agent: usize) -> Findings {
         let mut reader = Reader::default();
@@ -491,7 +486,10 @@ impl Scores {
         let changes = splits.iter().map(|change| ChangePoint {
             at: change.bin.saturating_mul(bin_s),
             z2_q16: change.z2_q16,
-            quality_q16: (ONE - change.means_q16.0.min(ONE), ONE - change.means_q16.1.min(ONE)),
+            quality_q16: (
+                ONE - change.means_q16.0.min(ONE),
+                ONE - change.means_q16.1.min(ONE),
+            ),
             bits: change.bits,
         });
         let split = self.value_split(evidence, policy, &reader);

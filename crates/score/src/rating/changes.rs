@@ -101,7 +101,10 @@ pub(super) fn changes(bins: &[Bin], noise_q32: u64, s: &Scoring) -> Changes {
         found.push(split);
     }
     found.sort_unstable_by_key(|split| split.place);
-    let turns = found.windows(2).filter(|w| w[0].worse != w[1].worse).count();
+    let turns = found
+        .windows(2)
+        .filter(|w| w[0].worse != w[1].worse)
+        .count();
     let oscillates = turns >= 2;
     let splits = found.into_iter().map(|split| Change {
         bin: bins[split.place].number,

@@ -71,7 +71,15 @@ impl Outside {
         let mut excesses = vec![Excess::default(); pairs.len()];
         by_subject_with_reader(pairs, &mut excesses, |reader, subject, first, excesses| {
             reader.read(pairs, evidence, s, voices, subject);
-            compare(reader, pairs, evidence, credibility_q32, voices, first, excesses);
+            compare(
+                reader,
+                pairs,
+                evidence,
+                credibility_q32,
+                voices,
+                first,
+                excesses,
+            );
         });
         let scale_q16 = scale(pairs, s, credibility_q32, &excesses);
         Self {
@@ -145,8 +153,8 @@ fn compare(
             let bad = badness_q16(evidence.rows[read.place].quality_bp);
             let residual = signed(mul_q16(leniency, around)) - signed(bad);
             sum += i128::from(read.standing_q32) * i128::from(residual);
-            heard = heard
-                .saturating_add(u128::from(read.standing_q32).saturating_mul(others.weight));
+            heard =
+                heard.saturating_add(u128::from(read.standing_q32).saturating_mul(others.weight));
         }
         let standing = pairs.facts[pair].standing_q32;
         let mean = sum.div_euclid(i128::from(standing) + i128::from(q32(1, 2)));
@@ -163,7 +171,10 @@ fn compare(
 /// What is usual in this market: the median of |ex| by credibility, clamped.
 fn scale(pairs: &Pairs, s: &Scoring, credibility_q32: &[u64], excesses: &[Excess]) -> u64 {
     const LARGEST: usize = 1 << 16;
-    let known = excesses.par_iter().enumerate().filter(|(_, e)| e.is_known());
+    let known = excesses
+        .par_iter()
+        .enumerate()
+        .filter(|(_, e)| e.is_known());
     let weights = known
         .fold(
             || vec![0_u128; LARGEST + 1],

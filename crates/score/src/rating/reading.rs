@@ -106,7 +106,10 @@ impl Reader {
         }
         let number = |read: &Read| evidence.rows[read.place].closed_at / s.change_bin_s;
         self.by_bin.clear();
-        let numbered = reports.iter().enumerate().map(|(n, read)| (number(read), n));
+        let numbered = reports
+            .iter()
+            .enumerate()
+            .map(|(n, read)| (number(read), n));
         self.by_bin.extend(numbered);
         self.by_bin.sort_unstable();
         self.bins.clear();

@@ -5,7 +5,9 @@ use rayon::prelude::*;
 use super::{Excess, Outside, by_subject};
 use crate::{
     evidence::wide,
-    fixed::{ONE, bp_q16, log2_one_plus_q16, milli_q16, mul_q16, positive, q16, q32, signed, small},
+    fixed::{
+        ONE, bp_q16, log2_one_plus_q16, milli_q16, mul_q16, positive, q16, q32, signed, small,
+    },
     pairs::{NOBODY, Pairs},
     policy::Scoring,
 };
@@ -168,7 +170,10 @@ impl Suspect<'_> {
             return 0;
         }
         let trades = fact.standing_q32.min(other.standing_q32);
-        let excess = self.excess(pair).excess_q16.min(self.excess(reverse).excess_q16);
+        let excess = self
+            .excess(pair)
+            .excess_q16
+            .min(self.excess(reverse).excess_q16);
         let scaled = (positive(i128::from(excess)) << 16) / self.outside.scale_q16.max(1);
         if trades >= 2 << 32 {
             scaled

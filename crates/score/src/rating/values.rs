@@ -167,7 +167,8 @@ impl Side {
 
     /// Mean of ρ, Q16.
     fn mean(&self) -> i128 {
-        self.tested.div_euclid(i128::try_from(self.test).unwrap_or(i128::MAX).max(1))
+        self.tested
+            .div_euclid(i128::try_from(self.test).unwrap_or(i128::MAX).max(1))
     }
 
     /// Variance of that mean in units of the noise, Q32.
@@ -185,7 +186,8 @@ fn split(
     s: &Scoring,
 ) -> Option<ValueSplit> {
     let least = u128::from(q16(1, 2));
-    let several = 1000 * above.test * above.test >= u128::from(s.value_effective_milli) * above.squares;
+    let several =
+        1000 * above.test * above.test >= u128::from(s.value_effective_milli) * above.squares;
     if below.test <= least || above.test <= least || !several {
         return None;
     }
@@ -194,14 +196,21 @@ fn split(
         return None;
     }
     let spread = (below.spread() + above.spread()).max(1);
-    let z2_q16 = mul_div(distance * distance, 1 << 48, noise_q32.saturating_mul(spread));
+    let z2_q16 = mul_div(
+        distance * distance,
+        1 << 48,
+        noise_q32.saturating_mul(spread),
+    );
     let z_q16 = saturate((u128::from(z2_q16) << 16).isqrt());
     let whole = i128::try_from(above.weight + u128::from(q16(1, 2))).unwrap_or(i128::MAX);
     let gap_q16 = positive(above.weighted.div_euclid(whole));
     if gap_q16 <= crate::fixed::bp_q16(s.value_gap_bp) {
         return None;
     }
-    let (low, high) = (milli_q16(s.value_z_low_milli), milli_q16(s.value_z_high_milli));
+    let (low, high) = (
+        milli_q16(s.value_z_low_milli),
+        milli_q16(s.value_z_high_milli),
+    );
     let over = z_q16.saturating_sub(low).min(1 << 40);
     let sure = ((over << 16) / high.saturating_sub(low).max(1)).min(ONE);
     Some(ValueSplit {

@@ -32,8 +32,7 @@ struct First {
 
 /// ref of section 6.3: how much of a weight counts where views are held against others.
 pub(crate) fn reference_q32(weight_q32: u64, credibility_q32: u64, fact: &Fact) -> u64 {
-    let by_credibility =
-        |x: u64| saturate((u128::from(x) * u128::from(credibility_q32)) >> 32);
+    let by_credibility = |x: u64| saturate((u128::from(x) * u128::from(credibility_q32)) >> 32);
     let mut reference = by_credibility(by_credibility(weight_q32));
     if fact.is_mutual() {
         reference /= 10;
@@ -93,7 +92,11 @@ pub(crate) fn voices(
             Some(noise) if pairs.facts[pair].is_rating() => {
                 let variance = noise.variance_q32(pairs, pair);
                 let usual = u128::from(scale + q32(2, 100));
-                mul_div(u128::from(first.voice_q32), usual, u128::from(scale) + variance)
+                mul_div(
+                    u128::from(first.voice_q32),
+                    usual,
+                    u128::from(scale) + variance,
+                )
             }
             _ => first.voice_q32,
         };
@@ -106,12 +109,7 @@ pub(crate) fn voices(
 }
 
 /// Sections 6.1 to 6.3.
-fn firsts(
-    pairs: &Pairs,
-    s: &Scoring,
-    credibility_q32: &[u64],
-    dampening: &[u32],
-) -> Vec<First> {
+fn firsts(pairs: &Pairs, s: &Scoring, credibility_q32: &[u64], dampening: &[u32]) -> Vec<First> {
     let mut first = vec![First::default(); pairs.len()];
     by_subject(pairs, &mut first, |_, range, first| {
         let (mut free, mut concentrated) = (0_u128, 0_u64);
@@ -130,7 +128,11 @@ fn firsts(
                 free += u128::from(first.voice_q32);
             }
         }
-        let checked = mul_div(free, u128::from(ONE), free + milli_q32(s.outside_weight_milli));
+        let checked = mul_div(
+            free,
+            u128::from(ONE),
+            free + milli_q32(s.outside_weight_milli),
+        );
         // More than 2^16 of them leave nothing each.
         let squared = concentrated.min(1 << 20).pow(2).max(1);
         let kept = checked + (ONE - checked) / squared;
