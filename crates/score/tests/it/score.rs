@@ -283,7 +283,7 @@ fn an_agent_nobody_rated_has_the_prior() {
     let claims = &scores.get(&did(30)).unwrap().claims;
     assert_eq!(
         (claims.score_bp, claims.uncertainty_bp, claims.state),
-        (6700, 10_000, State::Unproven)
+        (6699, 10_000, State::Unproven)
     );
     assert_eq!(
         (
