@@ -23,7 +23,7 @@ class Report:
         # section 1
         "trade", "matching", "closed_at", "amount", "band", "amount_disputed", "level", "quality", "disputed",
         # sections 2 to 11
-        "s", "w", "value", "b", "undelivered", "pair", "y", "v", "faded", "segment", "weight", "bin",
+        "s", "w", "value", "b", "undelivered", "pair", "y", "v", "faded", "segment", "bin", "weight", "good",
     )  # fmt: skip
 
     def __init__(self, given):
