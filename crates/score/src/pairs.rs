@@ -190,7 +190,14 @@ impl Pairs {
             .par_iter()
             .map(|reverse| match *reverse {
                 NOBODY => 0,
-                reverse => self.facts[wide(reverse)].standing_q32,
+                reverse => {
+                    let fact = &self.facts[wide(reverse)];
+                    if fact.is_rating() {
+                        fact.standing_q32
+                    } else {
+                        0
+                    }
+                }
             })
             .collect();
         let (share, mass) = (

@@ -203,7 +203,9 @@ mod tests {
     use super::*;
 
     fn policy() -> Scoring {
-        crate::policy::Policy::agent_market().scoring
+        crate::policy::Policy::preset("agent-market")
+            .unwrap()
+            .scoring
     }
 
     fn bin(number: u64, count: u64, bad_q16: u64) -> Bin {

@@ -9,4 +9,6 @@ mod naive;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod score;

@@ -150,19 +150,26 @@ proptest! {
             let number = |text: &str| text.parse::<u128>().unwrap();
             let (counts, whole) = (number(&e.as_buyer.counts_q32), number(&e.as_buyer.weight_q32));
             for c in &e.contributions {
-                let mass: u128 = c.mass_q32.parse().unwrap();
+                let valued: u128 = c.reports.iter().map(|r| u128::from(r.fresh_q32) * u128::from(r.value_milli)).sum();
                 let mut own = 0;
                 for r in &c.reports {
-                    let numerator = u128::from(c.size_q16) * u128::from(c.credibility_q32) * u128::from(r.unit_q32) * u128::from(r.value_milli);
-                    let mut by_hand = numerator.checked_div(mass * 65_536_000).unwrap_or(0);
+                    let part = u128::from(r.fresh_q32) * u128::from(r.value_milli);
+                    let plain = (u128::from(c.voice_q32) * part).checked_div(valued).unwrap_or(0);
+                    let delivered = log.entries.iter().find(|a| a.report.id == r.id).unwrap().report.outcome.status != Status::Disputed;
+                    let plain = if delivered || c.role == "seller" { plain } else { plain * u128::from(e.scoring["undelivered_weight_milli"]) / 1000 };
+                    prop_assert_eq!(plain, u128::from(r.plain_weight_q32));
+                    let bits = if c.role == "seller" { 0 } else { e.changes.iter().skip(r.segment).map(|change| change.bits).sum::<u32>() };
+                    let mut by_hand = plain >> bits.min(6);
                     prop_assert_eq!(by_hand, u128::from(r.own_weight_q32));
+                    let bad = (10_000 - u64::from(r.quality_bp)) * 65_536 / 10_000;
+                    prop_assert_eq!(r.quality_q16, 65_536 - (bad * 65_536 / c.leniency_q16).min(65_536));
                     if r.role == "seller" {
                         as_buyer += by_hand;
                         by_hand = (by_hand * counts).checked_div(whole).unwrap_or(0);
                     }
                     prop_assert_eq!(by_hand, u128::from(r.weight_q32));
                     own += by_hand;
-                    quality += by_hand * (65_536 - (10_000 - u128::from(r.quality_bp)) * 65_536 / 10_000);
+                    quality += by_hand * u128::from(r.quality_q16);
                 }
                 prop_assert_eq!(own, u128::from(c.weight_q32));
                 weight += own;
@@ -227,7 +234,8 @@ proptest! {
             let evidence = &scores.evidence;
             let (one, two) = (scores.get(&did(1)).unwrap().credibility_q32, scores.get(&did(2)).unwrap().credibility_q32);
             let contributions = scores.scores.contributions(evidence, &policy, evidence.agent(&did(3)).unwrap());
-            let weight = |rater: usize| contributions.iter().find(|c| evidence.agents[c.rater] == did(rater)).unwrap().weight_q32;
+            let of = |rater: usize| contributions.iter().find(|c| evidence.agents[c.rater] == did(rater)).unwrap();
+            let weight = |rater: usize| of(rater).reports.iter().map(|r| r.weight_q32).sum::<u64>();
             // At equal credibility.
             prop_assert!(u128::from(weight(1)) * u128::from(two) <= (u128::from(weight(2)) + 1) * u128::from(one));
         }

@@ -1,0 +1,98 @@
+"""The presets of docs/SCORING.md section 12: what `policy set --preset` writes, as data."""
+
+_NAMES = ("agent-market", "rating-network")
+
+# member of `scoring`: (agent-market, rating-network)
+_SCORING = {
+    "flow_iterations": (12, 12),
+    "flow_return_bp": (1500, 1500),
+    "flow_edge_cap_milli": (3000, 3000),
+    "flow_quality_floor_bp": (0, 5000),
+    "flow_seller_bp": (2000, 10000),
+    "credibility_half_ppm": (5000, 3333),
+    "receipt_weight_milli": (1500, 1500),
+    "unilateral_weight_milli": (250, 1000),
+    "unilateral_cap_milli": (250, 1000),
+    "buyer_cap_milli": (2000, 1000000000),
+    "buyer_fade_milli": (4000, 0),
+    "value_base_milli": (1250, 1000),
+    "value_slope_milli": (38, 0),
+    "value_unit_nano": (100000, 100000),
+    "value_cap_milli": (2200, 1000),
+    "pair_cap_milli": (6000, 6000),
+    "half_life_s": (5184000, 0),
+    "half_life_negative_s": (5184000, 0),
+    "negative_below_bp": (5000, 5000),
+    "failed_quality_bp": (0, 0),
+    "disputed_quality_bp": (2500, 2500),
+    "cancelled_quality_bp": (5000, 5000),
+    "cancelled_weight_milli": (0, 0),
+    "undelivered_weight_milli": (600, 1000),
+    "undelivered_test_milli": (400, 1000),
+    "dampening_rounds": (3, 0),
+    "concentrated_share_bp": (2500, 10000),
+    "concentrated_mass_milli": (8000, 8000),
+    "bulk_mass_milli": (20000, 1000000000),
+    "outside_weight_milli": (200, 200),
+    "leniency_floor_bp": (4500, 10000),
+    "noise_scale_ppm": (50000, 0),
+    "change_splits": (4, 0),
+    "change_bin_s": (518400, 518400),
+    "change_z_milli": (2700, 2700),
+    "change_strong_z_milli": (5000, 5000),
+    "change_shift_bp": (1000, 1000),
+    "excess_min_bp": (350, 350),
+    "excess_max_bp": (1500, 1500),
+    "reciprocal_low_milli": (700, 700),
+    "reciprocal_high_milli": (1400, 1400),
+    "slander_low_milli": (120, 120),
+    "slander_high_milli": (350, 350),
+    "boost_from_milli": (2182, 2182),
+    "boost_low_milli": (50, 50),
+    "boost_high_milli": (200, 200),
+    "wash_window_s": (86400, 86400),
+    "wash_common_bp": (300, 300),
+    "wash_low_milli": (200, 200),
+    "wash_high_milli": (700, 700),
+    "core_share_bp": (600, 600),
+    "core_excess_milli": (1500, 1500),
+    "core_damp_bp": (1000, 1000),
+    "damp_floor_bp": (500, 500),
+    "value_bin_s": (1296000, 1296000),
+    "value_effective_milli": (2500, 2500),
+    "value_gap_bp": (1500, 10000),
+    "value_z_low_milli": (2500, 2500),
+    "value_z_high_milli": (4000, 4000),
+    "prior_quality_bp": (6700, 6000),
+    "prior_weight_milli": (500, 30),
+    "spread_bp": (1500, 800),
+    "z_milli": (400, 1000),
+    "model_error_bp": (300, 0),
+    "segment_prior_weight_milli": (4000, 1000),
+    "recent_window_s": (5184000, 7776000),
+    "recent_evidence_milli": (3000, 500),
+    "band_evidence_milli": (3000, 1000),
+    "band_counterparties": (4, 3),
+    "established_evidence_milli": (1000, 1000),
+    "established_counterparties_milli": (3000, 3000),
+    "contested_share_bp": (2500, 2500),
+    "contested_gap_bp": (3000, 3000),
+}
+
+_BESIDE = {
+    "currencies": {"CREDIT": 1000, "EUR": 1100, "USD": 1000, "USDC": 1000, "USDT": 1000},
+    "amount_bands_milli": [0, 10, 1000, 100000, 10000000],
+    "admission": {"max_age_s": 2592000, "max_skew_s": 60, "unilateral_per_day": 100},
+    "rotation_delay_s": 259200,
+    "seeds": [],
+    "attestors": [],
+    "detection": {},
+}
+
+
+def policy(name):
+    """The whole policy document of a preset. KeyError for another name."""
+    if name not in _NAMES:
+        raise KeyError("policy.preset_unknown: " + name)
+    column = _NAMES.index(name)
+    return {"preset": name, **_BESIDE, "scoring": {member: values[column] for member, values in _SCORING.items()}}
