@@ -134,6 +134,42 @@ fn log_of(deals: &[Deal]) -> Log {
     log
 }
 
+/// A seller that is good and bad by turns, and an odd amount that three agents pass on.
+fn tricks() -> Vec<Deal> {
+    let deal = |buyer: usize, seller: usize, quality, amount_nano, ago_s| Deal {
+        buyer,
+        seller,
+        quality,
+        reported: 3,
+        status: 9,
+        document: 7,
+        amount_nano,
+        ago_s,
+        variant: 0,
+        claimed: None,
+    };
+    let mut deals = Vec::new();
+    for n in 0..80_u64 {
+        let quality = if n / 20 % 2 == 0 { 9_500 } else { 2_000 };
+        let buyer = usize::try_from(n % 5).unwrap();
+        deals.push(deal(
+            buyer,
+            5,
+            quality,
+            1_000_000 + n * 7_000,
+            200 * DAY - n * 2 * DAY,
+        ));
+    }
+    for n in 0..6_u64 {
+        for (step, (buyer, seller)) in (0..).zip([(6, 7), (7, 8), (8, 6)]) {
+            // Each sells what it has just been paid with.
+            let ago_s = 50 * DAY - n * 2 * DAY - step * 3600;
+            deals.push(deal(buyer, seller, 10_000, 98_765_432 << n, ago_s));
+        }
+    }
+    deals
+}
+
 fn describe(report: &mut Report, deal: &Deal) {
     let trade = &mut report.trade;
     trade.amount = Amount::from_nano(deal.amount_nano).unwrap();
@@ -315,6 +351,10 @@ fn the_reference_agrees_on_random_markets() {
     let mut tried = 0;
     while tried < 40 {
         let (deals, preset, seeds, later) = markets.new_tree(&mut runner).unwrap().current();
+        let mut deals = deals;
+        if tried % 4 == 0 {
+            deals.extend(tricks());
+        }
         let log = log_of(&deals);
         let seeds: Vec<usize> = seeds.into_iter().collect();
         let mut policy = policy(PRESETS[preset], &seeds);
@@ -344,13 +384,19 @@ fn the_reference_agrees_on_random_markets() {
         dampened,
         lenient,
         changes,
+        oscillating,
         value_splits,
+        washed,
         as_buyers,
-        ..
     } = reached;
-    assert!(
-        [dampened, lenient, changes, value_splits, as_buyers]
-            .iter()
-            .all(|n| *n > 0)
-    );
+    let all = [
+        dampened,
+        lenient,
+        changes,
+        oscillating,
+        value_splits,
+        washed,
+        as_buyers,
+    ];
+    assert!(all.iter().all(|n| *n > 0), "{reached:?}");
 }
