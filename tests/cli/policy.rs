@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Dir, Ran, market, run};
+use crate::{
+    audit::sql,
+    support::{Dir, Ran, market, run},
+};
 
 fn policy(data: &str, more: &[&str]) -> Ran {
     run([&["policy"], more, &["--data", data]].concat())
@@ -221,6 +224,37 @@ fn versions_of_the_log_are_listed_shown_compared_and_set_again() {
         &["set", "--version", "2", "--preset", "agent-market"],
     )
     .usage();
+}
+
+#[test]
+fn a_policy_that_another_version_logged_is_still_shown_and_compared() {
+    let dir = market();
+    let data = dir.file("data");
+    // What an older program had instead of a constant of today.
+    sql(
+        &dir,
+        "UPDATE entries SET bytes = CAST(replace(CAST(bytes AS TEXT), '\"z_milli\"', '\"z_mills\"') AS BLOB) WHERE idx = \
+         (SELECT min(idx) FROM entries WHERE kind = 'policy')",
+    );
+    let shown = policy(&data, &["show", "--version", "1"]);
+    assert!(
+        shown
+            .err
+            .contains("[policy.unknown_member] /scoring/z_mills"),
+        "{shown:?}"
+    );
+    let first: Value = serde_json::from_str(&shown.ok()).unwrap();
+    assert!(first["scoring"]["z_mills"].is_u64());
+    let explained = policy(&data, &["show", "--version", "1", "--explain"]).ok();
+    assert!(explained.contains("z_milli = missing"), "{explained}");
+    let told = policy(&data, &["diff", "--version", "1", "--against", "2"]).ok();
+    assert!(
+        told.contains("/scoring/z_milli: new, ") && told.contains("/scoring/z_mills: gone, was "),
+        "{told}"
+    );
+    assert_eq!(policy(&data, &["list"]).ok().lines().count(), 2);
+    // Nobody computes with it.
+    policy(&data, &["set", "--version", "1"]).fails(1, "policy.unknown_member");
 }
 
 #[test]

@@ -4,7 +4,10 @@ use goodstanding_score::policy::{Admission, PRESETS, Parameter, Policy, Scoring}
 use serde_json::{Value, json};
 
 use super::{Ctx, diff::differences, logged, logged_as};
-use crate::cli::output::{self, count, say};
+use crate::{
+    cli::output::{self, count, say},
+    code::Fault,
+};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -21,7 +24,10 @@ pub(in crate::cli) struct Args {
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let (entry, policy) = match &args.preset {
-        Some(preset) => (None, Policy::preset(preset)?.to_value()),
+        Some(preset) => {
+            let preset = Policy::preset(preset).map_err(Fault::from)?;
+            (None, preset.to_value())
+        }
         None => {
             let logged = ctx
                 .with_store(async |store| Ok(logged_as(store, args.version).await?))
@@ -44,7 +50,9 @@ pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
         eprintln!("version {version}, log entry {index}");
     }
     if let Err(error) = Policy::parse(&policy) {
-        eprintln!("this version of the program cannot compute with it: {error}");
+        let fault = Fault::from(error);
+        let (code, detail) = (fault.code(), fault.detail());
+        eprintln!("this program does not read it any more: [{code}] {detail}");
     }
     if args.explain {
         return explain(&policy);
@@ -89,7 +97,8 @@ fn constants(policy: &Value) -> anyhow::Result<Value> {
 fn presets() -> anyhow::Result<Vec<(&'static str, Value)>> {
     let mut all = Vec::new();
     for name in PRESETS {
-        all.push((*name, Policy::preset(name)?.to_value()));
+        let preset = Policy::preset(name).map_err(Fault::from)?;
+        all.push((*name, preset.to_value()));
     }
     Ok(all)
 }
