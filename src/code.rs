@@ -54,7 +54,7 @@ codes! {
     StoreCorrupt = "store.corrupt", "The database contradicts itself", "An operator has to look at it before anything else is written; restore a newer copy of the data directory.";
     StoreUnsupported = "store.unsupported", "The database cannot be used", "The message says what is missing; `doctor` with the same options says more, and docs/OPERATIONS.md what the database has to be.";
     DataLocked = "data.locked", "The data directory is in use",
-        "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `policy diff`, `keys list`, `access`, `doctor`, `fsck` and `backup` work beside it; `submit`, `import`, `epoch`, `explain`, `trust-bundle`, `token request`, `keys` and `erase` take its --url; for `policy set`, stop it.";
+        "Another process has this data directory open, most likely a running service. `scores`, `policy show`, `policy list`, `policy diff`, `keys list`, `access`, `doctor`, `fsck` and `backup` work beside it; `submit`, `import`, `epoch`, `explain`, `trust-bundle`, `token request`, `keys` and `erase` take its --url; for `policy set`, stop it.";
     DataUnwritable = "data.unwritable", "The data directory cannot be written",
         "A writer has to make and change files there: check owner, permissions, and whether the file system is mounted read-only. `scores`, `policy show` and other reading commands work all the same.";
     DataMissing = "data.missing", "No data directory here", "Name one with --data, or make one with `serve` or `import`.";
@@ -130,6 +130,7 @@ codes! {
     ClockBehind = "log.clock_behind", "The clock is behind the log", "The newest entry is more than a minute ahead of this machine's clock. Set the clock; nothing was stored.";
     SeedsEmpty = "policy.seeds_empty", "No trust roots named", "Name at least one agent; nothing was logged.";
     PolicyVersion = "policy.version_wrong", "Policy version out of order", "Another policy was logged meanwhile; start from that one.";
+    PolicyUnknown = "policy.unknown", "No such policy version", "`policy list` names the versions that the log has had.";
     EpochNoReports = "epoch.no_reports", "No reports to score", "The log has no report that this epoch would cover.";
     EpochRunning = "epoch.running", "An epoch is being computed", "One epoch is computed at a time. Try again after Retry-After seconds.";
     AgentUnknown = "agent.unknown", "No such agent", "The agent is in no epoch, or the alias is not known in this data directory.";

@@ -120,6 +120,8 @@ fn show(explanation: &Value, aliases: &HashMap<String, String>) -> anyhow::Resul
     let bound = match text(explanation, "headline_from") {
         "recent" => "its recent window is the weakest",
         "amount_band" => "its worst amount band is the weakest",
+        "value_split" => "its trades above a value split are the weakest",
+        "as_buyer" => "its record as a buyer is the weakest",
         _ => "its whole life is the weakest",
     };
     say!(

@@ -1,13 +1,20 @@
 //! `policy`: show, change or compare the parameters of scoring and admission.
 
+mod diff;
+mod show;
+
 use clap::Subcommand;
 use goodstanding_score::policy::Policy;
-use goodstanding_verify::{did::Did, entry::Body};
+use goodstanding_verify::{
+    did::Did,
+    entry::{Body, Entry},
+};
 use serde_json::{Value, json};
 
+use self::diff::differences;
 use super::{
     Ctx, agent_named, input,
-    output::{self, count, say},
+    output::{self, say},
 };
 use crate::{
     app::App,
@@ -18,19 +25,24 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Args {
-    /// Print the policy in force
-    Show,
-    /// Change the policy and log it; nothing is logged when nothing changes
+    /// Print the policy in force, another version of the log, or a preset
+    Show(show::Args),
+    /// Every version that the log has had, and how many members each changed
+    List,
+    /// Change the policy and log it; nothing is logged when nothing changes. Past epochs keep the policy they were computed with
     Set(Changes),
-    /// What `set` with the same options would change
-    Diff(Changes),
+    /// What `set` with the same options would change; with --against, two policies side by side
+    Diff(diff::Args),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Changes {
     /// Start from a preset: agent-market or rating-network. Seeds, attestors and currencies stay
-    #[arg(long, conflicts_with = "file")]
+    #[arg(long, conflicts_with_all = ["file", "version"])]
     preset: Option<String>,
+    /// Start from an earlier version of the log, seeds included
+    #[arg(long, conflicts_with = "file")]
+    version: Option<u64>,
     /// Trust roots, as aliases or DIDs: a,b,… or @FILE
     #[arg(long, value_name = "A,B|@FILE")]
     seeds: Option<String>,
@@ -54,9 +66,10 @@ fn currency(text: &str) -> Result<(String, u64), String> {
 
 pub(super) async fn run(ctx: &Ctx, args: Args) -> anyhow::Result<()> {
     match args {
-        Args::Show => show(ctx).await,
+        Args::Show(args) => show::run(ctx, &args).await,
+        Args::List => show::list(ctx).await,
         Args::Set(changes) => set_changes(ctx, &changes).await,
-        Args::Diff(changes) => diff(ctx, &changes).await,
+        Args::Diff(args) => diff::run(ctx, &args).await,
     }
 }
 
@@ -66,38 +79,44 @@ async fn newest(store: &dyn Store) -> Result<CurrentPolicy, Fault> {
     crate::epoch::evidence::newest_policy(store, size).await
 }
 
-async fn show(ctx: &Ctx) -> anyhow::Result<()> {
-    let current = ctx
-        .with_store(async |store| Ok(newest(store).await?))
-        .await?;
-    if ctx.json {
-        return output::json(
-            &json!({"version": current.version, "index": current.index, "policy": current.policy.to_value()}),
-        );
-    }
-    eprintln!("version {}, log entry {}", current.version, current.index);
-    output::json(&current.policy.to_value())
+/// A policy as the log has it: perhaps of another version of this program, so not read any further.
+#[derive(Clone, Debug)]
+struct Logged {
+    version: u64,
+    index: u64,
+    /// Unix milliseconds.
+    at_ms: u64,
+    policy: Value,
 }
 
-async fn diff(ctx: &Ctx, changes: &Changes) -> anyhow::Result<()> {
-    let (before, after) = ctx
-        .with_store(async |store| {
-            let before = newest(store).await?;
-            let after = changes.apply(store, &before.policy).await?;
-            Ok((before, after))
-        })
-        .await?;
-    let changed = differences(&before.policy.to_value(), &after.to_value());
-    if ctx.json {
-        return output::json(&json!({"changed": changed}));
+/// Every policy of the log, oldest first.
+async fn logged(store: &dyn Store) -> Result<Vec<Logged>, Fault> {
+    let size = store.head().await?.map_or(0, |head| head.size);
+    let mut all = Vec::new();
+    for (index, bytes) in store.events("policy", size).await? {
+        let entry = Entry::parse(&bytes)?;
+        if let Body::Policy { version, policy } = entry.body {
+            all.push(Logged {
+                version,
+                index,
+                at_ms: entry.at,
+                policy,
+            });
+        }
     }
-    for difference in &changed {
-        say!("{difference}");
-    }
-    if changed.is_empty() {
-        say!("nothing changes; version {} stays", before.version);
-    }
-    Ok(())
+    Ok(all)
+}
+
+/// One policy of the log; the newest without a version.
+async fn logged_as(store: &dyn Store, version: Option<u64>) -> Result<Logged, Fault> {
+    let mut all = logged(store).await?;
+    let newest = all.last().map_or(0, |newest| newest.version);
+    let wanted = version.unwrap_or(newest);
+    let place = all.iter().position(|logged| logged.version == wanted);
+    place.map(|place| all.swap_remove(place)).ok_or_else(|| {
+        let detail = format!("version {wanted}; the newest is {newest}");
+        Fault::new(Code::PolicyUnknown, detail)
+    })
 }
 
 async fn set_changes(ctx: &Ctx, changes: &Changes) -> anyhow::Result<()> {
@@ -171,15 +190,11 @@ fn ascending(mut seeds: Vec<Did>) -> Vec<Did> {
 impl Changes {
     /// The policy that these changes make of the one in force, checked.
     async fn apply(&self, store: &dyn Store, now: &Policy) -> Result<Policy, Fault> {
-        let mut policy = match (&self.preset, &self.file) {
-            (Some(preset), _) => Policy {
-                seeds: now.seeds.clone(),
-                attestors: now.attestors.clone(),
-                currencies: now.currencies.clone(),
-                ..Policy::preset(preset)?
-            },
-            (None, Some(file)) => Policy::parse(&input::json(file)?)?,
-            (None, None) => now.clone(),
+        let mut policy = match (&self.preset, &self.file, self.version) {
+            (Some(preset), _, _) => preset_beside(preset, now)?,
+            (_, Some(file), _) => Policy::parse(&input::json(file)?)?,
+            (_, _, Some(version)) => Policy::parse(&logged_as(store, Some(version)).await?.policy)?,
+            (None, None, None) => now.clone(),
         };
         if let Some(seeds) = &self.seeds {
             policy.seeds = resolve(store, seeds).await?;
@@ -194,6 +209,16 @@ impl Changes {
         // Every change has to be one that the service and every auditor would read back.
         Ok(Policy::parse(&policy.to_value())?)
     }
+}
+
+/// A preset for this log: whom it trusts and what its currencies are worth is nobody's preset.
+fn preset_beside(preset: &str, now: &Policy) -> Result<Policy, Fault> {
+    Ok(Policy {
+        seeds: now.seeds.clone(),
+        attestors: now.attestors.clone(),
+        currencies: now.currencies.clone(),
+        ..Policy::preset(preset)?
+    })
 }
 
 /// Seeds from a list of aliases and DIDs, or from a file of them.
@@ -213,99 +238,9 @@ async fn resolve(store: &dyn Store, seeds: &str) -> Result<Vec<Did>, Fault> {
     Ok(ascending(resolved))
 }
 
-/// One member that differs.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-struct Difference {
-    /// JSON pointer.
-    pointer: String,
-    /// Value before; absent when the member is new.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<Value>,
-    /// Value after; absent when the member is gone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<Value>,
-}
-
-impl std::fmt::Display for Difference {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pointer, from, to } = self;
-        match (from, to) {
-            (Some(Value::Array(from)), Some(Value::Array(to))) => {
-                write!(f, "{pointer}: {} → {}", from.len(), count(to.len(), "item"))?;
-                for gone in from.iter().filter(|item| !to.contains(item)) {
-                    write!(f, "\n  - {gone}")?;
-                }
-                for new in to.iter().filter(|item| !from.contains(item)) {
-                    write!(f, "\n  + {new}")?;
-                }
-                Ok(())
-            }
-            (Some(from), Some(to)) => write!(f, "{pointer}: {from} → {to}"),
-            (None, Some(to)) => write!(f, "{pointer}: new, {to}"),
-            (Some(from), None) => write!(f, "{pointer}: gone, was {from}"),
-            (None, None) => f.write_str(pointer),
-        }
-    }
-}
-
-/// What differs, member by member; lists are compared as a whole.
-fn differences(before: &Value, after: &Value) -> Vec<Difference> {
-    fn walk(
-        pointer: &str,
-        before: Option<&Value>,
-        after: Option<&Value>,
-        out: &mut Vec<Difference>,
-    ) {
-        if before == after {
-            return;
-        }
-        let (Some(Value::Object(old)), Some(Value::Object(new))) = (before, after) else {
-            out.push(Difference {
-                pointer: pointer.to_owned(),
-                from: before.cloned(),
-                to: after.cloned(),
-            });
-            return;
-        };
-        let mut names: Vec<_> = old.keys().chain(new.keys()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let step = name.replace('~', "~0").replace('/', "~1");
-            walk(
-                &format!("{pointer}/{step}"),
-                old.get(name),
-                new.get(name),
-                out,
-            );
-        }
-    }
-    let mut out = Vec::new();
-    walk("", Some(before), Some(after), &mut out);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn differences_name_every_member_once() {
-        let before = json!({"a": 1, "b": {"x/y": 1, "same": 2}, "list": [1, 2], "gone": 0});
-        let after = json!({"a": 1, "b": {"x/y": 3, "same": 2}, "list": [2, 3], "new": 4});
-        let found = differences(&before, &after);
-        let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            shown,
-            [
-                "/b/x~1y: 1 → 3",
-                "/gone: gone, was 0",
-                "/list: 2 → 2 items\n  - 1\n  + 3",
-                "/new: new, 4"
-            ]
-        );
-        assert!(differences(&before, &before).is_empty());
-    }
 
     #[test]
     fn currencies_are_code_and_milli() {

@@ -5,7 +5,7 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use crate::support::{Dir, Ran, Serving, bearer, command, market, run, run_with};
 
 /// Changes the database behind the program's back.
-fn sql(dir: &Dir, statement: &'static str) {
+pub(crate) fn sql(dir: &Dir, statement: &'static str) {
     let file = dir.path().join("data/goodstanding.sqlite");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -10,6 +10,7 @@ mod demo;
 mod errors;
 mod import;
 mod keys;
+mod policy;
 mod readme;
 mod safe;
 mod service;
