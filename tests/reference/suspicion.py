@@ -128,7 +128,7 @@ def outside_view(market):
                 excess += report.s * ((pair.beta * mu >> 16) - report.b)
                 out += report.s * ow
             pair.ex = excess // (pair.S + q32(1, 2))
-            pair.out = out // pair.S
+            pair.out = div(out, pair.S)
             pair.oc = div(pair.out * ONE, pair.out + q32(1, 10))
 
 
