@@ -45,10 +45,11 @@ allow-lists:
 wasm:
 	$(CARGO) build -p goodstanding-verify --target $(WASM)
 
-# The golden vectors are what an independent program makes of the documents, and they fit the schemas.
+# The golden vectors are what an independent program makes of the documents, and they fit the schemas; the second opinion on the scores has checks of its own.
 vectors: $(VENV)/ready
 	$(VENV)/bin/python tests/vectors/generate.py --check
 	$(VENV)/bin/python tests/vectors/check_schemas.py
+	$(VENV)/bin/python -m unittest discover tests/reference
 
 clippy:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings

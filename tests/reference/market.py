@@ -157,6 +157,8 @@ def credibility(market):
     half = max(1, market.scoring["credibility_half_ppm"] * FLOW // (10**6 * len(market.seeds)))
     market.flow = flow(market)
     market.c = {agent: Q32 * x // (x + half) for agent, x in market.flow.items()}
+    for pair in market.rating:
+        pair.heard = market.c[pair.rater] > 0
 
 
 # --- Section 6: what a rating weighs
@@ -186,7 +188,7 @@ def voices(market, dampened=True):
     for about in market.about.values():
         e1 = {pair: voice(market, pair) * (pair.D if dampened else ONE) >> 16 for pair in about}
         o = sum(e1[pair] for pair in about if not pair.concentrated)
-        k = sum(1 for pair in about if pair.concentrated)
+        k = max(1, sum(1 for pair in about if pair.concentrated and pair.heard))
         h = div(o * ONE, o + outside)
         for pair in about:
             e2[pair] = e1[pair] * (h + (ONE - h) // k**2) >> 16 if pair.concentrated else e1[pair]

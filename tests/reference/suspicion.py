@@ -2,6 +2,7 @@
 
 from math import isqrt
 
+from evidence import UNILATERAL
 from market import reference
 from tables import ONE, Q32, clip, div, lg, q16, q32, q48
 
@@ -52,7 +53,7 @@ def subject_splits(market, reports):
         of_bin[0] += tau
         of_bin[1] += tau * report.y
         of_bin[2] += tau * tau
-    bins = sorted(sums)
+    bins = sorted(number for number, of_bin in sums.items() if of_bin[0] > 0)
     mass, bad = sum(of_bin[0] for of_bin in sums.values()), sum(of_bin[1] for of_bin in sums.values())
     if scoring["change_splits"] == 0 or mass <= q16(6, 10):
         return bins, []
@@ -127,14 +128,14 @@ def outside_view(market):
                 excess += report.s * ((pair.beta * mu >> 16) - report.b)
                 out += report.s * ow
             pair.ex = excess // (pair.S + q32(1, 2))
-            pair.out = out // pair.S
+            pair.out = div(out, pair.S)
             pair.oc = div(pair.out * ONE, pair.out + q32(1, 10))
 
 
 def scale(market):
     """σx, the scale of excesses of the market (Q16): a weighted median, clamped."""
     least, most = (q16(market.scoring[f"excess_{end}_bp"], 10000) for end in ("min", "max"))
-    seen = sorted((abs(pair.ex), market.c[pair.rater]) for pair in market.rating if pair.oc > q16(3, 10))
+    seen = sorted((abs(pair.ex), market.c[pair.rater]) for pair in market.rating if pair.heard and pair.oc > q16(3, 10))
     if not seen:
         return most
     all_c, so_far = sum(c for _, c in seen), 0
@@ -181,7 +182,7 @@ def boost(market, pair, sigma, low):
 def wash_links(market):
     """Sets the links of every rating pair, step 4."""
     window, common_bp = market.scoring["wash_window_s"], market.scoring["wash_common_bp"]
-    trades = [r for r in market.reports if r.role == "buyer" or r.matching is None]
+    trades = [r for r in market.reports if r.level > UNILATERAL and (r.role == "buyer" or r.matching is None)]
     trades.sort(key=lambda r: (r.closed_at, r.buyer(), r.seller(), r.amount, r.index))
     sizes = [lg(max(1, trade.amount)) for trade in trades]
     in_bin = {}
@@ -259,9 +260,9 @@ def core(market, sigma):
     share = market.scoring["core_share_bp"]
     threshold = sigma * market.scoring["core_excess_milli"] // 1000
     vv = {pair: min(pair.S, 8 * Q32) for pair in market.rating}
-    boosting = [pair for pair in market.rating if pair.ex > threshold and pair.oc > q16(3, 10)]
-    given = {agent: max(3 * Q32, sum(vv[p] for p in market.by.get(agent, []))) for agent in market.agents}
-    got = {agent: max(3 * Q32, sum(vv[p] for p in market.about.get(agent, []))) for agent in market.agents}
+    boosting = [pair for pair in market.rating if pair.heard and pair.ex > threshold and pair.oc > q16(3, 10)]
+    given = {agent: max(3 * Q32, sum(vv[p] for p in market.by.get(agent, []) if p.heard)) for agent in market.agents}
+    got = {agent: max(3 * Q32, sum(vv[p] for p in market.about.get(agent, []) if p.heard)) for agent in market.agents}
     inside = set(market.agents)
     for _ in range(8):
         to_core, from_core = dict.fromkeys(inside, 0), dict.fromkeys(inside, 0)
@@ -291,12 +292,13 @@ def dampening(market, sigma):
     for about in market.about.values():
         N = [slander(pair, lows[pair]) for pair in about]
         E = [boost(market, pair, sigma, lows[pair]) for pair in about]
-        M = sum(1 for n in N if n > q16(2, 10))
+        M = sum(1 for pair, n in zip(about, N) if pair.heard and n > q16(2, 10))
+        boosts = sum(e for pair, e in zip(about, E) if pair.heard)
         for pair, n, e in zip(about, N, E):
             K = min(ONE, pair.links * ONE // 6)
             R = reciprocal(pair, sigma)
             L = n * lg(1 + max(M, 1)) >> 16
-            Y = e * isqrt((sum(E) - e) << 16) >> 16
+            Y = e * isqrt((boosts - (e if pair.heard else 0)) << 16) >> 16
             D = inside if pair in in_core else ONE
             for amount, name in ((K, "wash"), (R, "reciprocal"), (L, "slander"), (Y, "boost")):
                 D = D * ramp(market, amount, name) >> 16

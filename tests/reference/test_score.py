@@ -320,6 +320,41 @@ class Whole(unittest.TestCase):
             random.Random(seed).shuffle(world.reports)
             self.assertEqual(json.dumps(world.scores()), straight)
 
+    def test_sybils_without_flow_change_no_score_of_another(self):
+        """They trade among themselves, and blame, praise and sell to honest agents without a word from those."""
+        chooser = random.Random(7)
+        world = World("honest0")
+        world.honest(PEOPLE, 400, quality=8000)
+        for day in range(8):
+            world.trade("honest1", "honest7", 10000, day)
+            world.trade("honest2", "honest3", 1000, day)
+            for buyer, seller in (("honest4", "honest5"), ("honest5", "honest6"), ("honest6", "honest4")):
+                world.trade(buyer, seller, 8000, 3 * day, chooser.randrange(10**6, 10**12))
+        counts = ("reports", "counterparties", "attested_bp", "by_kind", "by_amount_band", "markets")
+
+        def without_counts(claims):
+            return {agent: {k: v for k, v in claims[agent].items() if k not in counts} for agent in PEOPLE}
+
+        before = without_counts(world.claims())
+        sybils = [f"sybil{i}" for i in range(40)]
+        cycle = [report for report in world.reports if report["role"] == "buyer" and report["index"] >= 800]
+        world.honest(sybils, 500, chooser)
+        self.assertEqual(without_counts(world.claims()), before)
+        for one in sybils:
+            for subject, quality in (("honest7", 10000), ("honest3", 0), ("honest5", 10000), ("honest1", 0)):
+                for day in (3, 30, 59):
+                    world.trades += 1
+                    world.report(one, subject, "buyer", day, quality_bp=quality)
+        for sold in cycle:
+            world.trades += 1
+            world.report(
+                "sybil0", sold["subject"], "seller", 60, quality_bp=10000,
+                amount_nano=sold["amount_nano"], closed_at=sold["closed_at"] + 60,
+            )  # fmt: skip
+        document = world.scores()
+        self.assertEqual(without_counts({one["agent"]: one["claims"] for one in document["agents"]}), before)
+        self.assertEqual({one["flow_q48"] for one in document["agents"] if one["agent"] in sybils}, {0})
+
     def test_as_of_long_ago_and_long_after(self):
         world = World("honest0")
         world.honest(PEOPLE, 100)

@@ -83,6 +83,7 @@ struct Parts {
 impl Suspect<'_> {
     fn parts(&self, range: std::ops::Range<usize>) -> Parts {
         let own: Vec<Part> = range
+            .clone()
             .map(|pair| {
                 if self.pairs.facts[pair].is_rating() {
                     Part {
@@ -99,11 +100,19 @@ impl Suspect<'_> {
             boosts: 0,
             own,
         };
-        for part in &parts.own {
-            parts.slanderers += u64::from(part.slander > q16(2, 10));
-            parts.boosts = parts.boosts.saturating_add(part.boost);
+        for (pair, part) in range.zip(&parts.own) {
+            if self.is_heard(pair) {
+                parts.slanderers += u64::from(part.slander > q16(2, 10));
+                parts.boosts = parts.boosts.saturating_add(part.boost);
+            }
         }
         parts
+    }
+
+    /// Whether its rater has any credibility. Identities without flow move nothing, so they are not counted either.
+    fn is_heard(&self, pair: usize) -> bool {
+        self.pairs.facts[pair].is_rating()
+            && self.credibility_q32[wide(self.pairs.raters[pair])] > 0
     }
 
     fn excess(&self, pair: usize) -> Excess {
@@ -191,7 +200,8 @@ impl Suspect<'_> {
             log2_one_plus_q16(u128::from(parts.slanderers.max(1)) << 32),
         );
         // At most 2^19 each of at most 2^32.
-        let others = parts.boosts.saturating_sub(part.boost).min(1 << 47);
+        let own = if self.is_heard(pair) { part.boost } else { 0 };
+        let others = parts.boosts.saturating_sub(own).min(1 << 47);
         let boost = mul_q16(part.boost, (others << 16).isqrt());
         let wash = (u64::from(self.pairs.facts[pair].links) * ONE / 6).min(ONE);
         let reciprocal = self.reciprocal(pair);
@@ -233,7 +243,7 @@ pub(crate) fn core(suspect: &Suspect<'_>, agents: usize) -> Vec<bool> {
         .flat_map_iter(|subject| {
             pairs.about(subject).filter_map(move |pair| {
                 let excess = &outside.excesses[pair];
-                let boosts = pairs.facts[pair].is_rating()
+                let boosts = suspect.is_heard(pair)
                     && i64::from(excess.excess_q16) > least
                     && excess.is_known();
                 boosts.then_some((pair, wide(pairs.raters[pair]), subject))
@@ -247,7 +257,7 @@ pub(crate) fn core(suspect: &Suspect<'_>, agents: usize) -> Vec<bool> {
     let (mut given, mut got) = (vec![0_u128; agents], vec![0_u128; agents]);
     for subject in 0..agents {
         for pair in pairs.about(subject) {
-            if pairs.facts[pair].is_rating() {
+            if suspect.is_heard(pair) {
                 got[subject] += u128::from(often(pair));
                 given[wide(pairs.raters[pair])] += u128::from(often(pair));
             }

@@ -123,7 +123,8 @@ fn firsts(pairs: &Pairs, s: &Scoring, credibility_q32: &[u64], dampening: &[u32]
             }
             first.voice_q32 = mul_q16(plain, u64::from(dampening[pair]));
             if fact.is_concentrated() {
-                concentrated += 1;
+                let credibility = credibility_q32[wide(pairs.raters[pair])];
+                concentrated += u64::from(credibility > 0);
             } else {
                 free += u128::from(first.voice_q32);
             }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::components;
 use crate::{
-    evidence::{Evidence, narrow, wide},
+    evidence::{Evidence, Level, narrow, wide},
     fixed::{log2_q16, small},
     pairs::{NOBODY, Pairs},
     policy::Scoring,
@@ -53,13 +53,15 @@ pub(crate) fn link(pairs: &mut Pairs, evidence: &Evidence, s: &Scoring) {
     }
 }
 
-/// All trades in order of time, buyer, seller, amount and log.
+/// All trades above unilateral, in order of time, buyer, seller, amount and log.
 fn trades(evidence: &Evidence) -> Vec<Trade> {
     let counting = &evidence.rows[..evidence.counting];
     let mut order: Vec<(Trade, u128, u64)> = counting
         .par_iter()
         .zip(evidence.indices())
-        .filter(|(row, _)| row.role() == Role::Buyer || !row.matched())
+        .filter(|(row, _)| {
+            row.level() > Level::Unilateral && (row.role() == Role::Buyer || !row.matched())
+        })
         .map(|(row, index)| {
             let (buyer, seller) = match row.role() {
                 Role::Buyer => (row.rater, row.subject),
