@@ -23,17 +23,14 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
-    let (entry, policy) = match &args.preset {
-        Some(preset) => {
-            let preset = Policy::preset(preset).map_err(Fault::from)?;
-            (None, preset.to_value())
-        }
-        None => {
-            let logged = ctx
-                .with_store(async |store| Ok(logged_as(store, args.version).await?))
-                .await?;
-            (Some((logged.version, logged.index)), logged.policy)
-        }
+    let (entry, policy) = if let Some(preset) = &args.preset {
+        let preset = Policy::preset(preset).map_err(Fault::from)?;
+        (None, preset.to_value())
+    } else {
+        let logged = ctx
+            .with_store(async |store| Ok(logged_as(store, args.version).await?))
+            .await?;
+        (Some((logged.version, logged.index)), logged.policy)
     };
     if ctx.json {
         let mut told = json!({ "policy": policy });
