@@ -59,7 +59,7 @@ async fn logged(app: &Arc<App>, as_of: Option<u64>, after: u64) -> Result<Option
         as_of: entry.as_of,
         log_size: entry.log_size,
         statements: entry.statements,
-        reports: u64::try_from(explained.evidence.opinions.len()).unwrap_or(u64::MAX),
+        reports: u64::try_from(explained.evidence.len()).unwrap_or(u64::MAX),
         score_root: b64::std_encode(entry.score_root.0),
         computed_in_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     }))

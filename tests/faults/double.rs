@@ -15,7 +15,8 @@ use goodstanding::{
     },
     store::{
         AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
-        Store, StoredBody, StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
+        Staged, StagingKey, Store, StoredBody, StoredEpoch, StoredErasure, StoredReport,
+        StoredStatement, Tree,
     },
 };
 use goodstanding_verify::{did::Did, report::ReportId};
@@ -25,6 +26,12 @@ use goodstanding_verify::{did::Did, report::ReportId};
 pub(crate) enum Step {
     /// Entries and everything that goes with them.
     Commit,
+    /// Taking over what is staged of an epoch.
+    Claim,
+    /// Rows of an epoch under computation.
+    Stage,
+    /// Removing rows of an epoch that was not logged.
+    Clear,
     /// A published checkpoint, in the database.
     Publish,
     /// The head guard.
@@ -184,6 +191,32 @@ impl Store for FaultyStore {
             self.faults.script().landed.push(commit.clone());
         }
         outcome(mode)
+    }
+
+    async fn claim_staging(&self, key: Option<StagingKey>) -> Result<u64, Error> {
+        let mode = self.faults.script().next(Step::Claim);
+        if mode == Some(Mode::Fails) {
+            return outcome(mode).map(|()| 0);
+        }
+        let staged = self.inner.claim_staging(key).await?;
+        outcome(mode).map(|()| staged)
+    }
+
+    async fn stage(&self, key: StagingKey, part: &Staged) -> Result<(), Error> {
+        let mode = self.faults.script().next(Step::Stage);
+        if mode != Some(Mode::Fails) {
+            self.inner.stage(key, part).await?;
+        }
+        outcome(mode)
+    }
+
+    async fn clear_staging(&self, key: Option<StagingKey>) -> Result<bool, Error> {
+        let mode = self.faults.script().next(Step::Clear);
+        if mode == Some(Mode::Fails) {
+            return outcome(mode).map(|()| false);
+        }
+        let cleared = self.inner.clear_staging(key).await?;
+        outcome(mode).map(|()| cleared)
     }
 
     async fn confirm(&self, head: &Head) -> Result<(), Error> {

@@ -14,6 +14,7 @@ mod load;
 mod names;
 mod publish;
 mod shared;
+mod sweep;
 
 use std::{sync::Arc, time::Duration};
 
@@ -76,6 +77,8 @@ pub(in crate::log) struct Sequencer {
     metrics: Arc<Metrics>,
     /// What an erasure deleted is still in the database's files; when the next try to take it out comes.
     scrub_due: Option<Instant>,
+    /// Rows are staged of an epoch that was not logged; when the next of them are removed.
+    sweep_due: Option<Instant>,
     shared: Arc<Shared>,
 }
 
@@ -155,18 +158,20 @@ impl Sequencer {
             stale: true,
             metrics: parts.metrics,
             scrub_due: None,
+            sweep_due: None,
             shared,
         };
         sequencer.load().await?;
         sequencer.check_guard().await?;
         sequencer.renew_guard()?;
+        sequencer.disown_staged().await;
         Ok(sequencer)
     }
 
     pub(in crate::log) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
             let due = self.publish_due();
-            let scrub = self.scrub_due;
+            let (scrub, sweep) = (self.scrub_due, self.sweep_due);
             let job = tokio::select! {
                 job = jobs.recv() => job,
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -179,6 +184,10 @@ impl Sequencer {
                 }
                 () = tokio::time::sleep_until(scrub.unwrap_or_else(Instant::now)), if scrub.is_some() => {
                     self.scrub().await;
+                    continue;
+                }
+                () = tokio::time::sleep_until(sweep.unwrap_or_else(Instant::now)), if sweep.is_some() => {
+                    self.sweep().await;
                     continue;
                 }
             };
