@@ -13,3 +13,23 @@ CREATE TABLE staging (
     epoch  BIGINT CHECK (epoch > 0),
     leaves BIGINT NOT NULL CHECK (leaves >= 0)
 );
+
+-- The service's role removes what is staged, and nothing that was logged.
+CREATE FUNCTION refuse_logged_statements() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM gone WHERE epoch IN (SELECT number FROM epochs)) THEN
+        RAISE insufficient_privilege USING MESSAGE = 'statements of a logged epoch are not deleted';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER logged_stay AFTER DELETE ON statements REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_logged_statements();
+CREATE FUNCTION refuse_logged_tiles() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM gone WHERE tree = 0 OR tree IN (SELECT number FROM epochs)) THEN
+        RAISE insufficient_privilege USING MESSAGE = 'tiles of the log or of a logged epoch are not deleted';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER logged_stay AFTER DELETE ON tiles REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_logged_tiles();

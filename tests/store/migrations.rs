@@ -13,7 +13,7 @@ use crate::support::postgres::Database;
 
 /// File name → SHA-256 for a database's migrations. Add a line for a new file; a line that has to change means that
 /// every database out there would refuse the program.
-const FROZEN: [(&str, &str, &str); 4] = [
+const FROZEN: [(&str, &str, &str); 5] = [
     (
         "0001_log.sql",
         "ec026e999440eec344af34d3b0ab6ccc7a84a1b3674a6344ab3ab790a6899303",
@@ -33,6 +33,11 @@ const FROZEN: [(&str, &str, &str); 4] = [
         "0004_statistics.sql",
         "5c97d88048af926c19ecc9d98236a7daee81907ac5d003a93a1ef94a2fc4d604",
         "545b8c1e5b33c8fe80c5c47bc55c2d1c84f8c17550a4e09195fc1f423300cef7",
+    ),
+    (
+        "0005_staging.sql",
+        "4aa81e63e2bfd7ec218e446ffa9b1018c4bdbf321ddb53db915d28e1317fde4e",
+        "d39d2c4d1033155f8616e1c747d3d91201ce1420f918eb7955d80a019cc3a007",
     ),
 ];
 

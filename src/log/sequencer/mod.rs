@@ -106,7 +106,8 @@ pub struct Parts {
 pub async fn start(parts: Parts, queue: usize) -> Result<Handle, Fault> {
     let shared = parts.shared().await?;
     let tiles = Arc::new(Tiles::new(parts.store.clone()));
-    let sequencer = Sequencer::begin(parts, shared.clone(), tiles.clone()).await?;
+    let mut sequencer = Sequencer::begin(parts, shared.clone(), tiles.clone()).await?;
+    sequencer.disown_staged().await;
     let (jobs, queued) = mpsc::channel(queue.max(1));
     #[expect(
         clippy::disallowed_methods,
@@ -164,7 +165,6 @@ impl Sequencer {
         sequencer.load().await?;
         sequencer.check_guard().await?;
         sequencer.renew_guard()?;
-        sequencer.disown_staged().await;
         Ok(sequencer)
     }
 

@@ -13,9 +13,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Sequencer {
-    /// At the start, of a turn too: whoever staged rows before is gone or has no turn any more, and nobody may log them. They go away by
-    /// and by. Without success the next epoch removes them.
-    pub(super) async fn disown_staged(&mut self) {
+    /// Once it is this process that writes, and before it runs: whoever staged rows before is gone or has no turn any more, and nobody may
+    /// log them. They go away by and by. Without success the next epoch removes them.
+    pub(in crate::log) async fn disown_staged(&mut self) {
         match self.store.claim_staging(None).await {
             Ok(0) => {}
             Ok(staged) => {
