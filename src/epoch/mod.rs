@@ -74,11 +74,18 @@ pub struct Explained {
 /// # Errors
 /// `epoch.running`, `epoch.no_reports`, `policy.no_seeds`, `epoch.as_of_decreases`, or the store's.
 pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
-    if app.log.shared().is_leading() {
-        run_here(app, as_of, None).await
-    } else {
-        errand::ask(app, as_of).await
+    if !app.log.shared().is_leading() {
+        return errand::ask(app, as_of).await;
     }
+    // In a task of its own: it opens transactions, which a handler whose client goes away must not.
+    let task = app.clone();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "awaited right here; it only has to outlive a dropped handler"
+    )]
+    let done = tokio::spawn(async move { run_here(&task, as_of, None).await });
+    done.await
+        .map_err(|e| Fault::new(Code::Internal, e.to_string()))?
 }
 
 /// [`run`] in this process. `after`: the epoch that has to be the newest.

@@ -20,6 +20,7 @@ use goodstanding::{
     },
 };
 use goodstanding_verify::{did::Did, report::ReportId};
+use tokio::sync::Semaphore;
 
 /// A step that persists something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +78,39 @@ pub(crate) struct Script {
     pub landed: Vec<Commit>,
     /// How many faults were produced.
     pub produced: usize,
+    /// Where rows of an epoch have to wait, if they do.
+    pub gate: Option<Arc<Gate>>,
+}
+
+/// Holds whoever stages rows, before they are written.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    held: Semaphore,
+    open: Semaphore,
+}
+
+impl Gate {
+    pub(crate) fn closed() -> Arc<Self> {
+        Arc::new(Self {
+            held: Semaphore::new(0),
+            open: Semaphore::new(0),
+        })
+    }
+
+    /// Returns when somebody is held.
+    pub(crate) async fn held(&self) {
+        self.held.acquire().await.unwrap().forget();
+    }
+
+    /// Lets one through, now or later.
+    pub(crate) fn open(&self) {
+        self.open.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        self.held.add_permits(1);
+        self.open.acquire().await.unwrap().forget();
+    }
 }
 
 impl Script {
@@ -203,6 +237,10 @@ impl Store for FaultyStore {
     }
 
     async fn stage(&self, key: StagingKey, part: &Staged) -> Result<(), Error> {
+        let gate = self.faults.script().gate.clone();
+        if let Some(gate) = gate {
+            gate.pass().await;
+        }
         let mode = self.faults.script().next(Step::Stage);
         if mode != Some(Mode::Fails) {
             self.inner.stage(key, part).await?;
