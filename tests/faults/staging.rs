@@ -172,7 +172,7 @@ async fn reports_are_acknowledged_while_an_epoch_is_staged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_in_the_middle_leaves_no_epoch_and_nothing_of_the_agent() {
     let (base, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    grown(base.path(), 40).await;
+    grown(base.path(), 90).await;
     copy(base.path(), data.path());
     let faults = Faults::default();
     let app = open(data.path(), &faults).await;

@@ -377,7 +377,7 @@ statements! {
         AND (SELECT 1 FROM reports WHERE subject >= a.id AND subject <= a.id ORDER BY subject LIMIT 1) IS NULL \
         AND (SELECT 1 FROM statements WHERE agent >= a.id AND agent <= a.id ORDER BY agent LIMIT 1) IS NULL \
         AND (SELECT 1 FROM tokens WHERE agent >= a.id AND agent <= a.id ORDER BY agent LIMIT 1) IS NULL";
-    SHORTEN_STAGED = "UPDATE staging SET leaves = $1, epoch = CASE WHEN $1 > 0 THEN epoch END WHERE one = 1";
+    SHORTEN_STAGED = "UPDATE staging SET leaves = $1, epoch = CASE WHEN $1::int8 > 0 THEN epoch END WHERE one = 1";
     TAKE_STAGED = "DELETE FROM staging WHERE one = 1 AND token = $1 AND leaves = $3 AND (epoch = $2 OR leaves = 0)";
     UNSTAGE_AGENTS = concat!("DELETE FROM statements WHERE agent IN ($1, $2) AND epoch = ", staged!());
 

@@ -289,10 +289,13 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
         ),
     );
     // A step of removing, and the last one.
-    ask("REMOVE_STAGED", format!("21, {}", agents - 2048));
+    ask(
+        "REMOVE_STAGED",
+        format!("21, {}", agents.saturating_sub(2048)),
+    );
     ask(
         "REMOVE_STAGED_TILES",
-        format!("21, {}, 0", (agents - 2048) / 256),
+        format!("21, {}, 0", (agents.saturating_sub(2048)) / 256),
     );
     ask("REMOVE_STAGED_TILES", "21, 0, NULL".to_owned());
     ask(
