@@ -1,4 +1,4 @@
-//! The rows of an epoch under computation: in their tables before the epoch is, a transaction for every thousand.
+//! The rows of an epoch under computation: in their tables before the epoch is, a transaction for every few hundred.
 //!
 //! The one row of `staging` says whose they are and how far they go. Whoever stages moves it on from where it stood, and the commit of
 //! the epoch takes it away from where it has to stand by then: nothing is staged twice, left out, or mixed with another computation's.
@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// Statements that one transaction stages or removes: there is one connection that writes, and a commit of reports waits for one of
+/// these at most, since who waits is served in turn.
+const PIECE: usize = 500;
 /// Leaves below each of the lowest tiles.
 const WIDTH: i64 = TILE_WIDTH as i64;
 
@@ -53,7 +56,7 @@ impl SqliteStore {
 
     pub(super) async fn stage_part(&self, key: StagingKey, part: &Staged) -> Result<(), Error> {
         storable_part(part)?;
-        for piece in pieces(part, ROWS) {
+        for piece in pieces(part, PIECE) {
             self.transaction(async |tx| insert_piece(tx, key, piece).await)
                 .await?;
         }
@@ -127,7 +130,7 @@ async fn remove_some(tx: &mut SqliteConnection, key: Option<StagingKey>) -> Resu
     let (Some(epoch), leaves) = (row.get::<Option<i64>, _>(0), row.get::<i64, _>(1)) else {
         return Ok(0);
     };
-    let most = i64::try_from(ROWS).unwrap_or(i64::MAX);
+    let most = i64::try_from(PIECE).unwrap_or(i64::MAX);
     let left = leaves.saturating_sub(most).max(0);
     let rows = sqlx::query("DELETE FROM statements WHERE epoch = ? AND leaf >= ? RETURNING agent")
         .bind(epoch)
