@@ -1,7 +1,8 @@
 //! What the service keeps: a trait of domain verbs, and the databases behind it.
 //!
 //! The log is the truth; the database is its working copy. Every write goes through one task
-//! ([`crate::log::sequencer`]), which is never cancelled; reads may come from anywhere.
+//! ([`crate::log::sequencer`]), which is never cancelled, but for rows of an epoch that nobody sees before that task logs it; reads
+//! may come from anywhere.
 
 pub mod cluster;
 mod convert;

@@ -3,7 +3,8 @@
 //! A commit returns only after the server has made it durable: `fsync`, `full_page_writes` and `synchronous_commit` are asserted at
 //! start, for every connection, and again by every transaction as it commits. READ COMMITTED is enough, and pinned: whoever commits
 //! waits for the head's row and then looks whether it still is what the commit was planned on. Every reading question is one
-//! statement, so nothing but the writer ever opens a transaction.
+//! statement, so nothing but the writer, and an epoch that is staged beside it, ever opens a
+//! transaction.
 
 mod admission;
 mod cluster;
