@@ -230,10 +230,11 @@ async fn every_step_of_staging_fails() {
                 let app = open(data.path(), &faults).await;
                 if left_over {
                     // Staged, and its commit and what would remove it fail.
-                    let mut script = faults.script();
-                    script.plan(Step::Commit, Mode::Fails);
-                    script.plan(Step::Clear, Mode::Fails);
-                    drop(script);
+                    {
+                        let mut script = faults.script();
+                        script.plan(Step::Commit, Mode::Fails);
+                        script.plan(Step::Clear, Mode::Fails);
+                    }
                     epoch::run(&app, None).await.unwrap_err();
                     no_epoch(&app, data.path()).await;
                     assert!(number(data.path(), STAGED).await > 0, "{case}");

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use goodstanding_verify::tile::TILE_BITS;
 use sqlx::Row as _;
 
 use super::{
@@ -15,20 +16,15 @@ use super::{
     sql,
     write::{Work, all_named, column, insert_tiles, intern, tile_rows},
 };
-use crate::{
-    log::tree::TILE_WIDTH,
-    store::{
-        Error, NewEpoch, Staged, StagingKey, Tree,
-        convert::{Piece, pieces, storable_part, to_i64, to_u64},
-    },
+use crate::store::{
+    Error, NewEpoch, Staged, StagingKey, Tree,
+    convert::{Piece, pieces, storable_part, to_i64, to_u64},
 };
 
 /// Statements that one transaction stages.
 const PIECE: usize = 4096;
 /// Statements that one transaction removes.
 const REMOVED: i64 = 2048;
-/// Leaves below each of the lowest tiles.
-const WIDTH: i64 = TILE_WIDTH as i64;
 
 fn token(key: Option<&StagingKey>) -> Option<&[u8]> {
     key.map(|key| key.0.as_slice())
@@ -110,7 +106,7 @@ pub(super) async fn remove_some(tx: &mut Held, key: Option<&StagingKey>) -> Resu
     let lowest = (left > 0).then_some(0_i16);
     let tiles = sqlx::query(sql::REMOVE_STAGED_TILES)
         .bind(epoch)
-        .bind(left / WIDTH)
+        .bind(left >> TILE_BITS)
         .bind(lowest);
     tx.execute(tiles).await?;
     tx.execute(sqlx::query(sql::DROP_UNNAMED).bind(agents))

@@ -5,26 +5,21 @@
 
 use std::collections::BTreeSet;
 
-use goodstanding_verify::did::Did;
+use goodstanding_verify::{did::Did, tile::TILE_BITS};
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{
     SqliteStore, to_i64, to_u64, unavailable,
     write::{ROWS, insert_tile, intern_agents, number},
 };
-use crate::{
-    log::tree::TILE_WIDTH,
-    store::{
-        Error, NewEpoch, Staged, StagingKey, Tree,
-        convert::{Piece, pieces, storable_part},
-    },
+use crate::store::{
+    Error, NewEpoch, Staged, StagingKey, Tree,
+    convert::{Piece, pieces, storable_part},
 };
 
 /// Statements that one transaction stages or removes: there is one connection that writes, and a commit of reports waits for one of
 /// these at most, since who waits is served in turn.
 const PIECE: usize = 500;
-/// Leaves below each of the lowest tiles.
-const WIDTH: i64 = TILE_WIDTH as i64;
 
 fn token(key: Option<&StagingKey>) -> Option<&[u8]> {
     key.map(|key| key.0.as_slice())
@@ -151,7 +146,7 @@ async fn remove_some(tx: &mut SqliteConnection, key: Option<StagingKey>) -> Resu
     };
     sqlx::query(tiles)
         .bind(epoch)
-        .bind(left / WIDTH)
+        .bind(left >> TILE_BITS)
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
