@@ -287,6 +287,7 @@ impl From<crate::store::Error> for Fault {
         use crate::store::Error as E;
         let code = match &error {
             E::HeadMoved | E::Deposed | E::Unavailable(_) => Code::StoreUnavailable,
+            E::Unstaged => Code::EpochRunning,
             E::Corrupt(_) => Code::StoreCorrupt,
             E::Unsupported(_) => Code::StoreUnsupported,
         };

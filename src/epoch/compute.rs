@@ -2,7 +2,7 @@
 //!
 //! Statements are made in chunks, each in parallel, and handed on before the next is begun: a million of them are a gigabyte.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use goodstanding_score::{
     AgentScore,
@@ -17,6 +17,7 @@ use super::Explained;
 use crate::{
     code::Fault,
     log::tree::{Edge, Touched},
+    store::Staged,
 };
 
 /// Statements made at a time.
@@ -89,13 +90,7 @@ pub fn compute(
 /// # Errors
 /// As [`compute`].
 pub fn from_evidence(terms: Terms, evidence: Evidence, policy: Policy) -> Result<Computed, Fault> {
-    let scores = score(&evidence, &policy, terms.as_of, None).map_err(|e| Fault::from_score(&e))?;
-    let explained = Explained {
-        number: terms.number,
-        policy,
-        evidence,
-        scores,
-    };
+    let explained = scored(&terms, evidence, policy)?;
     let (mut edge, mut tiles) = (Edge::default(), Touched::new());
     let mut statements = Vec::with_capacity(explained.scores.len());
     for chunk in Chunks::new(&explained, &terms)? {
@@ -109,6 +104,89 @@ pub fn from_evidence(terms: Terms, evidence: Evidence, policy: Policy) -> Result
         statements,
         tiles,
     })
+}
+
+/// The scores of an epoch, and none of its statements yet.
+///
+/// # Errors
+/// As [`compute`].
+pub fn scored(terms: &Terms, evidence: Evidence, policy: Policy) -> Result<Explained, Fault> {
+    let scores = score(&evidence, &policy, terms.as_of, None).map_err(|e| Fault::from_score(&e))?;
+    Ok(Explained {
+        number: terms.number,
+        policy,
+        evidence,
+        scores,
+    })
+}
+
+/// Root of the score tree of a scored epoch.
+///
+/// # Errors
+/// As those of [`Chunks`].
+pub fn root(explained: &Explained, terms: &Terms) -> Result<Hash, Fault> {
+    let (mut edge, mut tiles) = (Edge::default(), Touched::new());
+    for chunk in Chunks::new(explained, terms)? {
+        edge.append(chunk?.iter().map(|row| row.leaf), &mut tiles);
+        tiles.clear();
+    }
+    Ok(edge.root())
+}
+
+/// An epoch's rows on their way to the store: as [`Chunks`], with the tiles of the score tree beside the statements.
+#[derive(Debug)]
+pub(super) struct Making {
+    explained: Arc<Explained>,
+    terms: Terms,
+    edge: Edge,
+}
+
+impl Making {
+    /// Of a scored epoch, from its first leaf.
+    ///
+    /// # Errors
+    /// `statement.malformed` for epoch 0.
+    pub(super) fn new(explained: Arc<Explained>, terms: Terms) -> Result<Self, Fault> {
+        Chunks::new(&explained, &terms)?;
+        Ok(Self {
+            explained,
+            terms,
+            edge: Edge::default(),
+        })
+    }
+
+    /// The next chunk; `None` behind the last one.
+    ///
+    /// # Errors
+    /// `claims.malformed` when a number of a claim is beyond 2^53−1.
+    pub(super) fn next_part(&mut self) -> Result<Option<Staged>, Fault> {
+        let leaf = self.edge.size();
+        let mut chunks = Chunks::new(&self.explained, &self.terms)?;
+        chunks.next = usize::try_from(leaf).unwrap_or(usize::MAX);
+        let Some(rows) = chunks.next().transpose()? else {
+            return Ok(None);
+        };
+        let mut tiles = Touched::new();
+        self.edge
+            .append(rows.iter().map(|row| row.leaf), &mut tiles);
+        let statements = rows.into_iter().map(|r| (r.agent, r.reached, r.claims));
+        Ok(Some(Staged {
+            epoch: self.terms.number,
+            leaf,
+            statements: statements.collect(),
+            tiles,
+        }))
+    }
+
+    /// Statements made so far.
+    pub(super) fn statements(&self) -> u64 {
+        self.edge.size()
+    }
+
+    /// Root of the score tree over them.
+    pub(super) fn root(&self) -> Hash {
+        self.edge.root()
+    }
 }
 
 /// The statements of an epoch in leaf order, a chunk at a time; what is not asked for is not made. Going through them again makes

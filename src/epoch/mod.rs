@@ -1,11 +1,12 @@
 //! Epochs: one complete computation of all scores over a log prefix, committed to the log.
 //!
-//! [`evidence`] reads what a prefix holds, [`compute`] turns it into statements and their tree (pure), [`run`] commits
-//! the result. The same prefix, policy and salt key give the same bytes wherever this runs.
+//! [`evidence`] reads what a prefix holds, [`compute`] turns it into statements and their tree (pure), `stage` puts
+//! these into the store beside the writer, and [`run`] logs the entry that makes them the epoch's. The same prefix, policy and salt key give the same bytes wherever this runs.
 
 pub mod compute;
 mod errand;
 pub mod evidence;
+mod stage;
 
 use std::sync::Arc;
 
@@ -73,11 +74,18 @@ pub struct Explained {
 /// # Errors
 /// `epoch.running`, `epoch.no_reports`, `policy.no_seeds`, `epoch.as_of_decreases`, or the store's.
 pub async fn run(app: &Arc<App>, as_of: Option<u64>) -> Result<Summary, Fault> {
-    if app.log.shared().is_leading() {
-        run_here(app, as_of, None).await
-    } else {
-        errand::ask(app, as_of).await
+    if !app.log.shared().is_leading() {
+        return errand::ask(app, as_of).await;
     }
+    // In a task of its own: it opens transactions, which a handler whose client goes away must not.
+    let task = app.clone();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "awaited right here; it only has to outlive a dropped handler"
+    )]
+    let done = tokio::spawn(async move { run_here(&task, as_of, None).await });
+    done.await
+        .map_err(|e| Fault::new(Code::Internal, e.to_string()))?
 }
 
 /// [`run`] in this process. `after`: the epoch that has to be the newest.
@@ -131,23 +139,22 @@ async fn compute_and_log(
         let detail = "a report was erased while the log was read; compute the epoch again";
         return Err(Fault::new(Code::EpochRunning, detail));
     }
-    let computed =
-        blocking(move || compute::compute(number, as_of, admitted, policy, salt_key, erased))
-            .await??;
-    let compute::Computed {
-        explained,
-        statements,
-        tiles,
-        score_root,
-    } = computed;
-    let count = u64::try_from(statements.len()).unwrap_or(u64::MAX);
+    let terms = compute::Terms {
+        number,
+        as_of,
+        salt_key,
+        erased,
+    };
+    let scored = move || compute::scored(&terms, admitted.into_evidence(&policy), policy);
+    let explained = Arc::new(blocking(scored).await??);
+    let staged = stage::all(app.store.as_ref(), &explained, terms).await?;
     let entry = EpochEntry {
         number,
         as_of,
         log_size,
         policy: policy_index,
-        statements: count,
-        score_root: Digest(score_root),
+        statements: staged.statements,
+        score_root: Digest(staged.score_root),
         // No detection runs yet, so no flags: the root of the empty tree.
         flags_root: Digest(merkle::EMPTY_ROOT),
         salt_key_sha256: sha256(&salt_key),
@@ -157,28 +164,35 @@ async fn compute_and_log(
         number,
         index: 0,
         salt_key,
-        statements,
+        staged: staged.key,
+        statements: staged.statements,
     };
     let event = Event {
         body: Body::Epoch(entry),
         at_ms: None,
-        epoch: Some((epoch, tiles)),
+        epoch: Some(epoch),
     };
-    let index = app.log.log(event).await?;
+    let index = match app.log.log(event).await {
+        Ok(index) => index,
+        Err(fault) => {
+            stage::abandon(app.store.as_ref(), staged.key).await;
+            return Err(fault);
+        }
+    };
     let summary = Summary {
         number,
         index,
         as_of,
         log_size,
-        statements: count,
+        statements: staged.statements,
         reports: u64::try_from(explained.evidence.len()).unwrap_or(u64::MAX),
-        score_root: goodstanding_verify::b64::std_encode(score_root),
+        score_root: goodstanding_verify::b64::std_encode(staged.score_root),
         computed_in_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
-    *app.explained.lock().await = Some(Arc::new(explained));
+    *app.explained.lock().await = Some(explained);
     tracing::info!(
         epoch.number = number,
-        epoch.statements = count,
+        epoch.statements = staged.statements,
         duration_ms = summary.computed_in_ms,
         "epoch logged"
     );
@@ -395,19 +409,18 @@ async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
     let admitted = evidence::read(app.store.as_ref(), entry.log_size, entry.as_of).await?;
     let erased = evidence::erasures(app.store.as_ref(), entry.log_size).await?;
     check_recomputable(app, &entry).await?;
-    let salt_key = epoch.salt_key;
-    let computed = blocking(move || {
-        compute::compute(
-            entry.number,
-            entry.as_of,
-            admitted,
-            policy,
-            salt_key,
-            erased,
-        )
-    })
-    .await??;
-    if Digest(computed.score_root) != entry.score_root {
+    let terms = compute::Terms {
+        number: entry.number,
+        as_of: entry.as_of,
+        salt_key: epoch.salt_key,
+        erased,
+    };
+    let again = move || {
+        let explained = compute::scored(&terms, admitted.into_evidence(&policy), policy)?;
+        Ok::<_, Fault>((compute::root(&explained, &terms)?, explained))
+    };
+    let (root, explained) = blocking(again).await??;
+    if Digest(root) != entry.score_root {
         return Err(Fault::new(
             Code::StoreCorrupt,
             format!(
@@ -416,7 +429,7 @@ async fn explained(app: &Arc<App>) -> Result<Arc<Explained>, Fault> {
             ),
         ));
     }
-    let explained = Arc::new(computed.explained);
+    let explained = Arc::new(explained);
     *slot = Some(explained.clone());
     Ok(explained)
 }

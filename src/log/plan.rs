@@ -142,7 +142,7 @@ pub fn plan_reports(
 pub fn plan_event(
     state: &State,
     body: Body,
-    epoch: Option<(NewEpoch, Touched)>,
+    epoch: Option<NewEpoch>,
     at_ms: u64,
     signer: &LogSigner,
 ) -> Result<Planned, Fault> {
@@ -198,7 +198,7 @@ fn finish(
     state: &State,
     entries: Vec<NewEntry>,
     reports: Vec<NewReport>,
-    epoch: Option<(NewEpoch, Touched)>,
+    epoch: Option<NewEpoch>,
     at_ms: u64,
     verdicts: Vec<Result<Admitted, Fault>>,
     signer: &LogSigner,
@@ -221,19 +221,14 @@ fn finish(
         .edge
         .append(entries.iter().map(|e| leaf_hash(&e.bytes)), &mut touched);
     let (size, root) = (after.edge.size(), after.edge.root());
-    let mut tiles: Vec<_> = touched
+    let tiles: Vec<_> = touched
         .iter()
         .map(|(id, tile)| (Tree::Log, *id, tile.clone()))
         .collect();
-    let epoch = epoch.map(|(mut epoch, score_tiles)| {
-        // The entry's place is known only now.
-        epoch.index = state.edge.size();
-        tiles.extend(
-            score_tiles
-                .into_iter()
-                .map(|(id, tile)| (Tree::Epoch(epoch.number), id, tile)),
-        );
-        epoch
+    // The entry's place is known only now.
+    let epoch = epoch.map(|epoch| NewEpoch {
+        index: state.edge.size(),
+        ..epoch
     });
     let commit = Commit {
         expected: state.begun.then(|| (state.edge.size(), state.edge.root())),

@@ -5,8 +5,8 @@ use goodstanding_verify::{
     report::{ReportId, Role},
 };
 
-use super::{Commit, Error, Tree};
-use crate::log::tree::Tile;
+use super::{Commit, Error, Staged, Tree};
+use crate::log::tree::{Tile, Touched};
 
 /// The one conversion of a count or index into what a database can hold: both have 64 bits with a sign.
 pub(super) fn to_i64(n: u64) -> Result<i64, Error> {
@@ -68,11 +68,52 @@ pub(super) fn storable_commit(commit: &Commit) -> Result<(), Error> {
             storable(text)?;
         }
     }
-    let statements = commit.epoch.iter().flat_map(|epoch| &epoch.statements);
-    for (_, _, claims) in statements {
+    Ok(())
+}
+
+/// The same for rows of an epoch.
+pub(super) fn storable_part(part: &Staged) -> Result<(), Error> {
+    for (_, _, claims) in &part.statements {
         storable(claims)?;
     }
     Ok(())
+}
+
+/// What one transaction stages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    pub(super) epoch: u64,
+    /// Leaf of the first statement.
+    pub(super) leaf: u64,
+    pub(super) statements: &'a [(Did, bool, String)],
+    /// With the last piece: whoever has all of the leaves has the tiles.
+    pub(super) tiles: Option<&'a Touched>,
+}
+
+/// A part in pieces of at most so many statements; one without any is one piece.
+pub(super) fn pieces(part: &Staged, most: usize) -> impl Iterator<Item = Piece<'_>> {
+    let count = part.statements.len().div_ceil(most).max(1);
+    let chunks = part
+        .statements
+        .chunks(most)
+        .chain(std::iter::repeat(&[][..]));
+    let firsts = (part.leaf..).step_by(most);
+    (1..=count)
+        .zip(firsts.zip(chunks))
+        .map(move |(n, (leaf, statements))| Piece {
+            epoch: part.epoch,
+            leaf,
+            statements,
+            tiles: (n == count).then_some(&part.tiles),
+        })
+}
+
+impl Piece<'_> {
+    /// The leaf after the last one.
+    pub(super) fn end(&self) -> u64 {
+        self.leaf
+            .saturating_add(u64::try_from(self.statements.len()).unwrap_or(u64::MAX))
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What the service keeps: a trait of domain verbs, and the databases behind it.
 //!
 //! The log is the truth; the database is its working copy. Every write goes through one task
-//! ([`crate::log::sequencer`]), which is never cancelled; reads may come from anywhere.
+//! ([`crate::log::sequencer`]), which is never cancelled, but for rows of an epoch that nobody sees before that task logs it; reads
+//! may come from anywhere.
 
 pub mod cluster;
 mod convert;
@@ -45,6 +46,10 @@ pub enum Error {
     /// The database cannot be reached, is busy, full or read-only. Whether a commit went through is unknown.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Nothing was written: what this computation staged is not there, or not all of it. Another one began, a report was erased, or
+    /// another process has taken over the writing.
+    #[error("the rows that were staged of the epoch are not there any more")]
+    Unstaged,
     /// What is stored contradicts itself.
     #[error("the database is corrupt: {0}")]
     Corrupt(String),
@@ -67,8 +72,28 @@ pub trait Store: Send + Sync + 'static {
     /// Writer only. Applies a commit as one durable transaction, or nothing of it.
     ///
     /// # Errors
-    /// [`Error::HeadMoved`] when the head is not `commit.expected`; after [`Error::Unavailable`] the outcome is unknown.
+    /// [`Error::HeadMoved`] when the head is not `commit.expected`; [`Error::Unstaged`] when an epoch's rows are not staged; after
+    /// [`Error::Unavailable`] the outcome is unknown.
     async fn commit(&self, commit: &Commit) -> Result<(), Error>;
+
+    /// Makes `key` the one that may stage from here on, or nobody (`None`), and gives how many statements are staged: another
+    /// computation's, which [`Self::clear_staging`] removes before new ones can come.
+    ///
+    /// Staging is for whoever has the turn at writing, beside the writer task: a transaction of its own each time, never a long one.
+    /// No reader sees a staged row, nor a [`Snapshot`]. They survive a crash, and are nobody's after it.
+    async fn claim_staging(&self, key: Option<StagingKey>) -> Result<u64, Error>;
+
+    /// Stages rows of one epoch, in leaf order. After an error some of them may be staged, and this computation has failed.
+    ///
+    /// # Errors
+    /// [`Error::Unstaged`] when the key is not the one that may, the first leaf is not the next one, or the epoch is logged already.
+    async fn stage(&self, key: StagingKey, part: &Staged) -> Result<(), Error>;
+
+    /// Removes some of what is staged, the last leaves first, and the agents that nothing else names; `true` when nothing is left.
+    ///
+    /// # Errors
+    /// [`Error::Unstaged`] when the key is another one by now, and nothing was removed.
+    async fn clear_staging(&self, key: Option<StagingKey>) -> Result<bool, Error>;
 
     /// Writer only. Returns when this head, and everything before it, is as durable as a commit that returned: it writes the head once more as it
     /// is. What is seen in a database need not be durable if the answer to its commit is missing: a server that crashed, or stopped to

@@ -7,7 +7,7 @@ use goodstanding_verify::{
 };
 
 use super::Tree;
-use crate::log::tree::{Tile, TileId};
+use crate::log::tree::{Tile, TileId, Touched};
 
 /// A signed tree head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +109,8 @@ pub struct NewReport {
     pub jws: String,
 }
 
-/// The working copy's rows of a new epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The working copy's row of a new epoch; its statements and its score tree are staged by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewEpoch {
     /// Epoch number.
     pub number: u64,
@@ -118,8 +118,27 @@ pub struct NewEpoch {
     pub index: u64,
     /// `K_epoch`.
     pub salt_key: [u8; 32],
+    /// Whose staged rows become the epoch's.
+    pub staged: StagingKey,
+    /// How many statements these are.
+    pub statements: u64,
+}
+
+/// What tells one computation that stages rows from every other: drawn at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagingKey(pub [u8; 16]);
+
+/// Some of the rows of an epoch under computation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// Epoch number.
+    pub epoch: u64,
+    /// Leaf of the first statement: as many are staged already.
+    pub leaf: u64,
     /// Statements in leaf order: agent, whether flow reached it, claims as JCS.
     pub statements: Vec<(Did, bool, String)>,
+    /// The tiles of the score tree that these leaves made or changed.
+    pub tiles: Touched,
 }
 
 /// What one report to be admitted asks the store.

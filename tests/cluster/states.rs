@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::support::postgres::execute;
 
 /// The tables of the log, those that others refer to first.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "meta",
     "head",
     "checkpoints",
@@ -20,6 +20,7 @@ const TABLES: [&str; 15] = [
     "documents",
     "epochs",
     "statements",
+    "staging",
     "tokens",
     "sequencer",
     "turns",

@@ -429,6 +429,27 @@ impl Check<'_> {
             trees.insert(number);
         }
         assert!(rows.next().is_none(), "an epoch row without its entry");
+        // What a crash left of an epoch that was not logged: leaves from the first on, as many as it says, of the next epoch.
+        let staged: Option<(i64, i64, i64)> = sqlx::query_as(
+            "SELECT epoch, leaves, (SELECT count(*) FROM statements s WHERE s.epoch = g.epoch AND s.leaf < g.leaves) \
+             FROM staging g WHERE epoch IS NOT NULL",
+        )
+        .fetch_optional(&mut *self.database)
+        .await
+        .unwrap();
+        if let Some((epoch, leaves, rows)) = staged {
+            assert_eq!(leaves, rows, "rows that are staged");
+            assert_eq!(Some(&(epoch - 1)), trees.last(), "staged and logged");
+            trees.insert(epoch);
+        }
+        let stated: Vec<i64> = sqlx::query_scalar("SELECT DISTINCT epoch FROM statements")
+            .fetch_all(&mut *self.database)
+            .await
+            .unwrap();
+        assert!(
+            stated.iter().all(|epoch| trees.contains(epoch)),
+            "statements of an epoch that is not there"
+        );
         let stored: Vec<i64> = sqlx::query_scalar("SELECT DISTINCT tree FROM tiles")
             .fetch_all(&mut *self.database)
             .await

@@ -196,7 +196,7 @@ fn log_key(data: &Path) -> VerifierKey {
     signer.vkey().parse().unwrap()
 }
 
-fn operator_token(data: &Path) -> String {
+pub(crate) fn operator_token(data: &Path) -> String {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_goodstanding"));
     command.args(["access", "grant", "--role", "operator", "--data"]);
     let output = output_of(command.arg(data));

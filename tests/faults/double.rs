@@ -15,16 +15,24 @@ use goodstanding::{
     },
     store::{
         AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
-        Store, StoredBody, StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
+        Staged, StagingKey, Store, StoredBody, StoredEpoch, StoredErasure, StoredReport,
+        StoredStatement, Tree,
     },
 };
 use goodstanding_verify::{did::Did, report::ReportId};
+use tokio::sync::Semaphore;
 
 /// A step that persists something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     /// Entries and everything that goes with them.
     Commit,
+    /// Taking over what is staged of an epoch.
+    Claim,
+    /// Rows of an epoch under computation.
+    Stage,
+    /// Removing rows of an epoch that was not logged.
+    Clear,
     /// A published checkpoint, in the database.
     Publish,
     /// The head guard.
@@ -70,6 +78,39 @@ pub(crate) struct Script {
     pub landed: Vec<Commit>,
     /// How many faults were produced.
     pub produced: usize,
+    /// Where rows of an epoch have to wait, if they do.
+    pub gate: Option<Arc<Gate>>,
+}
+
+/// Holds whoever stages rows, before they are written.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    held: Semaphore,
+    open: Semaphore,
+}
+
+impl Gate {
+    pub(crate) fn closed() -> Arc<Self> {
+        Arc::new(Self {
+            held: Semaphore::new(0),
+            open: Semaphore::new(0),
+        })
+    }
+
+    /// Returns when somebody is held.
+    pub(crate) async fn held(&self) {
+        self.held.acquire().await.unwrap().forget();
+    }
+
+    /// Lets one through, now or later.
+    pub(crate) fn open(&self) {
+        self.open.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        self.held.add_permits(1);
+        self.open.acquire().await.unwrap().forget();
+    }
 }
 
 impl Script {
@@ -184,6 +225,36 @@ impl Store for FaultyStore {
             self.faults.script().landed.push(commit.clone());
         }
         outcome(mode)
+    }
+
+    async fn claim_staging(&self, key: Option<StagingKey>) -> Result<u64, Error> {
+        let mode = self.faults.script().next(Step::Claim);
+        if mode == Some(Mode::Fails) {
+            return outcome(mode).map(|()| 0);
+        }
+        let staged = self.inner.claim_staging(key).await?;
+        outcome(mode).map(|()| staged)
+    }
+
+    async fn stage(&self, key: StagingKey, part: &Staged) -> Result<(), Error> {
+        let gate = self.faults.script().gate.clone();
+        if let Some(gate) = gate {
+            gate.pass().await;
+        }
+        let mode = self.faults.script().next(Step::Stage);
+        if mode != Some(Mode::Fails) {
+            self.inner.stage(key, part).await?;
+        }
+        outcome(mode)
+    }
+
+    async fn clear_staging(&self, key: Option<StagingKey>) -> Result<bool, Error> {
+        let mode = self.faults.script().next(Step::Clear);
+        if mode == Some(Mode::Fails) {
+            return outcome(mode).map(|()| false);
+        }
+        let cleared = self.inner.clear_staging(key).await?;
+        outcome(mode).map(|()| cleared)
     }
 
     async fn confirm(&self, head: &Head) -> Result<(), Error> {

@@ -114,6 +114,11 @@ pub(crate) async fn grown(data: &Path, size: u64) {
 
 /// Appends reports until the log has `size` entries, published or not.
 pub(crate) async fn grow(data: &Path, size: u64) {
+    grow_with(data, size, filler).await;
+}
+
+/// [`grow`] with other reports: one for each index, none by the same reporter with the same subject on the same trade.
+pub(crate) async fn grow_with(data: &Path, size: u64, filler: impl Fn(u32) -> String + Sync) {
     let store = SqliteStore::open(&data.join("goodstanding.sqlite"), false)
         .await
         .unwrap();

@@ -32,6 +32,7 @@ mod history;
 mod matrix;
 mod restore;
 mod server;
+mod staging;
 mod strace;
 mod syscalls;
 mod tenure;

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use goodstanding::store::{Store, StoredEpoch, StoredStatement};
+use goodstanding::store::{Error, Store, StoredEpoch, StoredStatement};
 use goodstanding_verify::did::Did;
 
-use crate::fixture::{Log, did, hash, refused};
+use crate::fixture::{Log, did, hash, key, part, refused};
 
 fn statement(agent: u32, reached: bool, claims: &str) -> (Did, bool, String) {
     (did(agent), reached, claims.to_owned())
@@ -102,7 +102,12 @@ pub(crate) async fn an_epoch_without_statements(store: Arc<dyn Store>) {
 
 pub(crate) async fn an_epoch_is_numbered_once(store: Arc<dyn Store>) {
     let log = three(&*store).await;
-    refused(&*store, &log.plan_epoch(2, vec![statement(1, true, "{}")])).await;
+    let key = key("again", 2);
+    store.claim_staging(Some(key)).await.unwrap();
+    let again = part(2, 0, vec![statement(1, true, "{}")]);
+    let error = store.stage(key, &again).await.unwrap_err();
+    assert!(matches!(error, Error::Unstaged), "{error}");
+    refused(&*store, &log.plan_epoch(2, key, 0)).await;
     assert_eq!(store.epoch(Some(2)).await.unwrap(), Some(stored(2)));
 }
 

@@ -1,8 +1,11 @@
 //! Commits that a sequencer could have planned, without one.
 
 use goodstanding::{
-    log::tree::{Tile, TileId},
-    store::{Commit, Error, Head, NewEntry, NewEpoch, NewErasure, NewReport, Store, Tree},
+    log::tree::{Tile, TileId, Touched},
+    store::{
+        Commit, Error, Head, NewEntry, NewEpoch, NewErasure, NewReport, Staged, StagingKey, Store,
+        Tree,
+    },
 };
 use goodstanding_verify::{
     did::Did,
@@ -21,6 +24,29 @@ pub(crate) fn did(n: u32) -> Did {
 /// A hash of anything.
 pub(crate) fn hash(of: &str) -> [u8; 32] {
     Sha256::digest(of).into()
+}
+
+/// The key of a computation.
+pub(crate) fn key(of: &str, number: u64) -> StagingKey {
+    let hash = hash(&format!("{of} {number}"));
+    StagingKey(*hash.first_chunk().unwrap())
+}
+
+/// An agent's statement: the agent, whether flow reached it, its claims.
+pub(crate) type Statement = (Did, bool, String);
+
+pub(crate) fn count(statements: &[Statement]) -> u64 {
+    u64::try_from(statements.len()).unwrap()
+}
+
+/// Rows from a leaf on, without tiles.
+pub(crate) fn part(epoch: u64, leaf: u64, statements: Vec<Statement>) -> Staged {
+    Staged {
+        epoch,
+        leaf,
+        statements,
+        tiles: Touched::new(),
+    }
 }
 
 /// By agent `reporter` on agent `subject`, as the buyer. Its index and time are the log's to give.
@@ -129,13 +155,14 @@ impl Log {
         self.commit(store, commit).await;
     }
 
-    /// A commit of an epoch with these statements.
-    pub(crate) fn plan_epoch(&self, number: u64, statements: Vec<(Did, bool, String)>) -> Commit {
+    /// A commit of an epoch of which these rows are staged.
+    pub(crate) fn plan_epoch(&self, number: u64, staged: StagingKey, statements: u64) -> Commit {
         let mut commit = self.plan(number, Vec::new(), Some("epoch"));
         commit.epoch = Some(NewEpoch {
             number,
             index: self.size(),
             salt_key: hash(&format!("salt {number}")),
+            staged,
             statements,
         });
         commit
@@ -147,7 +174,13 @@ impl Log {
         number: u64,
         statements: Vec<(Did, bool, String)>,
     ) {
-        let commit = self.plan_epoch(number, statements);
+        let (staged, count) = (key("epoch", number), count(&statements));
+        assert_eq!(store.claim_staging(Some(staged)).await.unwrap(), 0);
+        store
+            .stage(staged, &part(number, 0, statements))
+            .await
+            .unwrap();
+        let commit = self.plan_epoch(number, staged, count);
         self.commit(store, commit).await;
     }
 

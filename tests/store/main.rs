@@ -37,6 +37,7 @@ mod roles;
 mod scrub;
 mod sessions;
 mod snapshots;
+mod staging;
 mod turns;
 mod whole;
 
@@ -131,6 +132,9 @@ conformance! {
         a_batch_larger_than_any_is_answered known_documents_are_those_stored reports_with_a_document_ascend;
     epochs: an_epoch_comes_by_number_or_newest epochs_descend statements_ascend_from_a_leaf statements_of_an_agent_descend
         reached_is_of_the_newest_epoch an_epoch_without_statements an_epoch_is_numbered_once an_epoch_of_sixty_thousand;
+    staging: nobody_sees_what_is_staged_before_it_is_logged what_is_staged_goes_away_and_nothing_else
+        an_agent_that_came_with_it_goes_with_it leaves_come_one_after_the_other an_epoch_is_all_that_was_staged_or_nothing
+        who_claims_ends_the_other an_erasure_ends_it text_that_cannot_be_stored_is_not_staged ten_thousand_go_in_steps;
     erasure: an_erased_report_is_gone its_record_stays log_bodies_have_its_place erased_since_counts_later_erasures
         admission_knows_it a_chain_closes_over_it erasing_the_newest_makes_the_one_before_current what_others_name_stays
         what_nobody_names_goes another_report_at_the_index_is_refused erasing_twice_is_refused scrubbing_ends;

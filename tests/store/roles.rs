@@ -9,7 +9,7 @@ use goodstanding::store::{
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::{
-    fixture::{Log, again, did, hash, report},
+    fixture::{Log, again, did, hash, key, part, report},
     support::postgres::{Database, execute},
 };
 
@@ -95,6 +95,7 @@ fn with_rights(
             "DELETE FROM head",
             "UPDATE epochs SET salt_key = ''",
             "DELETE FROM statements",
+            "DELETE FROM tiles WHERE tree = 0",
             "DELETE FROM erased",
             "UPDATE reports SET reporter = subject",
             "UPDATE bodies SET jws = ''",
@@ -154,7 +155,15 @@ async fn everything(store: &PostgresStore) {
     };
     assert!(store.add_token(&token).await.unwrap());
     store.set_meta("once", "value").await.unwrap();
+    let (two, rows) = (key("two", 0), vec![(did(5), true, "{}".to_owned())]);
+    let score = goodstanding::log::tree::TileId { level: 0, n: 0 };
+    let mut staged = part(2, 0, rows);
+    staged.tiles.insert(score, vec![hash("a")]);
+    store.claim_staging(Some(two)).await.unwrap();
+    store.stage(two, &staged).await.unwrap();
     log.erase(store, 1, report(3, 4, "u").id).await;
+    assert_eq!(store.claim_staging(None).await.unwrap(), 1);
+    assert!(store.clear_staging(None).await.unwrap());
     assert_eq!(store.erased_since(2).await.unwrap(), 1);
     assert_eq!(store.statements_of(&did(2), 9, 9).await.unwrap().len(), 1);
     assert_eq!(store.bodies(0, 9, 9).await.unwrap().len(), 2);

@@ -8,7 +8,10 @@ use goodstanding::store::{
     postgres::{Options, PostgresStore},
 };
 
-use crate::{fixture::Log, support::postgres::Database};
+use crate::{
+    fixture::{Log, did, key, part},
+    support::postgres::Database,
+};
 
 const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(200);
@@ -85,6 +88,88 @@ async fn writes_of_a_turn_that_is_over_are_refused_whole() {
     log.event(&other, 4, "policy").await;
     one.close().await;
     other.close().await;
+}
+
+#[tokio::test]
+async fn what_a_writer_staged_is_the_next_ones_to_remove() {
+    let database = Database::new().await;
+    let (one, other) = two(&database).await;
+    let mut log = Log::default();
+    let first = one.try_lead(LONG).await.unwrap().unwrap();
+    log.event(&one, 1, "policy").await;
+    let (own, others) = (key("one", 0), key("other", 0));
+    let row = |n| vec![(did(n), true, format!("{{\"n\":{n}}}"))];
+    one.claim_staging(Some(own)).await.unwrap();
+    one.stage(own, &part(1, 0, row(1))).await.unwrap();
+    one.resign(first.term).await;
+    other.try_lead(LONG).await.unwrap().unwrap();
+    // Its turn is over: it can neither go on, nor log, nor take away.
+    let late = log.plan_epoch(1, own, 1);
+    assert!(matches!(one.commit(&late).await, Err(Error::Deposed)));
+    for refused in [
+        one.stage(own, &part(1, 1, row(2))).await.err(),
+        one.claim_staging(Some(own)).await.err(),
+        one.claim_staging(None).await.err(),
+        one.clear_staging(Some(own)).await.err(),
+    ] {
+        assert!(matches!(refused, Some(Error::Deposed)), "{refused:?}");
+    }
+    assert_eq!(other.claim_staging(None).await.unwrap(), 1);
+    assert!(other.clear_staging(None).await.unwrap());
+    other.claim_staging(Some(others)).await.unwrap();
+    other.stage(others, &part(1, 0, row(3))).await.unwrap();
+    let commit = log.plan_epoch(1, others, 1);
+    log.commit(&other, commit).await;
+    for store in [&one, &other] {
+        let rows = store.statements(1, 0, 9).await.unwrap();
+        assert_eq!(rows.iter().map(|r| r.agent).collect::<Vec<_>>(), [did(3)]);
+    }
+    one.close().await;
+    other.close().await;
+}
+
+/// The server was not heard in the middle of a piece: whoever claims next waits until that is over, one way or the other.
+#[tokio::test]
+async fn who_claims_waits_for_what_is_being_staged() {
+    let database = Database::new().await;
+    let store = std::sync::Arc::new(database.store().await);
+    let (one, other) = (key("one", 0), key("other", 0));
+    store.claim_staging(Some(one)).await.unwrap();
+    // As a piece begins, by a connection that is not answered.
+    let mut silent = database.connection().await;
+    let begin = format!(
+        "BEGIN; UPDATE staging SET epoch = 1, leaves = 1 WHERE token = '\\x{}'",
+        hex(&one.0)
+    );
+    let begun = sqlx::raw_sql(sqlx::AssertSqlSafe(begin)).execute(&mut silent);
+    assert_eq!(begun.await.unwrap().rows_affected(), 1);
+    let claiming = tokio::spawn({
+        let store = store.clone();
+        async move { store.claim_staging(Some(other)).await }
+    });
+    while !waits_for_a_lock(&database).await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!claiming.is_finished());
+    sqlx::raw_sql("COMMIT").execute(&mut silent).await.unwrap();
+    assert_eq!(
+        claiming.await.unwrap().unwrap(),
+        1,
+        "it came through after all"
+    );
+    store.close().await;
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let hex: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.concat()
+}
+
+async fn waits_for_a_lock(database: &Database) -> bool {
+    let mut connection = database.connection().await;
+    let sql = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    let waits = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+    waits.unwrap()
 }
 
 #[tokio::test]

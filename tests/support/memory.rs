@@ -11,8 +11,8 @@ use goodstanding::{
     log::tree::{Tile, TileId},
     store::{
         AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, NewErasure, NewReport,
-        Published, ReportFilter, Store, StoredBody, StoredEpoch, StoredErasure, StoredReport,
-        StoredStatement, Tree,
+        Published, ReportFilter, Staged, StagingKey, Store, StoredBody, StoredEpoch, StoredErasure,
+        StoredReport, StoredStatement, Tree,
     },
 };
 use goodstanding_verify::{did::Did, report::ReportId};
@@ -31,8 +31,19 @@ struct State {
     erased: BTreeMap<u64, NewErasure>,
     epochs: BTreeMap<u64, (u64, [u8; 32])>,
     statements: BTreeMap<(u64, u64), (Did, bool, String)>,
+    staging: Option<Staging>,
     tokens: BTreeMap<(u64, u64), Did>,
     meta: BTreeMap<String, String>,
+}
+
+/// What is staged, and whose it is.
+#[derive(Clone, Debug)]
+struct Staging {
+    key: Option<StagingKey>,
+    /// `None` = nothing is.
+    epoch: Option<u64>,
+    statements: Vec<(Did, bool, String)>,
+    tiles: BTreeMap<TileId, Tile>,
 }
 
 impl MemoryStore {
@@ -128,11 +139,19 @@ impl State {
             }
             let row = (epoch.index, epoch.salt_key);
             taken(&mut self.epochs, epoch.number, row, "epochs")?;
-            for (leaf, statement) in (0..).zip(&epoch.statements) {
-                text(&[&statement.2])?;
+            let staged = self.staging.take().filter(|staged| {
+                let count = u64::try_from(staged.statements.len()).unwrap();
+                staged.key == Some(epoch.staged)
+                    && count == epoch.statements
+                    && staged.epoch.is_none_or(|number| number == epoch.number)
+            });
+            let staged = staged.ok_or(Error::Unstaged)?;
+            for (leaf, statement) in (0..).zip(staged.statements) {
                 self.agents.entry(statement.0).or_default();
-                self.statements
-                    .insert((epoch.number, leaf), statement.clone());
+                self.statements.insert((epoch.number, leaf), statement);
+            }
+            for (id, tile) in staged.tiles {
+                self.tiles.insert((Tree::Epoch(epoch.number), id), tile);
             }
         }
         match &commit.erasure {
@@ -168,7 +187,28 @@ impl State {
         taken(&mut self.reports, new.index, (new.clone(), None), "reports")
     }
 
+    fn stage(&mut self, key: StagingKey, part: &Staged) -> Result<(), Error> {
+        fits(&[part.epoch])?;
+        for (_, _, claims) in &part.statements {
+            text(&[claims])?;
+        }
+        let logged = self.epochs.keys().any(|number| *number >= part.epoch);
+        let staging = self.staging.as_mut().filter(|staging| {
+            let next = u64::try_from(staging.statements.len()).unwrap();
+            let goes_on = next == 0 || staging.epoch == Some(part.epoch);
+            staging.key == Some(key) && next == part.leaf && goes_on && !logged
+        });
+        let staging = staging.ok_or(Error::Unstaged)?;
+        staging.epoch = Some(part.epoch);
+        staging.statements.extend(part.statements.iter().cloned());
+        staging.tiles.extend(part.tiles.clone());
+        Ok(())
+    }
+
     fn erase(&mut self, erasure: &NewErasure) -> Result<(), Error> {
+        if let Some(staging) = &mut self.staging {
+            staging.key = None;
+        }
         let row = self.reports.remove(&erasure.index);
         let (old, by) = row
             .filter(|(report, _)| report.id == erasure.of)
@@ -283,6 +323,38 @@ impl Store for MemoryStore {
         next.apply(commit)?;
         *state = next;
         Ok(())
+    }
+
+    async fn claim_staging(&self, key: Option<StagingKey>) -> Result<u64, Error> {
+        let mut state = self.state()?;
+        if let Some(staging) = &mut state.staging {
+            staging.key = key;
+            return Ok(u64::try_from(staging.statements.len()).unwrap());
+        }
+        state.staging = key.map(|key| Staging {
+            key: Some(key),
+            epoch: None,
+            statements: Vec::new(),
+            tiles: BTreeMap::new(),
+        });
+        Ok(0)
+    }
+
+    async fn stage(&self, key: StagingKey, part: &Staged) -> Result<(), Error> {
+        self.state()?.stage(key, part)
+    }
+
+    async fn clear_staging(&self, key: Option<StagingKey>) -> Result<bool, Error> {
+        let mut state = self.state()?;
+        let staging = state.staging.as_mut().filter(|staging| staging.key == key);
+        let staging = staging.ok_or(Error::Unstaged)?;
+        let left = staging.statements.len().saturating_sub(1000);
+        staging.statements.truncate(left);
+        if left == 0 {
+            staging.epoch = None;
+            staging.tiles.clear();
+        }
+        Ok(left == 0)
     }
 
     async fn confirm(&self, head: &Head) -> Result<(), Error> {

@@ -50,11 +50,12 @@ impl Router {
             deposed.clone(),
         ));
         self.following.observe().await?;
-        let sequencer =
+        let mut sequencer =
             Sequencer::begin(self.parts.clone(), self.shared.clone(), self.tiles.clone()).await?;
         // Before anything is signed, and after the guard has let it pass: a turn of an older state, once noted, would keep this process
         // from the right database.
         self.past.follow(Some(turn), self.cluster.as_ref()).await?;
+        sequencer.disown_staged().await;
         let (jobs, queued) = mpsc::channel(self.queue.max(1));
         let mut writer = JoinSet::new();
         writer.spawn(sequencer.run(queued));

@@ -150,8 +150,8 @@ pub struct Event {
     pub body: Body,
     /// Log time at the earliest, Unix milliseconds; `None` = now.
     pub at_ms: Option<u64>,
-    /// The rows of an epoch entry: statements and score tiles.
-    pub epoch: Option<(NewEpoch, Touched)>,
+    /// The row of an epoch entry, whose statements and score tiles are staged.
+    pub epoch: Option<NewEpoch>,
 }
 
 /// The way to the writer; cheap to clone.

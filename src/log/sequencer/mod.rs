@@ -14,6 +14,7 @@ mod load;
 mod names;
 mod publish;
 mod shared;
+mod sweep;
 
 use std::{sync::Arc, time::Duration};
 
@@ -76,6 +77,8 @@ pub(in crate::log) struct Sequencer {
     metrics: Arc<Metrics>,
     /// What an erasure deleted is still in the database's files; when the next try to take it out comes.
     scrub_due: Option<Instant>,
+    /// Rows are staged of an epoch that was not logged; when the next of them are removed.
+    sweep_due: Option<Instant>,
     shared: Arc<Shared>,
 }
 
@@ -103,7 +106,8 @@ pub struct Parts {
 pub async fn start(parts: Parts, queue: usize) -> Result<Handle, Fault> {
     let shared = parts.shared().await?;
     let tiles = Arc::new(Tiles::new(parts.store.clone()));
-    let sequencer = Sequencer::begin(parts, shared.clone(), tiles.clone()).await?;
+    let mut sequencer = Sequencer::begin(parts, shared.clone(), tiles.clone()).await?;
+    sequencer.disown_staged().await;
     let (jobs, queued) = mpsc::channel(queue.max(1));
     #[expect(
         clippy::disallowed_methods,
@@ -155,6 +159,7 @@ impl Sequencer {
             stale: true,
             metrics: parts.metrics,
             scrub_due: None,
+            sweep_due: None,
             shared,
         };
         sequencer.load().await?;
@@ -166,7 +171,7 @@ impl Sequencer {
     pub(in crate::log) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
             let due = self.publish_due();
-            let scrub = self.scrub_due;
+            let (scrub, sweep) = (self.scrub_due, self.sweep_due);
             let job = tokio::select! {
                 job = jobs.recv() => job,
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -179,6 +184,10 @@ impl Sequencer {
                 }
                 () = tokio::time::sleep_until(scrub.unwrap_or_else(Instant::now)), if scrub.is_some() => {
                     self.scrub().await;
+                    continue;
+                }
+                () = tokio::time::sleep_until(sweep.unwrap_or_else(Instant::now)), if sweep.is_some() => {
+                    self.sweep().await;
                     continue;
                 }
             };

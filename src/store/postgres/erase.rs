@@ -5,11 +5,14 @@ use sqlx::Row as _;
 use super::{
     session::{Failure, Held},
     sql,
+    staging::end_staging,
 };
 use crate::store::{Error, NewErasure, convert::to_i64};
 
 /// Takes a report's body and every trace of its content out of the working copy, and leaves that it was erased.
 pub(super) async fn erase(tx: &mut Held, erasure: &NewErasure) -> Result<(), Failure> {
+    // Before any agent is looked at: a transaction that stages holds on to those that it names.
+    end_staging(tx).await?;
     let index = to_i64(erasure.index)?;
     let of = erasure.of.0.as_slice();
     let query = sqlx::query(sql::ERASE_REPORT).bind(index).bind(of);
@@ -32,6 +35,10 @@ pub(super) async fn erase(tx: &mut Held, erasure: &NewErasure) -> Result<(), Fai
     tx.execute(close).await?;
     tx.execute(sqlx::query(sql::DROP_MARKET).bind(market))
         .await?;
+    let staged = sqlx::query(sql::UNSTAGE_AGENTS)
+        .bind(reporter)
+        .bind(subject);
+    tx.execute(staged).await?;
     let agents = sqlx::query(sql::DROP_AGENTS).bind(reporter).bind(subject);
     tx.execute(agents).await?;
     let record = sqlx::query(sql::INSERT_ERASED)

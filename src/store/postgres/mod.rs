@@ -3,7 +3,8 @@
 //! A commit returns only after the server has made it durable: `fsync`, `full_page_writes` and `synchronous_commit` are asserted at
 //! start, for every connection, and again by every transaction as it commits. READ COMMITTED is enough, and pinned: whoever commits
 //! waits for the head's row and then looks whether it still is what the commit was planned on. Every reading question is one
-//! statement, so nothing but the writer ever opens a transaction.
+//! statement, so nothing but the writer, and an epoch that is staged beside it, ever opens a
+//! transaction.
 
 mod admission;
 mod cluster;
@@ -17,6 +18,7 @@ mod scrub;
 mod session;
 pub mod snapshot;
 mod sql;
+mod staging;
 mod write;
 
 use std::{fmt, sync::Arc};
@@ -33,7 +35,8 @@ pub use sql::all as statements;
 use self::{cluster::Desk, scrub::Scrubbing};
 use super::{
     AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
-    Store, StoredBody, StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
+    Staged, StagingKey, Store, StoredBody, StoredEpoch, StoredErasure, StoredReport,
+    StoredStatement, Tree,
 };
 use crate::log::tree::{Tile, TileId, Touched};
 
@@ -59,6 +62,8 @@ impl Default for Options {
 pub struct PostgresStore {
     writer: PgPool,
     readers: PgPool,
+    /// For rows of an epoch under computation, beside the writer's.
+    staging: PgPool,
     /// For what a process itself has to read, whatever it is asked by others.
     own: PgPool,
     desk: Arc<Desk>,
@@ -100,6 +105,7 @@ impl PostgresStore {
         let _ = first.close().await;
         let store = Self {
             writer: pool(1, purpose).connect_lazy_with(connect.clone()),
+            staging: pool(1, Purpose::Passing).connect_lazy_with(connect.clone()),
             desk: Arc::new(Desk::new(&connect, application)),
             own: pool(OWN, Purpose::Reading).connect_lazy_with(connect.clone()),
             readers: pool(options.readers, Purpose::Reading).connect_lazy_with(connect.clone()),
@@ -140,6 +146,18 @@ impl Store for PostgresStore {
         written
     }
 
+    async fn claim_staging(&self, key: Option<StagingKey>) -> Result<u64, Error> {
+        self.claim(key).await
+    }
+
+    async fn stage(&self, key: StagingKey, part: &Staged) -> Result<(), Error> {
+        self.stage_part(key, part).await
+    }
+
+    async fn clear_staging(&self, key: Option<StagingKey>) -> Result<bool, Error> {
+        self.clear_some(key).await
+    }
+
     async fn confirm(&self, head: &Head) -> Result<(), Error> {
         self.confirm_head(head).await
     }
@@ -147,6 +165,7 @@ impl Store for PostgresStore {
     fn apart(&self) -> Option<Arc<dyn Store>> {
         Some(Arc::new(Self {
             writer: self.writer.clone(),
+            staging: self.staging.clone(),
             readers: self.own.clone(),
             own: self.own.clone(),
             desk: self.desk.clone(),
@@ -329,6 +348,7 @@ impl Store for PostgresStore {
         self.desk.close().await;
         self.readers.close().await;
         self.own.close().await;
+        self.staging.close().await;
         self.writer.close().await;
     }
 }

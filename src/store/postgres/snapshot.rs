@@ -120,7 +120,12 @@ impl Snapshot for PostgresSnapshot {
     }
 
     async fn count(&mut self, table: Table) -> Result<u64, Error> {
-        let sql = own(format!("SELECT count(*) FROM {table}"));
+        let logged = match table {
+            Table::Statements => " WHERE epoch IS DISTINCT FROM (SELECT epoch FROM staging)",
+            Table::Tiles => " WHERE tree IS DISTINCT FROM (SELECT epoch FROM staging)",
+            _ => "",
+        };
+        let sql = own(format!("SELECT count(*) FROM {table}{logged}"));
         self.one(sql, |row| row.number(0)).await
     }
 
@@ -273,7 +278,7 @@ impl Snapshot for PostgresSnapshot {
     }
 
     async fn tile(&mut self, tree: u64, level: u8, n: u64) -> Result<Option<Vec<u8>>, Error> {
-        let sql = "SELECT hashes FROM tiles WHERE tree = $1 AND level = $2 AND n = $3";
+        let sql = "SELECT hashes FROM tiles WHERE tree = $1 AND level = $2 AND n = $3 AND tree IS DISTINCT FROM (SELECT epoch FROM staging)";
         let sql = sqlx::query(sql)
             .bind(signed(tree))
             .bind(i64::from(level))
@@ -284,6 +289,7 @@ impl Snapshot for PostgresSnapshot {
     async fn tiles(&mut self, after: Option<TileRow>, limit: u32) -> Result<Vec<TileRow>, Error> {
         let (tree, level, n) = tile_place(after);
         let sql = "SELECT tree, level::int8, n, (octet_length(hashes) / 32)::int8 FROM tiles WHERE (tree, level, n) > ($1, $2, $3) \
+             AND tree IS DISTINCT FROM (SELECT epoch FROM staging) \
              ORDER BY tiles.tree, tiles.level, tiles.n LIMIT $4";
         let sql = sqlx::query(sql)
             .bind(tree)
@@ -300,6 +306,7 @@ impl Snapshot for PostgresSnapshot {
     ) -> Result<Vec<(TileRow, Vec<u8>)>, Error> {
         let (tree, level, n) = tile_place(after);
         let sql = "SELECT tree, level::int8, n, (octet_length(hashes) / 32)::int8, hashes FROM tiles WHERE (tree, level, n) > ($1, $2, $3) \
+             AND tree IS DISTINCT FROM (SELECT epoch FROM staging) \
              ORDER BY tiles.tree, tiles.level, tiles.n LIMIT $4";
         let sql = sqlx::query(sql)
             .bind(tree)
@@ -331,7 +338,7 @@ impl Snapshot for PostgresSnapshot {
         limit: u32,
     ) -> Result<Vec<StatementRow>, Error> {
         let sql = "SELECT s.leaf, a.key, s.reached, s.claims FROM statements s LEFT JOIN agents a ON a.id = s.agent \
-             WHERE s.epoch = $1 AND s.leaf >= $2 ORDER BY s.leaf LIMIT $3";
+             WHERE s.epoch = $1 AND s.leaf >= $2 AND s.epoch IS DISTINCT FROM (SELECT epoch FROM staging) ORDER BY s.leaf LIMIT $3";
         let sql = sqlx::query(sql)
             .bind(signed(epoch))
             .bind(signed(from))
@@ -354,7 +361,8 @@ impl Snapshot for PostgresSnapshot {
 
     async fn odd_tokens(&mut self, places: u64) -> Result<Vec<OddToken>, Error> {
         let sql = "SELECT list, idx, epoch, iat, exp, stated FROM ( \
-               SELECT t.*, EXISTS (SELECT 1 FROM statements s WHERE s.epoch = t.epoch AND s.agent = t.agent) AS stated \
+               SELECT t.*, EXISTS (SELECT 1 FROM statements s WHERE s.epoch = t.epoch AND s.agent = t.agent \
+                 AND s.epoch IS DISTINCT FROM (SELECT epoch FROM staging)) AS stated \
                FROM tokens t) q \
              WHERE NOT stated OR iat > exp OR iat < 0 OR idx < 0 OR idx >= $1 OR list < 0 ORDER BY list, idx LIMIT 1000";
         self.all(sqlx::query(sql).bind(signed(places)), row::odd_token)

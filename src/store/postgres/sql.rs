@@ -112,6 +112,29 @@ macro_rules! insert_documents {
     };
 }
 
+macro_rules! insert_tiles {
+    ($tree:literal, $level:literal, $n:literal, $hashes:literal) => {
+        concat!(
+            "INSERT INTO tiles (tree, level, n, hashes) SELECT * FROM unnest(",
+            $tree,
+            "::int8[], ",
+            $level,
+            "::int2[], ",
+            $n,
+            "::int8[], ",
+            $hashes,
+            "::bytea[]) ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes"
+        )
+    };
+}
+
+/// The epoch of which rows are staged. The row is asked for by its key: a writer's plans never read a table from end to end.
+macro_rules! staged {
+    () => {
+        "(SELECT epoch FROM staging WHERE one = 1)"
+    };
+}
+
 /// Jobs `i` by number and first bytes.
 macro_rules! tickets {
     () => {
@@ -215,8 +238,9 @@ statements! {
             SELECT s.step + 1, CASE WHEN e.at_ms < $1 THEN e.idx + 1 ELSE s.low END, CASE WHEN e.at_ms < $1 THEN s.high ELSE e.idx END \
             FROM search s JOIN entries e ON e.idx = s.low + (s.high - s.low) / 2 WHERE s.low < s.high \
         ) SELECT low, high FROM search ORDER BY step DESC LIMIT 1";
-    TILES = "SELECT t.level, t.n, t.hashes FROM unnest($2::int2[], $3::int8[]) q (level, n) \
-        JOIN tiles t ON t.tree = $1 AND t.level = q.level AND t.n = q.n";
+    INSERT_TILES = insert_tiles!("$1", "$2", "$3", "$4");
+    TILES = concat!("SELECT t.level, t.n, t.hashes FROM unnest($2::int2[], $3::int8[]) q (level, n) \
+        JOIN tiles t ON t.tree = $1 AND t.level = q.level AND t.n = q.n WHERE $1 IS DISTINCT FROM ", staged!());
 
     // Reports.
 
@@ -233,8 +257,7 @@ statements! {
     /// All rows of a commit, so that it waits for one answer and not for five. Gives the number of reports.
     INSERT_ROWS = concat!("WITH e AS (", insert_entries!("$13", "$14", "$15", "$16"), "), \
         b AS (", insert_bodies!("$1", "$17"), "), d AS (", insert_documents!("$18", "$19"), "), \
-        t AS (INSERT INTO tiles (tree, level, n, hashes) SELECT * FROM unnest($20::int8[], $21::int2[], $22::int8[], $23::bytea[]) \
-          ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes) ", insert_reports!());
+        t AS (", insert_tiles!("$20", "$21", "$22", "$23"), ") ", insert_reports!());
     /// Agents, markets and what the daily quota counts once a batch, as arrays that rows name by place (0: none). Nothing has the
     /// number 0.
     ADMISSION_FACTS = concat!("WITH a AS MATERIALIZED (SELECT array_agg(coalesce(", agent!("u.key"), ", 0) ORDER BY u.n) AS ids \
@@ -328,13 +351,35 @@ statements! {
         WHERE e.number = coalesce($1, (SELECT max(number) FROM epochs))";
     EPOCHS = "SELECT e.number, e.idx, e.salt_key, l.bytes FROM epochs e JOIN entries l ON l.idx = e.idx \
         WHERE e.number < $1 ORDER BY e.number DESC LIMIT $2";
-    STATEMENTS = "SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s \
+    STATEMENTS = concat!("SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s \
         CROSS JOIN LATERAL (SELECT key FROM agents WHERE id = s.agent LIMIT 1) a \
-        WHERE s.epoch = $1 AND s.leaf >= $2 ORDER BY s.leaf LIMIT $3";
-    STATEMENTS_OF = "SELECT s.epoch, s.leaf, a.key, s.claims FROM agents a JOIN statements s ON s.agent = a.id \
-        WHERE a.key = $1 AND s.epoch < $2 ORDER BY s.epoch DESC LIMIT $3";
+        WHERE s.epoch = $1 AND s.leaf >= $2 AND $1 IS DISTINCT FROM ", staged!(), " ORDER BY s.leaf LIMIT $3");
+    STATEMENTS_OF = concat!("SELECT s.epoch, s.leaf, a.key, s.claims FROM agents a JOIN statements s ON s.agent = a.id \
+        WHERE a.key = $1 AND s.epoch < $2 AND s.epoch IS DISTINCT FROM ", staged!(), " ORDER BY s.epoch DESC LIMIT $3");
     REACHED = "SELECT a.key FROM statements s JOIN agents a ON a.id = s.agent \
         WHERE s.epoch = (SELECT max(number) FROM epochs) AND s.reached";
+
+    // Staging. Whoever changes what is staged has the one row first.
+
+    CLAIM_STAGING = "INSERT INTO staging (one, token, leaves) VALUES (1, $1, 0) ON CONFLICT (one) DO UPDATE SET token = excluded.token \
+        RETURNING leaves";
+    DISOWN_STAGED = "UPDATE staging SET token = NULL WHERE one = 1 RETURNING leaves";
+    STAGE = "UPDATE staging SET epoch = $2, leaves = $4 WHERE one = 1 AND token = $1 AND leaves = $3 AND (epoch = $2 OR leaves = 0) \
+        AND NOT EXISTS (SELECT 1 FROM epochs WHERE number >= $2)";
+    HOLD_STAGING = "SELECT epoch, leaves FROM staging WHERE one = 1 AND token IS NOT DISTINCT FROM $1 FOR UPDATE";
+    REMOVE_STAGED = "DELETE FROM statements WHERE epoch = $1 AND leaf >= $2 RETURNING agent";
+    /// `$3`: of which level, all if NULL.
+    REMOVE_STAGED_TILES = "DELETE FROM tiles WHERE tree = $1 AND level = ANY(CASE WHEN $3::int2 IS NULL \
+        THEN '{0,1,2,3,4,5,6,7}' ELSE ARRAY[$3::int2] END::int2[]) AND n >= $2";
+    /// Agents that came with a staged statement, if nothing else names them.
+    DROP_UNNAMED = "DELETE FROM agents a WHERE a.id = ANY($1::int8[]) AND a.alias IS NULL \
+        AND (SELECT 1 FROM reports WHERE reporter >= a.id AND reporter <= a.id ORDER BY reporter LIMIT 1) IS NULL \
+        AND (SELECT 1 FROM reports WHERE subject >= a.id AND subject <= a.id ORDER BY subject LIMIT 1) IS NULL \
+        AND (SELECT 1 FROM statements WHERE agent >= a.id AND agent <= a.id ORDER BY agent LIMIT 1) IS NULL \
+        AND (SELECT 1 FROM tokens WHERE agent >= a.id AND agent <= a.id ORDER BY agent LIMIT 1) IS NULL";
+    SHORTEN_STAGED = "UPDATE staging SET leaves = $1, epoch = CASE WHEN $1::int8 > 0 THEN epoch END WHERE one = 1";
+    TAKE_STAGED = "DELETE FROM staging WHERE one = 1 AND token = $1 AND leaves = $3 AND (epoch = $2 OR leaves = 0)";
+    UNSTAGE_AGENTS = concat!("DELETE FROM statements WHERE agent IN ($1, $2) AND epoch = ", staged!());
 
     // Names, tokens, settings.
 

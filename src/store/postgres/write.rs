@@ -12,13 +12,14 @@ use super::{
     cluster::Desk,
     erase::erase,
     session::{Failure, Held},
-    sql,
+    sql, staging,
 };
 use crate::{
     log::tree::{Tile, TileId},
     store::{
-        Commit, Error, Head, IssuedToken, NewEntry, NewEpoch, NewReport, Published, Tree,
-        convert::{role_number, storable, storable_commit, to_i64, tree_number},
+        Commit, Error, Head, IssuedToken, NewEntry, NewEpoch, NewReport, Published, StagingKey,
+        Tree,
+        convert::{Piece, role_number, storable, storable_commit, to_i64, tree_number},
     },
 };
 
@@ -31,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// What one transaction does. As data, so that it can be done again.
 #[derive(Clone, Copy)]
-enum Work<'a> {
+pub(super) enum Work<'a> {
     Commit(&'a Commit),
     Confirm(&'a Head),
     Publish(&'a Published),
@@ -39,17 +40,35 @@ enum Work<'a> {
     Token(&'a IssuedToken),
     /// With one of the two statements that write a setting.
     Meta(&'static str, &'a str, &'a str),
+    ClaimStaging(Option<&'a StagingKey>),
+    Stage(&'a StagingKey, Piece<'a>),
+    ClearStaging(Option<&'a StagingKey>),
+}
+
+impl Work<'_> {
+    /// Whether nobody relies on it before a commit that comes after it.
+    fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::ClaimStaging(_) | Self::Stage(..) | Self::ClearStaging(_)
+        )
+    }
 }
 
 impl PostgresStore {
-    /// Does `work` as one durable transaction, or nothing of it; again when the server asks for that. Gives the number of rows
-    /// that the last statement wrote.
+    /// Does `work` as one transaction, durable if somebody relies on it, or nothing of it; again when the server asks for that. Gives the
+    /// number of rows that the last statement wrote, and of staging how many statements are staged.
     ///
     /// If the answer to COMMIT is missing, the outcome is unknown and nothing is tried again.
-    async fn transaction(&self, work: Work<'_>) -> Result<u64, Error> {
+    pub(super) async fn transaction(&self, work: Work<'_>) -> Result<u64, Error> {
+        let pool = if work.is_passing() {
+            &self.staging
+        } else {
+            &self.writer
+        };
         let mut tries = 1;
         loop {
-            let mut tx = Held::from(&self.writer).await?;
+            let mut tx = Held::from(pool).await?;
             let failure = match attempt(&mut tx, &self.desk, work).await {
                 Ok(rows) => {
                     tx.release();
@@ -116,7 +135,11 @@ async fn attempt(tx: &mut Held, desk: &Desk, work: Work<'_>) -> Result<u64, Fail
         .await?;
     desk.fence(tx).await?;
     let rows = run(tx, work).await?;
-    tx.commit().await?;
+    if work.is_passing() {
+        tx.execute(sqlx::query("COMMIT")).await?;
+    } else {
+        tx.commit().await?;
+    }
     Ok(rows)
 }
 
@@ -130,6 +153,12 @@ async fn run(tx: &mut Held, work: Work<'_>) -> Result<u64, Failure> {
             set_aliases(tx, aliases).await?;
             return Ok(1);
         }
+        Work::ClaimStaging(key) => return staging::claim(tx, key).await,
+        Work::Stage(key, piece) => {
+            staging::insert_piece(tx, key, piece).await?;
+            return Ok(piece.end());
+        }
+        Work::ClearStaging(key) => return staging::remove_some(tx, key).await,
         Work::Confirm(head) => sqlx::query(sql::CONFIRM_HEAD)
             .bind(to_i64(head.size)?)
             .bind(head.root.as_slice()),
@@ -166,8 +195,7 @@ async fn set_aliases(tx: &mut Held, aliases: &[(String, Did)]) -> Result<(), Fai
 async fn apply(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
     swap_head(tx, commit).await?;
     let agents = commit.reports.iter().flat_map(|r| [r.reporter, r.subject]);
-    let statements = commit.epoch.iter().flat_map(|e| &e.statements);
-    let agents = agents.chain(statements.map(|s| s.0)).collect();
+    let agents = agents.collect();
     let markets = commit.reports.iter().map(|r| r.market.as_str()).collect();
     intern(tx, &agents, &markets).await?;
     insert_rows(tx, commit).await?;
@@ -202,7 +230,7 @@ async fn swap_head(tx: &mut Held, commit: &Commit) -> Result<(), Failure> {
 }
 
 /// Gives agents and markets the numbers that rows know them by.
-async fn intern(
+pub(super) async fn intern(
     tx: &mut Held,
     agents: &BTreeSet<Did>,
     markets: &BTreeSet<&str>,
@@ -334,7 +362,7 @@ impl Rows<'_> {
 }
 
 /// Rows are joined to the agents and markets that they name; one without them would be left out silently.
-fn all_named(inserted: u64, wanted: usize) -> Result<(), Error> {
+pub(super) fn all_named(inserted: u64, wanted: usize) -> Result<(), Error> {
     if usize::try_from(inserted) == Ok(wanted) {
         return Ok(());
     }
@@ -344,7 +372,7 @@ fn all_named(inserted: u64, wanted: usize) -> Result<(), Error> {
 }
 
 /// A tile as it is stored.
-struct TileRow {
+pub(super) struct TileRow {
     tree: i64,
     level: i16,
     n: i64,
@@ -352,7 +380,7 @@ struct TileRow {
 }
 
 /// One statement cannot write a row twice: the last one counts.
-fn tile_rows(tiles: &[(Tree, TileId, Tile)]) -> Result<Vec<TileRow>, Error> {
+pub(super) fn tile_rows(tiles: &[(Tree, TileId, Tile)]) -> Result<Vec<TileRow>, Error> {
     let mut rows = BTreeMap::new();
     for (tree, id, tile) in tiles {
         let row = TileRow {
@@ -366,24 +394,26 @@ fn tile_rows(tiles: &[(Tree, TileId, Tile)]) -> Result<Vec<TileRow>, Error> {
     Ok(rows.into_values().collect())
 }
 
+/// Tiles without anything beside them.
+pub(super) async fn insert_tiles(tx: &mut Held, tiles: &[TileRow]) -> Result<(), Failure> {
+    for tiles in tiles.chunks(ROWS) {
+        let query = sqlx::query(sql::INSERT_TILES)
+            .bind(column(tiles, |t| t.tree))
+            .bind(column(tiles, |t| t.level))
+            .bind(column(tiles, |t| t.n))
+            .bind(column(tiles, |t| t.hashes.as_slice()));
+        tx.execute(query).await?;
+    }
+    Ok(())
+}
+
 async fn insert_epoch(tx: &mut Held, epoch: &NewEpoch) -> Result<(), Failure> {
-    let number = to_i64(epoch.number)?;
     let query = sqlx::query(sql::INSERT_EPOCH)
-        .bind(number)
+        .bind(to_i64(epoch.number)?)
         .bind(to_i64(epoch.index)?)
         .bind(epoch.salt_key.as_slice());
     tx.execute(query).await?;
-    for (leaf, chunk) in (0..).step_by(ROWS).zip(epoch.statements.chunks(ROWS)) {
-        let query = sqlx::query(sql::INSERT_STATEMENTS)
-            .bind(number)
-            .bind((leaf..).take(chunk.len()).collect::<Vec<i64>>())
-            .bind(column(chunk, |s| s.0.key_bytes().as_slice()))
-            .bind(column(chunk, |s| s.1))
-            .bind(column(chunk, |s| s.2.as_str()));
-        let done = tx.execute(query).await?;
-        all_named(done.rows_affected(), chunk.len())?;
-    }
-    Ok(())
+    staging::take_staged(tx, epoch).await
 }
 
 fn numbers(of: impl Iterator<Item = u64>) -> Result<Vec<i64>, Error> {

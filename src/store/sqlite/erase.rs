@@ -2,7 +2,7 @@
 
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::{SqliteStore, report_id, to_i64, to_u64, unavailable};
+use super::{SqliteStore, report_id, staging::unstage_agents, to_i64, to_u64, unavailable};
 use crate::store::{Error, NewErasure, StoredBody, StoredErasure};
 use goodstanding_verify::report::ReportId;
 
@@ -135,6 +135,7 @@ pub(super) async fn erase(tx: &mut SqliteConnection, erasure: &NewErasure) -> Re
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
+    unstage_agents(tx, [reporter, subject]).await?;
     for agent in [reporter, subject] {
         sqlx::query(
             "DELETE FROM agents WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM reports WHERE reporter = ?1) \

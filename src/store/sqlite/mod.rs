@@ -8,6 +8,7 @@ pub mod file;
 pub mod load;
 mod read;
 pub mod snapshot;
+mod staging;
 mod write;
 
 use std::{path::Path, time::Duration};
@@ -22,7 +23,8 @@ use sqlx::{
 
 use super::{
     AdmissionFacts, AdmissionQuery, Commit, Error, Head, IssuedToken, Published, ReportFilter,
-    Store, StoredBody, StoredEpoch, StoredErasure, StoredReport, StoredStatement, Tree,
+    Staged, StagingKey, Store, StoredBody, StoredEpoch, StoredErasure, StoredReport,
+    StoredStatement, Tree,
     convert::{bytes32, did, report_id, role_number, storable, to_i64, to_u64, tree_number},
 };
 use crate::log::tree::{Tile, TileId, Touched};
@@ -206,6 +208,18 @@ impl Store for SqliteStore {
         // What was written stands, whether or not the setting could be turned back.
         let _ = self.secure_delete(false).await;
         written
+    }
+
+    async fn claim_staging(&self, key: Option<StagingKey>) -> Result<u64, Error> {
+        self.claim(key).await
+    }
+
+    async fn stage(&self, key: StagingKey, part: &Staged) -> Result<(), Error> {
+        self.stage_part(key, part).await
+    }
+
+    async fn clear_staging(&self, key: Option<StagingKey>) -> Result<bool, Error> {
+        self.clear_some(key).await
     }
 
     async fn confirm(&self, head: &Head) -> Result<(), Error> {

@@ -151,7 +151,7 @@ impl SqliteStore {
 
     pub(super) async fn read_tile(&self, tree: Tree, id: TileId) -> Result<Option<Tile>, Error> {
         let bytes: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT hashes FROM tiles WHERE tree = ? AND level = ? AND n = ?")
+            sqlx::query_scalar("SELECT hashes FROM tiles WHERE tree = ? AND level = ? AND n = ? AND tree IS NOT (SELECT epoch FROM staging)")
                 .bind(tree_number(tree)?)
                 .bind(i64::from(id.level))
                 .bind(to_i64(id.n)?)
@@ -182,6 +182,7 @@ impl SqliteStore {
              ON t.level = q.level AND t.n = q.n WHERE t.tree = ",
         );
         sql.push_bind(tree_number(tree)?);
+        sql.push(" AND t.tree IS NOT (SELECT epoch FROM staging)");
         let rows = sql
             .build()
             .fetch_all(&self.readers)
@@ -412,7 +413,7 @@ impl SqliteStore {
     ) -> Result<Vec<StoredStatement>, Error> {
         let rows = sqlx::query(
             "SELECT s.epoch, s.leaf, a.key, s.claims FROM statements s JOIN agents a ON a.id = s.agent \
-             WHERE s.epoch = ? AND s.leaf >= ? ORDER BY s.leaf LIMIT ?",
+             WHERE s.epoch = ? AND s.leaf >= ? AND s.epoch IS NOT (SELECT epoch FROM staging) ORDER BY s.leaf LIMIT ?",
         )
         .bind(to_i64(epoch)?)
         .bind(to_i64(from)?)
@@ -431,7 +432,7 @@ impl SqliteStore {
     ) -> Result<Vec<StoredStatement>, Error> {
         let rows = sqlx::query(
             "SELECT s.epoch, s.leaf, a.key, s.claims FROM agents a JOIN statements s ON s.agent = a.id \
-             WHERE a.key = ? AND s.epoch < ? ORDER BY s.epoch DESC LIMIT ?",
+             WHERE a.key = ? AND s.epoch < ? AND s.epoch IS NOT (SELECT epoch FROM staging) ORDER BY s.epoch DESC LIMIT ?",
         )
         .bind(agent.key_bytes().to_vec())
         .bind(to_i64(before)?)

@@ -118,7 +118,12 @@ impl Snapshot for SqliteSnapshot {
     }
 
     async fn count(&mut self, table: Table) -> Result<u64, Error> {
-        let sql = own(format!("SELECT count(*) FROM {table}"));
+        let logged = match table {
+            Table::Statements => " WHERE epoch IS NOT (SELECT epoch FROM staging)",
+            Table::Tiles => " WHERE tree IS NOT (SELECT epoch FROM staging)",
+            _ => "",
+        };
+        let sql = own(format!("SELECT count(*) FROM {table}{logged}"));
         self.one(sql, |row| row.number(0)).await
     }
 
@@ -262,7 +267,7 @@ impl Snapshot for SqliteSnapshot {
     }
 
     async fn tile(&mut self, tree: u64, level: u8, n: u64) -> Result<Option<Vec<u8>>, Error> {
-        let sql = "SELECT hashes FROM tiles WHERE tree = ? AND level = ? AND n = ?";
+        let sql = "SELECT hashes FROM tiles WHERE tree = ? AND level = ? AND n = ? AND tree IS NOT (SELECT epoch FROM staging)";
         let sql = sqlx::query(sql)
             .bind(signed(tree))
             .bind(level)
@@ -273,6 +278,7 @@ impl Snapshot for SqliteSnapshot {
     async fn tiles(&mut self, after: Option<TileRow>, limit: u32) -> Result<Vec<TileRow>, Error> {
         let (tree, level, n) = tile_place(after);
         let sql = "SELECT tree, level, n, length(hashes) / 32 FROM tiles WHERE (tree, level, n) > (?, ?, ?) \
+             AND tree IS NOT (SELECT epoch FROM staging) \
              ORDER BY tree, level, n LIMIT ?";
         let sql = sqlx::query(sql).bind(tree).bind(level).bind(n).bind(limit);
         self.all(sql, row::tile).await
@@ -285,6 +291,7 @@ impl Snapshot for SqliteSnapshot {
     ) -> Result<Vec<(TileRow, Vec<u8>)>, Error> {
         let (tree, level, n) = tile_place(after);
         let sql = "SELECT tree, level, n, length(hashes) / 32, hashes FROM tiles WHERE (tree, level, n) > (?, ?, ?) \
+             AND tree IS NOT (SELECT epoch FROM staging) \
              ORDER BY tree, level, n LIMIT ?";
         let sql = sqlx::query(sql).bind(tree).bind(level).bind(n).bind(limit);
         self.all(sql, |row| Ok((row::tile(row)?, row.value(4)?)))
@@ -310,7 +317,7 @@ impl Snapshot for SqliteSnapshot {
         limit: u32,
     ) -> Result<Vec<StatementRow>, Error> {
         let sql = "SELECT s.leaf, a.key, s.reached, s.claims FROM statements s LEFT JOIN agents a ON a.id = s.agent \
-             WHERE s.epoch = ? AND s.leaf >= ? ORDER BY s.leaf LIMIT ?";
+             WHERE s.epoch = ? AND s.leaf >= ? AND s.epoch IS NOT (SELECT epoch FROM staging) ORDER BY s.leaf LIMIT ?";
         let sql = sqlx::query(sql)
             .bind(signed(epoch))
             .bind(signed(from))
@@ -333,7 +340,8 @@ impl Snapshot for SqliteSnapshot {
 
     async fn odd_tokens(&mut self, places: u64) -> Result<Vec<OddToken>, Error> {
         let sql = "SELECT list, idx, epoch, iat, exp, stated FROM ( \
-               SELECT t.*, EXISTS (SELECT 1 FROM statements s WHERE s.epoch = t.epoch AND s.agent = t.agent) AS stated \
+               SELECT t.*, EXISTS (SELECT 1 FROM statements s WHERE s.epoch = t.epoch AND s.agent = t.agent \
+                 AND s.epoch IS NOT (SELECT epoch FROM staging)) AS stated \
                FROM tokens t) \
              WHERE NOT stated OR iat > exp OR iat < 0 OR idx < 0 OR idx >= ? OR list < 0 ORDER BY list, idx LIMIT 1000";
         self.all(sqlx::query(sql).bind(signed(places)), row::odd_token)

@@ -5,20 +5,25 @@ use std::collections::{BTreeSet, HashMap};
 use goodstanding_verify::did::Did;
 use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
-use super::{SqliteStore, erase::erase, storable, to_i64, tree_number, unavailable};
-use crate::store::{
-    Commit, Error, Head, IssuedToken, NewEpoch, NewReport, convert::storable_commit,
+use super::{
+    SqliteStore, erase::erase, staging::take_staged, storable, to_i64, tree_number, unavailable,
+};
+use crate::{
+    log::tree::{Tile, TileId},
+    store::{
+        Commit, Error, Head, IssuedToken, NewEpoch, NewReport, Tree, convert::storable_commit,
+    },
 };
 
 /// Rows of one multi-row statement; with at most ten bindings a row this stays far below SQLite's 32,766.
-const ROWS: usize = 1000;
+pub(super) const ROWS: usize = 1000;
 
 impl SqliteStore {
     /// Does `work` as one durable transaction, or nothing of it.
     ///
     /// A connection on which something failed is closed. SQLite has rolled back by itself when the disk is full or the
     /// device fails, and sqlx 0.9.0 then still counts an open transaction and refuses every later one.
-    async fn transaction(
+    pub(super) async fn transaction(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<(), Error>,
     ) -> Result<(), Error> {
@@ -119,31 +124,15 @@ async fn apply(tx: &mut SqliteConnection, commit: &Commit) -> Result<(), Error> 
             .map_err(unavailable)?;
     }
     let agents = commit.reports.iter().flat_map(|r| [r.reporter, r.subject]);
-    let agents = agents.chain(
-        commit
-            .epoch
-            .iter()
-            .flat_map(|e| e.statements.iter().map(|s| s.0)),
-    );
     let agents = intern_agents(tx, &agents.collect()).await?;
     for chunk in commit.reports.chunks(ROWS) {
         insert_reports(tx, chunk, &agents).await?;
     }
     for (tree, id, tile) in &commit.tiles {
-        sqlx::query(
-            "INSERT INTO tiles (tree, level, n, hashes) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes",
-        )
-        .bind(tree_number(*tree)?)
-        .bind(i64::from(id.level))
-        .bind(to_i64(id.n)?)
-        .bind(tile.concat())
-        .execute(&mut *tx)
-        .await
-        .map_err(unavailable)?;
+        insert_tile(tx, *tree, *id, tile).await?;
     }
     if let Some(epoch) = &commit.epoch {
-        insert_epoch(tx, epoch, &agents).await?;
+        insert_epoch(tx, epoch).await?;
     }
     if let Some(erasure) = &commit.erasure {
         erase(tx, erasure).await?;
@@ -179,13 +168,13 @@ async fn swap_head(tx: &mut SqliteConnection, commit: &Commit) -> Result<(), Err
 }
 
 /// Row numbers of agents, by their keys.
-type AgentIds = HashMap<[u8; 32], i64>;
+pub(super) type AgentIds = HashMap<[u8; 32], i64>;
 
 /// The numbers of these agents; those that are new get one.
 ///
 /// The rows that name them bind the numbers: a sub-select for each would be a cursor of its own, hundreds of them open at a
 /// time, and SQLite looks through all open cursors for each that it opens.
-async fn intern_agents(
+pub(super) async fn intern_agents(
     tx: &mut SqliteConnection,
     agents: &BTreeSet<Did>,
 ) -> Result<AgentIds, Error> {
@@ -237,7 +226,7 @@ fn read_ids(ids: &mut AgentIds, rows: &[SqliteRow]) -> Result<(), Error> {
     Ok(())
 }
 
-fn number(ids: &AgentIds, agent: &Did) -> Result<i64, Error> {
+pub(super) fn number(ids: &AgentIds, agent: &Did) -> Result<i64, Error> {
     let missing = || Error::Corrupt(format!("agent {agent} has no number"));
     ids.get(agent.key_bytes()).copied().ok_or_else(missing)
 }
@@ -362,35 +351,33 @@ async fn insert_plain(
     Ok(())
 }
 
-async fn insert_epoch(
-    tx: &mut SqliteConnection,
-    epoch: &NewEpoch,
-    agents: &AgentIds,
-) -> Result<(), Error> {
-    let epoch_number = to_i64(epoch.number)?;
+async fn insert_epoch(tx: &mut SqliteConnection, epoch: &NewEpoch) -> Result<(), Error> {
     sqlx::query("INSERT INTO epochs (number, idx, salt_key) VALUES (?, ?, ?)")
-        .bind(epoch_number)
+        .bind(to_i64(epoch.number)?)
         .bind(to_i64(epoch.index)?)
         .bind(epoch.salt_key.as_slice())
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
-    let mut leaves = Vec::with_capacity(epoch.statements.len());
-    for (leaf, (agent, reached, claims)) in (0_i64..).zip(&epoch.statements) {
-        leaves.push((leaf, number(agents, agent)?, reached, claims));
-    }
-    for chunk in leaves.chunks(ROWS) {
-        QueryBuilder::<Sqlite>::new(
-            "INSERT INTO statements (epoch, leaf, agent, reached, claims) ",
-        )
-        .push_values(chunk, |mut row, (leaf, agent, reached, claims)| {
-            row.push_bind(epoch_number).push_bind(leaf).push_bind(agent);
-            row.push_bind(reached).push_bind(claims.as_str());
-        })
-        .build()
-        .execute(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    }
+    take_staged(tx, epoch).await
+}
+
+pub(super) async fn insert_tile(
+    tx: &mut SqliteConnection,
+    tree: Tree,
+    id: TileId,
+    tile: &Tile,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO tiles (tree, level, n, hashes) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (tree, level, n) DO UPDATE SET hashes = excluded.hashes",
+    )
+    .bind(tree_number(tree)?)
+    .bind(i64::from(id.level))
+    .bind(to_i64(id.n)?)
+    .bind(tile.concat())
+    .execute(tx)
+    .await
+    .map_err(unavailable)?;
     Ok(())
 }

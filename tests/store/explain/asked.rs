@@ -38,6 +38,12 @@ pub(super) const SMALL: &[&str] = &[
     "CLEAN_INBOX",
     "IS_LED",
     "INSERT_EPOCH",
+    "CLAIM_STAGING",
+    "DISOWN_STAGED",
+    "STAGE",
+    "HOLD_STAGING",
+    "SHORTEN_STAGED",
+    "TAKE_STAGED",
 ];
 
 /// Statements of the writer's connection, whose settings are its own.
@@ -62,6 +68,11 @@ pub(super) const WRITERS: &[&str] = &[
     "DROP_AGENTS",
     "INSERT_ERASED",
     "INSERT_STATEMENTS",
+    "INSERT_TILES",
+    "REMOVE_STAGED",
+    "REMOVE_STAGED_TILES",
+    "DROP_UNNAMED",
+    "UNSTAGE_AGENTS",
     "SET_ALIAS",
     "ADD_TOKEN",
     "SET_META",
@@ -97,6 +108,8 @@ pub(super) const BATCHES: &[(&str, u64)] = &[
     // With entry, body and document.
     ("INSERT_ROWS", 100),
     ("INSERT_STATEMENTS", 30),
+    ("INSERT_TILES", 20),
+    ("DROP_UNNAMED", 60),
 ];
 
 fn array(kind: &str, of: impl Fn(u64) -> String) -> String {
@@ -265,6 +278,31 @@ pub(super) fn all(reports: u64) -> Vec<Asked> {
             array("text", |_| "'c'".to_owned())
         ),
     );
+    ask(
+        "INSERT_TILES",
+        format!(
+            "{}, {}, {}, {}",
+            array("int8", |_| "21".to_owned()),
+            array("int2", |_| "0".to_owned()),
+            array("int8", |i| number(1_000_000 + i)),
+            bytes(&|i| format!("sha256('new tile {i}')"))
+        ),
+    );
+    // A step of removing, and the last one.
+    ask(
+        "REMOVE_STAGED",
+        format!("21, {}", agents.saturating_sub(2048)),
+    );
+    ask(
+        "REMOVE_STAGED_TILES",
+        format!("21, {}, 0", (agents.saturating_sub(2048)) / 256),
+    );
+    ask("REMOVE_STAGED_TILES", "21, 0, NULL".to_owned());
+    ask(
+        "DROP_UNNAMED",
+        array("int8", |i| number(2 + i * 37 % (agents - 1))),
+    );
+    ask("UNSTAGE_AGENTS", format!("{first}, {second}"));
     ask("EPOCH", "NULL".to_owned());
     ask("EPOCH", "7".to_owned());
     ask("EPOCHS", "10, 5".to_owned());

@@ -35,6 +35,8 @@ pub(super) async fn start(connection: &mut PgConnection) {
         "INSERT INTO markets (name) SELECT 'market-' || i FROM generate_series(1, 51) i",
         "INSERT INTO head SELECT 1, 0, sha256('root'), 1700000000000, repeat('n', 300)",
         "INSERT INTO epochs SELECT i, i * 1000, sha256(('salt' || i)::bytea) FROM generate_series(1, 20) i",
+        // The last of the epochs below is staged.
+        "INSERT INTO staging VALUES (1, NULL, 21, 1)",
         "INSERT INTO meta SELECT 'k' || i, 'v' FROM generate_series(1, 20) i",
     ] {
         run(connection, sql.to_owned()).await;
@@ -92,14 +94,14 @@ pub(super) async fn grow(connection: &mut PgConnection, range: Range<u64>, repor
         ),
         format!(
             "INSERT INTO tiles SELECT tree, 0, i, decode(repeat(encode(sha256(('tile' || i)::bytea), 'hex'), 256), 'hex') \
-             FROM generate_series(1, 20) tree, generate_series(({first} + 254) / 256, ({last} - 1) / 256) i"
+             FROM generate_series(1, 21) tree, generate_series(({first} + 254) / 256, ({last} - 1) / 256) i"
         ),
         format!(
             "INSERT INTO checkpoints SELECT i + 1, 1700000000000 + i, repeat('n', 300) FROM {entries} WHERE (i + 1) % 100 = 0"
         ),
         format!("UPDATE head SET size = {to}, at_ms = 1700000000000 + {to} * 10"),
         format!(
-            "INSERT INTO statements SELECT e, i - 1, i, i % 10 = 0, repeat('c', 200) FROM generate_series(1, 20) e, {new_agents}"
+            "INSERT INTO statements SELECT e, i - 1, i, i % 10 = 0, repeat('c', 200) FROM generate_series(1, 21) e, {new_agents}"
         ),
         format!(
             "INSERT INTO tokens SELECT i / 10000, i / 10 % 1000, 1 + i / 10 % {agents}, 20, 0, 0, i % 1000 = 0 FROM {entries} WHERE i % 10 = 0"

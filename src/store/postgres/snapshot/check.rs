@@ -76,6 +76,7 @@ const DANGLING: &str = "SELECT child, parent, sum(missing)::int8 FROM ( \
       SELECT 'statements', 'agents', count(*) FROM statements s WHERE NOT EXISTS (SELECT 1 FROM agents a WHERE a.id = s.agent) \
       UNION ALL \
       SELECT 'statements', 'epochs', count(*) FROM statements s WHERE NOT EXISTS (SELECT 1 FROM epochs e WHERE e.number = s.epoch) \
+        AND s.epoch IS DISTINCT FROM (SELECT epoch FROM staging) \
       UNION ALL \
       SELECT 'tokens', 'agents', count(*) FROM tokens t WHERE NOT EXISTS (SELECT 1 FROM agents a WHERE a.id = t.agent) \
     ) q (child, parent, missing) WHERE missing > 0 GROUP BY 1, 2 ORDER BY 1, 2";

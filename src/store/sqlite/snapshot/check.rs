@@ -51,7 +51,11 @@ impl SqliteSnapshot {
     }
 
     pub(super) async fn foreign_key_check(&mut self) -> Result<Vec<Dangling>, Error> {
-        let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2";
+        // That a statement is of an epoch, or staged, is no foreign key's to say.
+        let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 \
+             UNION ALL SELECT 'statements', 'epochs', sum(missing) FROM (SELECT count(*) AS missing FROM statements \
+               WHERE epoch IS NOT (SELECT epoch FROM staging) GROUP BY epoch HAVING epoch NOT IN (SELECT number FROM epochs)) \
+             HAVING sum(missing) > 0 ORDER BY 1, 2";
         self.all(sqlx::query(sql), |row| {
             Ok(Dangling {
                 table: row.value(0)?,
