@@ -81,6 +81,10 @@ fn consistent(s: &Scoring) -> Result<(), PolicyError> {
     if s.excess_max_bp < s.excess_min_bp {
         return refuse("excess_max_bp", "less than excess_min_bp");
     }
+    // Else the unilateral reports of one pair would outweigh a countersigned one that nothing was delivered.
+    if s.undelivered_weight_milli < s.unilateral_cap_milli {
+        return refuse("undelivered_weight_milli", "less than unilateral_cap_milli");
+    }
     // Between the two a ramp falls from all to nothing; it divides by their difference.
     for low in Scoring::PARAMETERS {
         if let Some(what) = low.name.strip_suffix("_low_milli") {

@@ -276,6 +276,15 @@ fn relations_between_members_are_checked() {
 
     let range = [("excess_min_bp", 600), ("excess_max_bp", 599)];
     refused(&range, "excess_max_bp", "less than excess_min_bp");
+    let unilateral = [
+        ("unilateral_cap_milli", 601),
+        ("undelivered_weight_milli", 600),
+    ];
+    refused(
+        &unilateral,
+        "undelivered_weight_milli",
+        "less than unilateral_cap_milli",
+    );
     let value = [("value_base_milli", 300), ("value_cap_milli", 299)];
     refused(&value, "value_cap_milli", "less than value_base_milli");
     for (positive, negative) in [(100, 99), (0, 99)] {
