@@ -45,7 +45,7 @@ fn is(value: &Value, name: &str) -> bool {
 
 /// Q16 as basis points.
 fn q16_bp(q16: u64) -> u64 {
-    u64::try_from(u128::from(q16) * 10_000 >> 16).unwrap_or(u64::MAX)
+    u64::try_from((u128::from(q16) * 10_000) >> 16).unwrap_or(u64::MAX)
 }
 
 /// A fixed-point number with two decimals.
