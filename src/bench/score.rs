@@ -69,9 +69,13 @@ pub struct Stages {
     pub weights: u64,
     /// The graph of the flow.
     pub graph: u64,
-    /// The flow.
+    /// All rounds of looking for suspicious pairs: flow, voices, readings, the outside view, suspicion.
+    pub rounds: u64,
+    /// The last flow.
     pub flow: u64,
-    /// Claims.
+    /// The last voices.
+    pub voices: u64,
+    /// Claims: the last reading of every subject, value splits, sums.
     pub claims: u64,
     /// Statements and the score tree.
     pub statements: u64,
@@ -133,7 +137,9 @@ pub fn measure(agents: u64, pairs: u64) -> Result<Measured, Fault> {
                 stages.graph = took;
                 edges = graph.edges();
             }
+            Stage::Round(_) => stages.rounds += took,
             Stage::Flowed => stages.flow = took,
+            Stage::Heard => stages.voices = took,
         }
         last = Instant::now();
     })
@@ -144,7 +150,9 @@ pub fn measure(agents: u64, pairs: u64) -> Result<Measured, Fault> {
         stages.evidence,
         stages.weights,
         stages.graph,
+        stages.rounds,
         stages.flow,
+        stages.voices,
         stages.claims,
         stages.statements,
     ];

@@ -103,7 +103,9 @@ fn show(epoch: &Value) -> anyhow::Result<()> {
         "evidence",
         "weights",
         "graph",
+        "rounds",
         "flow",
+        "voices",
         "claims",
         "statements",
     ] {
