@@ -3,6 +3,10 @@
 use serde_json::{Map, Value, json};
 
 /// An object of which every member is always there.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every caller makes it in place"
+)]
 fn object(description: &str, properties: Value) -> Value {
     let names: Vec<String> = properties
         .as_object()
