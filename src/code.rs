@@ -127,6 +127,7 @@ codes! {
     EpochAsOfFuture = "epoch.as_of_in_future", "Epoch time is in the future", "as_of is in Unix seconds and at most now.";
     EpochUnchanged = "epoch.unchanged", "Nothing new to score", "The log has no entry since the newest epoch.";
     EpochOtherCode = "epoch.other_code", "Computed by another version", "The newest epoch was computed by another version of the scoring function; explanations come with the next epoch.";
+    EpochSuperseded = "epoch.superseded", "A newer epoch was logged", "The pages read so far are of an older epoch. Begin again without a cursor.";
     ClockBehind = "log.clock_behind", "The clock is behind the log", "The newest entry is more than a minute ahead of this machine's clock. Set the clock; nothing was stored.";
     SeedsEmpty = "policy.seeds_empty", "No trust roots named", "Name at least one agent; nothing was logged.";
     PolicyVersion = "policy.version_wrong", "Policy version out of order", "Another policy was logged meanwhile; start from that one.";

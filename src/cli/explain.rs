@@ -1,5 +1,7 @@
 //! `explain`: why an agent has its score.
 
+mod show;
+
 use std::collections::HashMap;
 
 use goodstanding_verify::did::Did;
@@ -7,13 +9,16 @@ use serde_json::Value;
 
 use super::{
     Ctx, agent_named,
-    output::{self, Refusal, Usage, percent, say, utc},
+    output::{self, Refusal, Usage},
     remote::Service,
 };
-use crate::epoch;
+use crate::{
+    code::Code,
+    epoch::{self, View},
+};
 
-/// Counterparties that the table shows; `--json` has all.
-const SHOWN: usize = 20;
+/// How often the pages are asked for again because an epoch was logged between two of them.
+const AGAIN: u32 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -29,13 +34,16 @@ pub(super) struct Args {
 
 pub(super) async fn run(ctx: &Ctx, args: &Args) -> anyhow::Result<()> {
     let (explanation, aliases) = match &args.url {
-        Some(url) => from_service(url, args).await?,
+        Some(url) => from_service(url, args, ctx.json).await?,
         None => from_directory(ctx, &args.agent).await?,
     };
     if ctx.json {
         return output::json(&explanation);
     }
-    show(&explanation, &aliases)
+    for line in show::lines(&explanation, &aliases) {
+        output::line(format_args!("{line}"))?;
+    }
+    Ok(())
 }
 
 /// The explanation, and the names of DIDs.
@@ -50,7 +58,8 @@ async fn from_directory(ctx: &Ctx, agent: &str) -> anyhow::Result<Explained> {
             .await?
             .into_iter()
             .map(|(alias, did)| (did.to_string(), alias));
-        Ok((epoch::explain(app, &agent).await?, names.collect()))
+        let (explanation, _) = epoch::explain(app, &agent, View::Whole).await?;
+        Ok((explanation, names.collect()))
     })
     .await
 }
@@ -61,7 +70,7 @@ fn is_auth(error: &anyhow::Error) -> bool {
         .is_some_and(|refusal| refusal.code.starts_with("auth."))
 }
 
-async fn from_service(url: &str, args: &Args) -> anyhow::Result<Explained> {
+async fn from_service(url: &str, args: &Args, whole: bool) -> anyhow::Result<Explained> {
     let service = Service::at(url, args.token.as_deref())?;
     let is_did = args.agent.starts_with("did:key:");
     // Names are the operator's, and a DID needs none: whoever may not see them sees DIDs.
@@ -84,122 +93,66 @@ async fn from_service(url: &str, args: &Args) -> anyhow::Result<Explained> {
         named.ok_or_else(unknown)?.0.clone()
     };
     let path = format!("/v1/agents/{agent}/explanation");
-    Ok((service.get(&path).await?, names))
-}
-
-fn number(value: &Value, name: &str) -> u64 {
-    value.get(name).and_then(Value::as_u64).unwrap_or_default()
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default()
-}
-
-fn show(explanation: &Value, aliases: &HashMap<String, String>) -> anyhow::Result<()> {
-    let agent = text(explanation, "agent");
-    let share = |name: &str| percent(number(explanation, name));
-    match aliases.get(agent) {
-        Some(alias) => say!("{alias} ({agent})"),
-        None => say!("{agent}"),
+    if !whole {
+        let first = format!("{path}?limit={}", show::COUNTERPARTIES);
+        return Ok((service.get(&first).await?, names));
     }
-    let as_of = number(explanation, "as_of");
-    say!(
-        "epoch {}, as of {}, {}\n",
-        number(explanation, "epoch"),
-        utc(as_of),
-        text(explanation, "code")
-    );
-    let bound = match text(explanation, "headline_from") {
-        "recent" => "its recent window is the weakest",
-        "amount_band" => "its worst amount band is the weakest",
-        "value_split" => "its trades above a value split are the weakest",
-        "as_buyer" => "its record as a buyer is the weakest",
-        _ => "its whole life is the weakest",
+    for _ in 1..AGAIN {
+        match all_pages(&service, &path).await {
+            Err(error) if is_newer(&error) => {}
+            other => return Ok((other?, names)),
+        }
+    }
+    Ok((all_pages(&service, &path).await?, names))
+}
+
+fn is_newer(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Refusal>()
+        .is_some_and(|refusal| refusal.code == Code::EpochSuperseded.as_str())
+}
+
+/// The explanation as a data directory gives it: the pages of a service put together.
+async fn all_pages(service: &Service, path: &str) -> anyhow::Result<Value> {
+    let mut whole = service.get(&format!("{path}?limit=1000")).await?;
+    loop {
+        let next = whole["next_cursor"].as_str().map(str::to_owned);
+        let Some(next) = next else { break };
+        let page = service
+            .get(&format!("{path}?limit=1000&cursor={next}"))
+            .await?;
+        append(&mut whole, page);
+    }
+    if let Some(members) = whole.as_object_mut() {
+        members.remove("next_cursor");
+        members.insert("contributions_left_out".to_owned(), 0.into());
+    }
+    Ok(whole)
+}
+
+/// Adds the contributions of the next page. The first of them may go on with the reports of the last one.
+fn append(whole: &mut Value, mut page: Value) {
+    whole["next_cursor"] = page["next_cursor"].take();
+    let Value::Array(more) = page["contributions"].take() else {
+        return;
     };
-    say!(
-        "headline     {:>9}   lower bound; {bound}",
-        share("lower_bp")
-    );
-    say!("score        {:>9}   posterior mean", share("score_bp"));
-    say!(
-        "  lifetime   {:>9}   lower bound over its whole life",
-        share("lifetime_lower_bp")
-    );
-    say!(
-        "  recent     {:>9}   lower bound over the recent window",
-        share("recent_lower_bp")
-    );
-    say!(
-        "uncertainty  {:>9}   how much of it is the prior",
-        share("uncertainty_bp")
-    );
-    let seed = if explanation.get("seed") == Some(&Value::Bool(true)) {
-        ", a trust root of the policy"
-    } else {
-        ""
+    let Some(all) = whole["contributions"].as_array_mut() else {
+        return;
     };
-    say!("state        {:>9}{seed}", text(explanation, "state"));
-    for missing in list(explanation, "missing") {
-        say!(
-            "             lacks: {}",
-            missing.as_str().unwrap_or_default()
-        );
+    for mut contribution in more {
+        let of = |c: &Value| (c["rater"].clone(), c["role"].clone());
+        match all.last_mut() {
+            Some(last) if of(last) == of(&contribution) => {
+                let reports = contribution["reports"].take();
+                if let (Some(known), Value::Array(reports)) =
+                    (last["reports"].as_array_mut(), reports)
+                {
+                    known.extend(reports);
+                }
+            }
+            _ => all.push(contribution),
+        }
     }
-    let contributions = list(explanation, "contributions");
-    if contributions.is_empty() {
-        say!("\nNobody has reported on it.");
-        return Ok(());
-    }
-    say!(
-        "\n{:<26} {:>8} {:>9} {:>11}  reports",
-        "counterparty",
-        "share",
-        "rating",
-        "credibility"
-    );
-    for contribution in contributions.iter().take(SHOWN) {
-        let rater = text(contribution, "rater");
-        let name = aliases
-            .get(rater)
-            .map_or_else(|| shortened(rater), Clone::clone);
-        let levels = contribution
-            .get("levels")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
-        let levels: Vec<_> = levels
-            .map(|(level, count)| format!("{count} {level}"))
-            .collect();
-        let share = |name: &str| percent(number(contribution, name));
-        let (weight, rating, credibility) = (
-            share("share_bp"),
-            share("mean_quality_bp"),
-            share("credibility_bp"),
-        );
-        say!(
-            "{name:<26} {weight:>8} {rating:>9} {credibility:>11}  {}",
-            levels.join(", ")
-        );
-    }
-    if contributions.len() > SHOWN {
-        say!(
-            "… and {} more; --json has them all, with every report",
-            contributions.len() - SHOWN
-        );
-    }
-    say!("\nHow to recompute it from the numbers of --json:");
-    for step in list(explanation, "steps") {
-        say!("  {}", step.as_str().unwrap_or_default());
-    }
-    Ok(())
 }
 
 /// The beginning and end of a DID.
@@ -208,5 +161,23 @@ pub(super) fn shortened(did: &str) -> String {
     match (key.get(..10), key.get(key.len().saturating_sub(6)..)) {
         (Some(head), Some(tail)) if key.len() > 20 => format!("{head}…{tail}"),
         _ => key.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn pages_put_together_are_the_whole() {
+        let one = |rater: &str, reports: &[u64]| json!({"rater": rater, "role": "buyer", "reports": reports});
+        let page = |contributions: Vec<Value>, next: Option<&str>| json!({"score_bp": 1, "contributions": contributions, "next_cursor": next});
+        let mut whole = page(vec![one("a", &[1]), one("b", &[2, 3])], Some("x"));
+        append(&mut whole, page(vec![one("b", &[4])], Some("y")));
+        append(&mut whole, page(vec![one("b", &[5]), one("c", &[6])], None));
+        let all = vec![one("a", &[1]), one("b", &[2, 3, 4, 5]), one("c", &[6])];
+        assert_eq!(whole, page(all, None));
     }
 }

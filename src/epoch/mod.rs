@@ -7,6 +7,7 @@ pub mod compute;
 mod errand;
 pub mod evidence;
 mod stage;
+mod view;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use goodstanding_verify::{
     merkle,
 };
 use serde::{Deserialize, Serialize};
+pub use view::{Place, View};
 
 use crate::{
     app::App,
@@ -308,9 +310,15 @@ pub async fn latest_statements(store: &dyn Store) -> Result<Vec<(Did, Claims)>, 
 
 /// What made an agent's score in the newest epoch, recomputed from the log if this process did not compute it.
 ///
+/// The document, and where its next page begins.
+///
 /// # Errors
-/// `epoch.unknown`, `agent.unknown`, or the store's.
-pub async fn explain(app: &Arc<App>, agent: &Did) -> Result<serde_json::Value, Fault> {
+/// `epoch.unknown`, `agent.unknown`, `epoch.superseded` for a page that goes on in another epoch, or the store's.
+pub async fn explain(
+    app: &Arc<App>,
+    agent: &Did,
+    view: View,
+) -> Result<(serde_json::Value, Option<Place>), Fault> {
     // Cheap before expensive: nobody makes us recompute an epoch over an agent that is not in it.
     let newest = latest(app.store.as_ref()).await?;
     crate::token::issue::statement_in(app, agent, newest.number).await?;
@@ -332,20 +340,15 @@ pub async fn explain(app: &Arc<App>, agent: &Did) -> Result<serde_json::Value, F
             &explained.scores,
             &agent,
         )
-        .map(|explanation| (explained.number, serde_json::to_value(explanation)))
+        .map(|explanation| view.of(explained.number, explanation))
     })
     .await?;
-    let (number, value) = explanation.ok_or_else(|| {
+    explanation.ok_or_else(|| {
         Fault::new(
             Code::AgentUnknown,
             format!("{agent} is not in the newest epoch"),
         )
-    })?;
-    let mut value = value.map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
-    if let Some(object) = value.as_object_mut() {
-        object.insert("epoch".into(), number.into());
-    }
-    Ok(value)
+    })?
 }
 
 /// Refuses an epoch over a prefix of which a report was erased later.

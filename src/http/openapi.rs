@@ -1,6 +1,8 @@
 //! The OpenAPI 3.1 description, built from one table. `schemas/openapi.json` is this document; a test compares them, and
 //! another sends a request to every path of it.
 
+mod explanation;
+
 use serde_json::{Map, Value, json};
 
 /// One operation.
@@ -126,11 +128,18 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         guard: Guard::Own,
+        query: &[
+            (
+                "limit",
+                "at most so many contributions, the heaviest first: 1 to 1000, 100 if absent",
+            ),
+            CURSOR,
+        ],
         ..get(
             "/v1/agents/{did}/explanation",
-            "What made the score",
-            &[(200, JSON, "Object")],
-            &[400, 404, 503],
+            "What made the score: every contribution with its reports, what was dampened and why, what one more trade would change",
+            &[(200, JSON, "Explanation")],
+            &[400, 404, 409, 503],
         )
     },
     Operation {
@@ -587,10 +596,12 @@ fn schemas() -> Value {
         },
         "History": {
             "type": "object",
-            "required": ["epoch", "claims"],
-            "properties": {"epoch": index, "claims": {"$ref": "#/components/schemas/Claims"}},
+            "required": ["epoch", "as_of", "claims"],
+            "properties": {"epoch": index, "as_of": index, "claims": {"$ref": "#/components/schemas/Claims"}},
         },
         "HistoryPage": page_of("History"),
+        "Explanation": explanation::schema(),
+        "Contribution": explanation::contribution(),
         "Epoch": {
             "type": "object",
             "required": ["number", "leaf_index", "at", "as_of", "log_size", "policy", "statements", "score_root", "flags_root", "salt_key_sha256", "code"],

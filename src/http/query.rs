@@ -10,13 +10,18 @@ use axum::{
 use goodstanding_verify::{b64, did::Did, report::ReportId};
 
 use super::problem::Failed;
-use crate::code::{Code, Fault};
+use crate::{
+    code::{Code, Fault},
+    epoch::Place,
+};
 
 /// Largest and default page.
 const MOST: u32 = 1000;
 const USUAL: u32 = 100;
 /// Largest small JSON body.
 const JSON_BYTES: usize = 8192;
+/// What is wrong with a cursor that cannot be read.
+const NOT_OURS: &str = "cursor is not one that this service gave out";
 
 /// The query string as a map; duplicate names are refused.
 #[derive(Debug)]
@@ -79,6 +84,26 @@ impl Parameters {
         }
     }
 
+    /// The place in an explanation that a cursor stands for.
+    pub(super) fn place(&self) -> Result<Option<Place>, Fault> {
+        let Some(text) = self.0.get("cursor") else {
+            return Ok(None);
+        };
+        let place = |bytes: [u8; 16]| {
+            let number = u128::from_be_bytes(bytes);
+            let report = u64::try_from(number & u128::from(u64::MAX)).ok()?;
+            Some(Place {
+                epoch: u64::try_from(number >> 64).ok()?,
+                report: usize::try_from(report).ok()?,
+            })
+        };
+        b64::url_decode(text)
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
+            .and_then(place)
+            .map(Some)
+            .ok_or_else(|| invalid(NOT_OURS))
+    }
+
     /// The position that a cursor stands for.
     pub(super) fn cursor(&self) -> Result<Option<u64>, Fault> {
         let Some(text) = self.0.get("cursor") else {
@@ -88,7 +113,7 @@ impl Parameters {
             .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
             .map(|bytes| Some(u64::from_be_bytes(bytes)))
             .filter(|position| position.is_some_and(|p| p <= 1 << 53))
-            .ok_or_else(|| invalid("cursor is not one that this service gave out"))
+            .ok_or_else(|| invalid(NOT_OURS))
     }
 }
 
@@ -138,6 +163,13 @@ pub(super) fn media_type(headers: &HeaderMap) -> String {
 /// The cursor of a position.
 pub(super) fn cursor(position: u64) -> String {
     b64::url_encode(position.to_be_bytes())
+}
+
+/// The cursor of a place in an explanation.
+pub(super) fn cursor_of_place(place: Place) -> String {
+    let report = u64::try_from(place.report).unwrap_or(u64::MAX);
+    let number = u128::from(place.epoch) << 64 | u128::from(report);
+    b64::url_encode(number.to_be_bytes())
 }
 
 /// A did:key from a path or query.

@@ -8,6 +8,7 @@ mod audit;
 mod bench;
 mod demo;
 mod errors;
+mod explain;
 mod import;
 mod keys;
 mod policy;

@@ -14,6 +14,7 @@ mod support;
 mod aliases;
 mod api;
 mod erasure;
+mod explanation;
 mod keys;
 mod log;
 mod metrics;

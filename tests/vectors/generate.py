@@ -13,9 +13,14 @@ import primitives
 HERE = pathlib.Path(__file__).parent
 
 
+def as_text(cases):
+    return json.dumps(cases, indent=1, ensure_ascii=False) + "\n"
+
+
 def files():
     import logs
     import reports
+    import scores
     import successors
     import tokens
 
@@ -32,15 +37,18 @@ def files():
     yield "status-list.json", tokens.status_json(service)
     yield "successor.json", successors.successor_json(service)
     yield "token.json", tokens.token_json(service)
+    yield "scores.json", scores.scores_json(), scores.text
 
 
 def main():
     primitives.self_test()
     check = "--check" in sys.argv[1:]
     different = []
-    for name, cases in files():
+    for name, cases, *written in files():
         assert len({case["name"] for case in cases}) == len(cases), name
-        data = (json.dumps(cases, indent=1, ensure_ascii=False) + "\n").encode()
+        text = (written or [as_text])[0](cases)
+        assert json.loads(text) == cases, name
+        data = text.encode()
         target = HERE / name
         if check:
             if not target.exists() or target.read_bytes() != data:

@@ -2,6 +2,8 @@
 //!
 //! Every integer is the one that the computation used. Those that may pass 2^53 − 1 are decimal strings.
 
+mod page;
+
 use std::collections::BTreeMap;
 
 use goodstanding_verify::{
@@ -53,6 +55,8 @@ pub struct Explanation {
     pub lower_bp: u16,
     /// Which of the bounds is the headline: `lifetime`, `recent`, `value_split`, `amount_band` or `as_buyer`.
     pub headline_from: &'static str,
+    /// Where the amount band begins that is the headline, milli-units of the reference currency; `None` if it is another bound.
+    pub headline_band_from_milli: Option<u64>,
     /// Lifetime bound.
     pub lifetime_lower_bp: u16,
     /// Bound over the recent window.
@@ -89,8 +93,12 @@ pub struct Explanation {
     pub totals: Totals,
     /// Constants of the policy's `scoring`, by name.
     pub scoring: BTreeMap<&'static str, u64>,
-    /// One per counterparty, by descending weight, then ascending rater.
+    /// One per counterparty and role, by descending weight, then ascending rater; [`Explanation::page`] leaves some of them.
     pub contributions: Vec<ExplainedContribution>,
+    /// How many contributions there are in all.
+    pub contributions_total: u64,
+    /// How many reports they are made of.
+    pub reports_total: u64,
     /// What the agent lacks for state `established`.
     pub missing: Vec<String>,
 }
@@ -233,7 +241,9 @@ pub struct ExplainedContribution {
     pub levels: BTreeMap<&'static str, u64>,
     /// Sum of the amounts, milli-units of the reference currency.
     pub amount_milli: u64,
-    /// The reports, in log order.
+    /// How many reports it is made of.
+    pub reports_total: u64,
+    /// The reports, in log order; [`Explanation::page`] leaves some of them.
     pub reports: Vec<ExplainedReport>,
 }
 
@@ -318,6 +328,7 @@ pub fn explain(
         score_bp: claims.score_bp,
         lower_bp: claims.lower_bp,
         headline_from: score.headline.as_str(),
+        headline_band_from_milli: score.headline.band_from_milli(),
         lifetime_lower_bp: claims.lifetime_lower_bp,
         recent_lower_bp: claims.recent_lower_bp,
         uncertainty_bp: claims.uncertainty_bp,
@@ -355,6 +366,8 @@ pub fn explain(
             .iter()
             .filter_map(|p| s.get(p.name).map(|value| (p.name, value)))
             .collect(),
+        contributions_total: counted_as(contributions.len()),
+        reports_total: contributions.iter().map(|c| c.reports_total).sum(),
         contributions,
         missing: missing(&score, s),
     })
@@ -521,8 +534,13 @@ fn contribution(
         dampened: dampening(&c.dampened, &policy.scoring),
         levels,
         amount_milli: saturate(amount).min(MAX_INTEGER),
+        reports_total: counted_as(c.reports.len()),
         reports,
     }
+}
+
+fn counted_as(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 fn missing(score: &AgentScore, s: &Scoring) -> Vec<String> {

@@ -245,7 +245,8 @@ pub fn score_watched(
     }
     let s = &policy.scoring;
     let (mut pairs, edges) = Pairs::build(evidence, s, as_of);
-    if s.dampening_rounds > 0 {
+    // Links also lower what a pair's view is worth where views are held against each other (section 6.3), with rounds or without.
+    if s.dampening_rounds > 0 || s.leniency_floor_bp < 10_000 || s.noise_scale_ppm > 0 {
         rating::link(&mut pairs, evidence, s);
     }
     watch(Stage::Weighed { pairs: pairs.len() });

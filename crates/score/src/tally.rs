@@ -35,8 +35,8 @@ pub enum Headline {
     Recent,
     /// What is left for trades above a value split.
     ValueSplit,
-    /// An amount band.
-    AmountBand,
+    /// The amount band from here on, milli-units of the reference currency.
+    AmountBand(u64),
     /// The record as a buyer.
     AsBuyer,
 }
@@ -48,8 +48,16 @@ impl Headline {
             Self::Lifetime => "lifetime",
             Self::Recent => "recent",
             Self::ValueSplit => "value_split",
-            Self::AmountBand => "amount_band",
+            Self::AmountBand(_) => "amount_band",
             Self::AsBuyer => "as_buyer",
+        }
+    }
+
+    /// Where the band begins, milli-units of the reference currency, if it is one.
+    pub const fn band_from_milli(self) -> Option<u64> {
+        match self {
+            Self::AmountBand(from) => Some(from),
+            _ => None,
         }
     }
 }
@@ -291,7 +299,7 @@ impl Tally {
         for (from_milli, band) in bands.filter(|(_, band)| band.reports > 0) {
             let bound = of(&band.sums);
             if enough(&band.sums, band.raters) {
-                lower(bound.lower_bp, Headline::AmountBand);
+                lower(bound.lower_bp, Headline::AmountBand(*from_milli));
             }
             by_amount_band.push(BandScore {
                 from_milli: *from_milli,

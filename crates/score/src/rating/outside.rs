@@ -26,7 +26,7 @@ pub(crate) struct Excess {
 
 impl Excess {
     /// Whether others have said enough.
-    pub(crate) fn is_known(&self) -> bool {
+    pub(crate) fn is_known(self) -> bool {
         u64::from(self.known_q16) > q16(3, 10)
     }
 }

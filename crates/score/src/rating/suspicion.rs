@@ -14,6 +14,7 @@ use crate::{
 
 /// Why a pair is dampened, Q16 each: what is left by each reason, and the statistics they are from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the unit is part of every name")]
 pub(crate) struct Reason {
     /// X: less than one for a boost inside a core.
     pub(crate) core_q16: u64,
@@ -255,10 +256,10 @@ pub(crate) fn core(suspect: &Suspect<'_>, agents: usize) -> Vec<bool> {
         return core;
     }
     let (mut given, mut got) = (vec![0_u128; agents], vec![0_u128; agents]);
-    for subject in 0..agents {
+    for (subject, got) in got.iter_mut().enumerate() {
         for pair in pairs.about(subject) {
             if suspect.is_heard(pair) {
-                got[subject] += u128::from(often(pair));
+                *got += u128::from(often(pair));
                 given[wide(pairs.raters[pair])] += u128::from(often(pair));
             }
         }

@@ -268,7 +268,7 @@ fn a_rater_in_both_roles_is_one_counterparty_and_one_of_a_band() {
     assert_eq!(claims_of(&said, &policy, &NOTHING).1, Headline::Lifetime);
     said.push(bought(14, 1, 0));
     let (claims, from) = claims_of(&said, &policy, &NOTHING);
-    assert_eq!(from, Headline::AmountBand);
+    assert_eq!(from, Headline::AmountBand(1000));
     assert_eq!(claims.lower_bp, claims.by_amount_band[1].lower_bp);
 }
 

@@ -12,3 +12,5 @@ mod policy;
 mod reference;
 #[cfg(test)]
 mod score;
+#[cfg(test)]
+mod vectors;
