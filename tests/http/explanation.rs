@@ -316,7 +316,11 @@ async fn contributions_come_in_pages_and_the_totals_are_always_whole() {
         "?cursor=x",
     ] {
         let refused = market.refused(&format!("{path}{wrong}")).await;
-        assert_eq!(refused, (400, "request.invalid".to_owned()), "{wrong}");
+        assert_eq!(
+            refused,
+            (400, "request.parameter_invalid".to_owned()),
+            "{wrong}"
+        );
     }
     // The pages of one epoch do not go on in the next one.
     let first = market.explained(&cheat, "?limit=2").await;
