@@ -119,6 +119,13 @@ fn a_person_reads_which_bound_what_changed_and_what_was_dampened_and_why() {
     );
     assert!(shown.ends_with("what was before counts 1/16"), "{text}");
 
+    assert_eq!(all["headline_band_from_milli"], 1000);
+    let headline = line(&text, "headline");
+    assert!(
+        headline.ends_with("its trades in the amount band from 1 are the weakest"),
+        "{text}"
+    );
+
     let text = said("good");
     assert!(text.contains("slander: rates it "), "{text}");
     let slanderer = line(&text, "slanderer");

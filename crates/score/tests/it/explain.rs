@@ -1,7 +1,6 @@
-//! Explanations: pages of them, and which amount band is the headline.
+//! Pages of explanations.
 
 use goodstanding_score::{Explanation, explain, score};
-use goodstanding_verify::amount::Amount;
 
 use crate::common::{Log, T0, did, policy};
 
@@ -54,37 +53,4 @@ fn pages_of_any_size_make_the_whole() {
     let mut beyond = all.clone();
     assert_eq!(beyond.page(36, 10, 10), None);
     assert_eq!(beyond.contributions, []);
-}
-
-#[test]
-fn the_band_that_is_the_headline_is_named() {
-    let mut log = Log::default();
-    for buyer in 0..8 {
-        for (n, (amount, quality)) in [("0.5", 9500), ("0.7", 9500), ("500", 6500), ("600", 6500)]
-            .into_iter()
-            .enumerate()
-        {
-            let place = log.matched(buyer, 9, &format!("t{buyer}-{n}"), quality);
-            for place in [place, place + 1] {
-                log.report(place).trade.amount = Amount::parse(amount).unwrap();
-            }
-        }
-        for other in [10, 11, 12, 13] {
-            log.matched(buyer, other, &format!("other{buyer}-{other}"), 9000);
-        }
-    }
-    let mut policy = policy("agent-market", &[0, 1]);
-    // A value split would be the lower one.
-    policy.scoring.value_gap_bp = 10_000;
-    policy.scoring.band_evidence_milli = 500;
-    let evidence = log.evidence(&policy);
-    let scores = score(&evidence, &policy, T0, None).unwrap();
-    let why = explain(&evidence, &policy, &scores, &did(9)).unwrap();
-    assert_eq!(why.headline_from, "amount_band");
-    assert_eq!(why.headline_band_from_milli, Some(100_000));
-    let of_other = explain(&evidence, &policy, &scores, &did(10)).unwrap();
-    assert_eq!(
-        of_other.headline_band_from_milli.is_some(),
-        of_other.headline_from == "amount_band"
-    );
 }
