@@ -13,7 +13,7 @@ fn case() -> Value {
     all.find(|case| case["name"] == name).unwrap()
 }
 
-/// Number of an agent of the vectors: their place among those that the generator made, found by what each of them does.
+/// The agents of the vectors in the order in which its reports name them: the place of each is the number of ours that stands for it.
 fn numbers(case: &Value) -> Vec<String> {
     let mut seen = Vec::new();
     for report in case["reports"].as_array().unwrap() {
