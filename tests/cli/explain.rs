@@ -119,25 +119,36 @@ fn a_person_reads_which_bound_what_changed_and_what_was_dampened_and_why() {
     );
     assert!(shown.ends_with("what was before counts 1/16"), "{text}");
 
+    assert_eq!(all["headline_band_from_milli"], 1000);
+    let headline = line(&text, "headline");
+    assert!(
+        headline.ends_with("its trades in the amount band from 1 are the weakest"),
+        "{text}"
+    );
+
     let text = said("good");
     assert!(text.contains("slander: rates it "), "{text}");
     let slanderer = line(&text, "slanderer");
     assert!(
-        slanderer.contains("4.99 %"),
+        slanderer.contains(" 5.00 %"),
         "what is left of it: {slanderer}"
     );
     assert!(
         said("ring1")
             .contains("wash: their trades pass like amounts on in a circle, 6 links or more")
     );
+    for name in ["ring1", "pal2"] {
+        let core = "core: boosts inside a group that boosts itself; rates it ";
+        assert!(said(name).contains(core), "{name}");
+    }
+    let seller = line(&said("ring1"), "ring2").to_owned();
     assert!(
-        said("ring1").contains("core: boosts inside a group that boosts itself")
-            || said("ring2").contains("core: boosts inside a group that boosts itself")
-            || said("pal2").contains("core: boosts inside a group that boosts itself")
+        seller.contains("  0.00 %         - "),
+        "no mean of what weighs nothing: {seller}"
     );
     let text = said("pal1");
     assert!(
-        text.contains("reciprocal: they praise each other; it rates "),
+        text.contains("reciprocal: they praise each other; rates it "),
         "{text}"
     );
     assert!(line(&text, "dampening").contains(&percent(&json("pal1")["dampening_bp"])));

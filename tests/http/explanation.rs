@@ -13,7 +13,7 @@ fn case() -> Value {
     all.find(|case| case["name"] == name).unwrap()
 }
 
-/// Number of an agent of the vectors: their place among those that the generator made, found by what each of them does.
+/// The agents of the vectors in the order in which its reports name them: the place of each is the number of ours that stands for it.
 fn numbers(case: &Value) -> Vec<String> {
     let mut seen = Vec::new();
     for report in case["reports"].as_array().unwrap() {
@@ -151,7 +151,7 @@ fn recompute(explained: &Value) {
     let prior = &explained["prior"];
     let (w0, q0) = (number(&prior["weight_q32"]), number(&prior["quality_q16"]));
     let mean = (quality + w0 * q0) / (weight + w0);
-    assert_eq!(mean * 10_000 >> 16, number(&explained["score_bp"]));
+    assert_eq!((mean * 10_000) >> 16, number(&explained["score_bp"]));
     assert_eq!(
         w0 * 10_000 / (weight + w0),
         number(&explained["uncertainty_bp"])
@@ -159,9 +159,9 @@ fn recompute(explained: &Value) {
     let constant = |name: &str| number(&explained["scoring"][name]);
     let bound = |mean: u128| {
         let root = ((weight + w0) << 32).isqrt();
-        let spread = (constant("z_milli") * constant("spread_bp") << 48) / (10_000_000 * root);
+        let spread = ((constant("z_milli") * constant("spread_bp")) << 48) / (10_000_000 * root);
         let error = constant("model_error_bp") * 65_536 / 10_000;
-        mean.saturating_sub(spread).saturating_sub(error) * 10_000 >> 16
+        (mean.saturating_sub(spread).saturating_sub(error) * 10_000) >> 16
     };
     assert_eq!(bound(mean), number(&explained["lifetime_lower_bp"]));
     if explained["headline_from"] == "value_split" {
@@ -270,10 +270,10 @@ async fn a_change_a_value_split_and_one_more_trade_are_told() {
     let before = number(&totals["weighted_quality"])
         + number(&prior["weight_q32"]) * number(&prior["quality_q16"]);
     assert_eq!(
-        ((before + added * 65_536) / whole) * 10_000 >> 16,
+        (((before + added * 65_536) / whole) * 10_000) >> 16,
         of("good")
     );
-    assert_eq!((before / whole) * 10_000 >> 16, of("bad"));
+    assert_eq!(((before / whole) * 10_000) >> 16, of("bad"));
     market.service.stop().await;
 }
 
@@ -316,7 +316,11 @@ async fn contributions_come_in_pages_and_the_totals_are_always_whole() {
         "?cursor=x",
     ] {
         let refused = market.refused(&format!("{path}{wrong}")).await;
-        assert_eq!(refused, (400, "request.invalid".to_owned()), "{wrong}");
+        assert_eq!(
+            refused,
+            (400, "request.parameter_invalid".to_owned()),
+            "{wrong}"
+        );
     }
     // The pages of one epoch do not go on in the next one.
     let first = market.explained(&cheat, "?limit=2").await;
@@ -401,7 +405,7 @@ fn same_members(answer: &Value, schema: &Value, what: &str) {
         let schema = &described[name];
         match value {
             Value::Object(_) if schema["properties"].is_object() => {
-                same_members(value, schema, name)
+                same_members(value, schema, name);
             }
             Value::Array(items) if schema["items"]["properties"].is_object() => {
                 for item in items {

@@ -43,9 +43,9 @@ fn is(value: &Value, name: &str) -> bool {
     value.get(name) == Some(&Value::Bool(true))
 }
 
-/// Q16 as basis points.
+/// Q16 as basis points, to the nearest: a floor of 500 is 3276 / 65536.
 fn q16_bp(q16: u64) -> u64 {
-    u64::try_from((u128::from(q16) * 10_000) >> 16).unwrap_or(u64::MAX)
+    u64::try_from((u128::from(q16) * 10_000 + 0x8000) >> 16).unwrap_or(u64::MAX)
 }
 
 /// A fixed-point number with two decimals.
@@ -267,12 +267,16 @@ fn counterparties(out: &mut Vec<String>, explanation: &Value, aliases: &HashMap<
             Some(_) => share("credibility_bp"),
             None => "-".to_owned(),
         };
+        // What weighs nothing has no mean.
+        let rating = match number(contribution, "weight_q32") {
+            0 => "-".to_owned(),
+            _ => share("mean_quality_bp"),
+        };
         let dampened = contribution.get("dampened").unwrap_or(&Value::Null);
         put!(
             out,
-            "{name:<26} {:>8} {:>9} {credibility:>11} {:>9}  {}{}",
+            "{name:<26} {:>8} {rating:>9} {credibility:>11} {:>9}  {}{}",
             share("share_bp"),
-            share("mean_quality_bp"),
             percent(q16_bp(number(dampened, "left_q16"))),
             levels(contribution),
             match text(contribution, "role") {
@@ -342,7 +346,7 @@ fn reasons(dampened: &Value, scale_q16: u64) -> Vec<String> {
                 )
             }
             "reciprocal" => format!(
-                "reciprocal: they praise each other; it rates {} (statistic {})",
+                "reciprocal: they praise each other; rates it {} (statistic {})",
                 how_far(),
                 statistic("reciprocal_q16")
             ),
@@ -436,7 +440,7 @@ mod tests {
         }
         assert!(said[1].ends_with("6 links or more"), "{}", said[1]);
         assert!(
-            said[3].contains("29.99 % worse than others do, 3.00 times"),
+            said[3].contains("30.00 % worse than others do, 3.00 times"),
             "{}",
             said[3]
         );

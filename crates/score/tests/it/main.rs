@@ -5,6 +5,8 @@ mod common;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod naive;
 #[cfg(test)]
 mod policy;

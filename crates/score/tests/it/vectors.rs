@@ -250,3 +250,30 @@ fn every_market_has_exactly_the_outcome_of_its_vector() {
         compare(name, told, &pairs(&evidence, &policy, &scores));
     }
 }
+
+#[test]
+fn the_band_that_is_the_headline_is_named() {
+    let cases = cases();
+    let mut named = 0;
+    for case in cases.iter().filter(|case| case["code"].is_null()) {
+        let policy = Policy::parse(&case["policy"]).unwrap();
+        let log: Vec<Admitted> = reports(&cases, case)
+            .iter()
+            .map(|given| admitted(given, &policy))
+            .collect();
+        let evidence = Evidence::build(&log, &policy);
+        let scores = score(&evidence, &policy, number(case, "as_of"), None).unwrap();
+        for told in case["output"]["agents"].as_array().unwrap() {
+            let agent = did(text(told, "agent"));
+            let why = goodstanding_score::explain(&evidence, &policy, &scores, &agent).unwrap();
+            let band = why.headline_band_from_milli;
+            assert_eq!(band.is_some(), why.headline_from == "amount_band");
+            let Some(from) = band else { continue };
+            let bands = told["claims"]["by_amount_band"].as_array().unwrap();
+            let band = bands.iter().find(|b| b["from_milli"] == from).unwrap();
+            assert_eq!(band["lower_bp"], why.lower_bp, "{agent}");
+            named += 1;
+        }
+    }
+    assert!(named >= 3, "{named}");
+}
