@@ -57,6 +57,15 @@ echo "== market-103 and Bitcoin OTC on SQLite and on PostgreSQL, with the same k
 GOODSTANDING_BINARY="$bin" GOODSTANDING_SHARED="$shared" .ci/with-postgres "${CARGO:-cargo}" test -q --test cluster -- \
   --include-ignored --test-threads=1 --nocapture same::
 
+echo "== sybils beside their bound"
+"${CARGO:-cargo}" build -q --release -p goodstanding-score --example evaluate
+scorer="$(dirname "$bin")/examples/evaluate"
+"$python" tests/sybils.py "$scorer" ratings "$otc/reports-leak-free.csv.gz" "$otc/seeds.txt"
+"$python" tests/sybils.py "$scorer" market "$shared/data/market-101/reports-all.csv.gz" "$shared/data/market-101/seeds.txt"
+
+echo "== fourteen families of habits, every attack at once"
+"$python" tests/families.py "$bin" "$scorer" "$shared/tools/evaluate_market.py"
+
 for habits in gradual-additive cooperatives; do
   echo "== a market in miniature, $habits, every attack at once"
   "$bin" simulate --agents 1000 --trades 40000 --seed 2 --habits "$habits" --attack all:mix=0.5,likeness=0.5,spread=90 --out "$work/$habits-files"

@@ -1,7 +1,9 @@
 //! From evidence to scores: pure, integer, deterministic. What an auditor recomputes with.
 //!
 //! ```text
-//! admitted reports ─▶ evidence (trades, levels) ─▶ pairs (decayed, concave) ─▶ flow (credibility) ─▶ posterior ─▶ claims
+//! admitted reports ─▶ evidence (trades, levels) ─▶ pairs (decayed, concave) ─▶ flow (credibility) ─▶ voices ─▶ posterior ─▶ claims
+//!                                                                                ▲                     │
+//!                                                                                └── what is suspicious ◀┘  three rounds
 //! ```
 //!
 //! No input or output, no clock, no random source, no floating point. Every sum is a sum of integers, so the result is
