@@ -343,7 +343,9 @@ mod tests {
             s.evidence,
             s.weights,
             s.graph,
+            s.rounds,
             s.flow,
+            s.voices,
             s.claims,
             s.statements,
         ];
