@@ -172,7 +172,7 @@ async fn epochs_signed_with_the_real_key() {
         }),
         ("policy", |e| e["policy"] = json!(3)),
         ("log_size", |e| e["log_size"] = json!(9_999_999)),
-        ("code", |e| e["code"] = json!("goodstanding-score/2")),
+        ("code", |e| e["code"] = json!("goodstanding-score/1")),
     ];
     for (what, change) in changes {
         let (copy, index) = with_epoch(&honest, change).await;

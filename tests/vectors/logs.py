@@ -164,10 +164,10 @@ def log_entries():
         add("erasure_" + reason, T + 600 + n, "erasure", of=some_id("erased " + reason), reason=reason)
     add("epoch", EPOCH_AS_OF, "epoch", number=1, as_of=EPOCH_AS_OF, log_size=len(out), policy=0,
         statements=len(STATEMENTS), score_root=b64(SCORE_ROOT), flags_root=b64(NO_FLAGS),
-        salt_key_sha256=b64(sha256(K_EPOCH)), code="goodstanding-score/1")
+        salt_key_sha256=b64(sha256(K_EPOCH)), code="goodstanding-score/2")
     add("epoch_empty", EPOCH_AS_OF + 60, "epoch", number=2, as_of=EPOCH_AS_OF, log_size=8, policy=0, statements=0,
         score_root=b64(sha256(b"")), flags_root=b64(NO_FLAGS), salt_key_sha256=b64(sha256(b"\xff" * 32)),
-        code="goodstanding-score/1")
+        code="goodstanding-score/2")
     key("key_add_bundle_next", EPOCH_AS_OF + 61, "bundle", "bundle-next", EPOCH_AS_OF + 61)
     return out
 

@@ -384,7 +384,7 @@ def token_json(service):
     bad_anchor("proof_index_beyond_size", "anchor.entry_not_in_log",
                proof=tlog_proof(len(log.leaves), hashes, service.full))
     altered = json.loads(epoch_text)
-    altered["code"] = "goodstanding-score/2"
+    altered["code"] = "goodstanding-score/3"
     bad_anchor("entry_altered", "anchor.entry_not_in_log", epoch_entry=jcs(altered).decode())
 
     bad_anchor("proof_first_line", "proof.malformed", proof=good_proof.replace("@v1", "@v2", 1))
