@@ -63,6 +63,9 @@ scorer="$(dirname "$bin")/examples/evaluate"
 "$python" tests/sybils.py "$scorer" ratings "$otc/reports-leak-free.csv.gz" "$otc/seeds.txt"
 "$python" tests/sybils.py "$scorer" market "$shared/data/market-101/reports-all.csv.gz" "$shared/data/market-101/seeds.txt"
 
+echo "== the same bits"
+PYTHON="$python" tests/agree.sh "$scorer" "$shared/data/market-103/reports-all.csv.gz" "$shared/data/market-103/seeds.txt"
+
 echo "== fourteen families of habits, every attack at once"
 "$python" tests/families.py "$bin" "$scorer" "$shared/tools/evaluate_market.py"
 
