@@ -22,8 +22,8 @@ class Market:
     def __init__(self, policy, as_of, reports, agents):
         self.policy, self.scoring, self.as_of = policy, policy["scoring"], as_of
         self.reports, self.agents = reports, agents
-        self.seeds = sorted(set(policy["seeds"]) & set(agents))
-        if not self.seeds:
+        self.seeds = sorted(set(policy["seeds"]))  # also those that nobody has mentioned: they hold their share
+        if not set(self.seeds) & set(agents):
             raise ValueError("policy.no_seeds")
         weights(self)
         pairs_and_roles(self)
@@ -134,11 +134,11 @@ def flow(market):
         share = div(Q48 * carries, capacities[source])
         if share:
             shares.append((source, target, share))
-    x = dict.fromkeys(market.agents, 0)
+    x = dict.fromkeys([*market.agents, *market.seeds], 0)
     to_seeds(market, x)
     for _ in range(market.scoring["flow_iterations"]):
         passed = {agent: amount * (10000 - returned) // 10000 for agent, amount in x.items()}
-        x = dict.fromkeys(market.agents, 0)
+        x = dict.fromkeys([*market.agents, *market.seeds], 0)
         for source, target, share in shares:
             x[target] += passed[source] * share >> 48
         to_seeds(market, x)
@@ -155,7 +155,8 @@ def to_seeds(market, x):
 def credibility(market):
     """c of every agent, Q32, from its flow."""
     half = max(1, market.scoring["credibility_half_ppm"] * FLOW // (10**6 * len(market.seeds)))
-    market.flow = flow(market)
+    held = flow(market)
+    market.flow = {agent: held[agent] for agent in market.agents}
     market.c = {agent: Q32 * x // (x + half) for agent, x in market.flow.items()}
     for pair in market.rating:
         pair.heard = market.c[pair.rater] > 0

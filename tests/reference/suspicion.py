@@ -4,7 +4,7 @@ from math import isqrt
 
 from evidence import UNILATERAL
 from market import reference
-from tables import ONE, Q32, clip, div, lg, q16, q32, q48
+from tables import ONE, Q32, clip, div, lg, lg1p, q16, q32, q48
 
 TOLERANCE = 5673  # of log2 of an amount, Q16: a ratio of 6 %
 
@@ -87,12 +87,14 @@ def best_split(scoring, values, offset, variance):
         for i in range(3):
             before[i] += values[at - 1][i]
             after[i] -= values[at - 1][i]
-        means, spread = [], 0
+        usual = (before[1] + after[1] + q32(12, 100)) // (before[0] + after[0] + q16(3, 10))
+        means, spread, enough = [], 0, True
         for W, Y, V in (before, after):
-            means.append((Y + q32(12, 100)) // (W + q16(3, 10)))
+            enough = enough and W >= ONE and 2 * W * W >= 5 * V
+            means.append((Y + q16(3, 10) * usual) // (W + q16(3, 10)))
             spread += ((V + q32(3, 100)) << 32) // (W + q16(9, 100)) ** 2
         d = means[1] - means[0]
-        Z = 0 if abs(d) <= q16(scoring["change_shift_bp"], 10000) else (d * d << 48) // (variance * max(1, spread))
+        Z = 0 if not enough or abs(d) <= q16(scoring["change_shift_bp"], 10000) else (d * d << 48) // (variance * max(1, spread))
         if best is None or Z > best.Z:
             best = Split(offset + at, Z, d)
     return best
@@ -292,12 +294,12 @@ def dampening(market, sigma):
     for about in market.about.values():
         N = [slander(pair, lows[pair]) for pair in about]
         E = [boost(market, pair, sigma, lows[pair]) for pair in about]
-        M = sum(1 for pair, n in zip(about, N) if pair.heard and n > q16(2, 10))
+        M = sum(market.c[pair.rater] for pair, n in zip(about, N) if pair.heard and n > q16(2, 10))
         boosts = sum(e for pair, e in zip(about, E) if pair.heard)
         for pair, n, e in zip(about, N, E):
             K = min(ONE, pair.links * ONE // 6)
             R = reciprocal(pair, sigma)
-            L = n * lg(1 + max(M, 1)) >> 16
+            L = n * lg1p(max(M, Q32)) >> 16
             Y = e * isqrt((boosts - (e if pair.heard else 0)) << 16) >> 16
             D = inside if pair in in_core else ONE
             for amount, name in ((K, "wash"), (R, "reciprocal"), (L, "slander"), (Y, "boost")):

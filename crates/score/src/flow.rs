@@ -122,7 +122,7 @@ impl Graph {
         balanced(&self.into, TASK)
     }
 
-    /// Flow of each agent after `iterations`, in 2^-48 of all flow. `seeds` are ascending, distinct and not empty; `return_bp`
+    /// Flow of each agent after `iterations`, in 2^-48 of all flow. `seeds` are distinct, not empty, and in the order in which they get remainders; `return_bp`
     /// (1 to 10000) is what returns to them.
     pub fn flow(&self, seeds: &[usize], iterations: u64, return_bp: u64) -> Vec<u64> {
         let tasks = self.tasks();

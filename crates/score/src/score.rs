@@ -235,11 +235,18 @@ pub fn score_watched(
     as_of: u64,
     watch: &mut (dyn FnMut(Stage<'_>) + Send),
 ) -> Result<Scores, ScoreError> {
-    let seeds: Vec<usize> = policy
-        .seeds
-        .iter()
-        .filter_map(|seed| evidence.agent(seed))
-        .collect();
+    let agents = evidence.agents.len();
+    // A seed that nobody has mentioned yet holds its share all the same, as if it were an agent without edges: else whoever
+    // mentions it would move every score.
+    let mut absent = 0;
+    let places = policy.seeds.iter().map(|seed| {
+        evidence.agent(seed).unwrap_or_else(|| {
+            absent += 1;
+            agents + absent - 1
+        })
+    });
+    let places: Vec<usize> = places.collect();
+    let seeds: Vec<usize> = places.iter().copied().filter(|p| *p < agents).collect();
     if seeds.is_empty() {
         return Err(ScoreError::NoSeeds(policy.seeds.len()));
     }
@@ -250,13 +257,13 @@ pub fn score_watched(
         rating::link(&mut pairs, evidence, s);
     }
     watch(Stage::Weighed { pairs: pairs.len() });
-    let agents = evidence.agents.len();
-    let mut graph = Graph::new(agents, || flow_edges(&pairs, &edges));
+    let mut graph = Graph::new(agents + absent, || flow_edges(&pairs, &edges));
     drop(edges);
     watch(Stage::Graph(&graph));
     let flow = |graph: &Graph| {
-        let flow_q48 = graph.flow(&seeds, s.flow_iterations, s.flow_return_bp);
-        let credibility = |x: &u64| flow::credibility_q32(*x, s.credibility_half_ppm, seeds.len());
+        let mut flow_q48 = graph.flow(&places, s.flow_iterations, s.flow_return_bp);
+        flow_q48.truncate(agents);
+        let credibility = |x: &u64| flow::credibility_q32(*x, s.credibility_half_ppm, places.len());
         let credibility_q32: Vec<u64> = flow_q48.iter().map(credibility).collect();
         (flow_q48, credibility_q32)
     };

@@ -157,10 +157,12 @@ impl Prefix {
 
     fn split(&self, low: usize, place: usize, high: usize, noise_q32: u64, s: &Scoring) -> Split {
         let (before, after) = (self.between(low, place), self.between(place, high));
-        let (m0, m1) = (before.mean_q16(), after.mean_q16());
+        let usual = self.between(low, high).usual_q16();
+        let (m0, m1) = (before.mean_q16(usual), after.mean_q16(usual));
         let distance = m0.abs_diff(m1);
         let spread = (before.spread_q32() + after.spread_q32()).max(1);
-        let z2_q16 = if distance <= q16(s.change_shift_bp, 10_000) {
+        let known = before.is_enough() && after.is_enough();
+        let z2_q16 = if !known || distance <= q16(s.change_shift_bp, 10_000) {
             0
         } else {
             let squared = u128::from(distance) * u128::from(distance);
@@ -176,9 +178,21 @@ impl Prefix {
 }
 
 impl Bin {
-    fn mean_q16(&self) -> u64 {
+    /// Mean badness, drawn towards 0.4; Q16.
+    fn usual_q16(&self) -> u64 {
         let bad = self.bad + u128::from(q32(12, 100));
         saturate(bad / (self.weight + u128::from(q16(3, 10))))
+    }
+
+    /// Mean badness, drawn towards what is usual in the whole range: without evidence there is no difference. Q16.
+    fn mean_q16(&self, usual_q16: u64) -> u64 {
+        let prior = u128::from(q16(3, 10));
+        saturate((self.bad + prior * u128::from(usual_q16)) / (self.weight + prior))
+    }
+
+    /// Whether it says enough to void what is on the other side: one unit of evidence, of two and a half ratings of equal weight.
+    fn is_enough(&self) -> bool {
+        self.weight >= u128::from(q16(1, 1)) && 2 * self.weight * self.weight >= 5 * self.squares
     }
 
     /// Variance of the mean in units of the noise, Q32.

@@ -106,10 +106,9 @@ impl Reader {
         }
         let number = |read: &Read| evidence.rows[read.place].closed_at / s.change_bin_s;
         self.by_bin.clear();
-        let numbered = reports
-            .iter()
-            .enumerate()
-            .map(|(n, read)| (number(read), n));
+        // One that weighs nothing makes no bin: whoever is not heard could put a border wherever it liked.
+        let tested = reports.iter().enumerate().filter(|(_, r)| test(r) > 0);
+        let numbered = tested.map(|(n, read)| (number(read), n));
         self.by_bin.extend(numbered);
         self.by_bin.sort_unstable();
         self.bins.clear();

@@ -77,7 +77,8 @@ struct Part {
 /// N and E of the pairs about one subject, M and Σ E.
 struct Parts {
     own: Vec<Part>,
-    slanderers: u64,
+    /// M, Q32.
+    slanderers: u128,
     boosts: u64,
 }
 
@@ -103,7 +104,10 @@ impl Suspect<'_> {
         };
         for (pair, part) in range.zip(&parts.own) {
             if self.is_heard(pair) {
-                parts.slanderers += u64::from(part.slander > q16(2, 10));
+                if part.slander > q16(2, 10) {
+                    let credibility = self.credibility_q32[wide(self.pairs.raters[pair])];
+                    parts.slanderers += u128::from(credibility);
+                }
                 parts.boosts = parts.boosts.saturating_add(part.boost);
             }
         }
@@ -198,7 +202,7 @@ impl Suspect<'_> {
         let s = self.s;
         let slander = mul_q16(
             part.slander,
-            log2_one_plus_q16(u128::from(parts.slanderers.max(1)) << 32),
+            log2_one_plus_q16(parts.slanderers.max(1 << 32)),
         );
         // At most 2^19 each of at most 2^32.
         let own = if self.is_heard(pair) { part.boost } else { 0 };
