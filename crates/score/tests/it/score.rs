@@ -406,6 +406,48 @@ fn cancelled_trades_do_not_count_unless_the_policy_says_so() {
 }
 
 #[test]
+fn a_seed_that_nobody_mentioned_holds_its_share_already() {
+    let policy = policy("agent-market", &[0, 50]);
+    let mut log = market(5);
+    let before = run(&log, &policy);
+    log.buyer(60, 50, "mentioned", 0);
+    let after = run(&log, &policy);
+    for s in &before.agents {
+        let now = after.get(&s.agent).unwrap();
+        assert_eq!((s.flow_q48, &s.claims), (now.flow_q48, &now.claims));
+    }
+    assert!(after.get(&did(50)).unwrap().flow_q48 > 0);
+}
+
+#[test]
+fn who_is_not_heard_makes_no_change_point() {
+    let policy = policy("agent-market", &[0]);
+    let mut log = market(8);
+    // Steady for weeks, and known to many.
+    for n in 0..120_u64 {
+        let buyer = usize::try_from(n % 8).unwrap();
+        let place = log.matched(buyer, 20, &format!("steady {n}"), 9700);
+        for place in [place, place + 1] {
+            log.report(place).trade.closed_at = T0 - (160 - n) * 86_400;
+        }
+    }
+    let seller = did(20);
+    let before = run(&log, &policy).get(&seller).unwrap().claims.clone();
+    // In a bin of its own.
+    let place = log.buyer(70, 20, "unheard", 0);
+    log.report(place).trade.closed_at = T0 - 86_400;
+    let after = run(&log, &policy);
+    let now = &after.get(&seller).unwrap().claims;
+    assert_eq!(
+        (before.score_bp, before.lower_bp, before.evidence_milli),
+        (now.score_bp, now.lower_bp, now.evidence_milli)
+    );
+    let place = after.evidence.agent(&seller).unwrap();
+    let findings = after.scores.findings(&after.evidence, &policy, place);
+    assert!(findings.changes.is_empty(), "{findings:?}");
+}
+
+#[test]
 fn golden_claims() {
     // Fixed once: any change of these bytes is a new version of the scoring function.
     let policy = policy("agent-market", &[0]);
