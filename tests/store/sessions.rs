@@ -203,6 +203,7 @@ async fn a_commit_that_is_dropped_leaves_no_lock_and_no_transaction() {
     let store = database.store().await;
     let mut log = Log::default();
     log.event(&store, 1, "policy").await;
+    let mut dropped = Vec::new();
     for n in 0..40_u32 {
         let batch = (0..50).map(|i| report(1, 2, &format!("{n} {i}"))).collect();
         let commit = log.plan(u64::from(n), batch, None);
